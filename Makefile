@@ -1,0 +1,66 @@
+# make run   - start Cosmo on this machine          make test  - the tests, on SQLite
+# make check - lint, types, imports, settings       make test-services - the tests, on PostgreSQL and Redis
+# make help  - all commands
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+DATABASE_URL_TEST ?= postgres://postgres@127.0.0.1:5432/postgres
+REDIS_URL_TEST ?= redis://127.0.0.1:6379/9
+
+# An example of a production environment, for Django's deployment checks.
+A_SECRET = $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
+DEPLOYED = DJANGO_ENVIRONMENT=production SECRET_KEY=$$($(A_SECRET)) JWT_SIGNING_KEY=$$($(A_SECRET)) \
+	ALLOWED_HOSTS=cosmo.example.com PUBLIC_BASE_URL=https://cosmo.example.com TRUSTED_PROXY_COUNT=1 \
+	DATABASE_URL=postgres://cosmo@127.0.0.1/cosmo EMAIL_HOST=127.0.0.1 DEFAULT_FROM_EMAIL=cosmo@example.com
+
+.PHONY: help run test test-services test-schema check format bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(VENV)/run-installed  ## install, migrate, fill with a demo portfolio, and serve on http://127.0.0.1:8000
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py seed_demo
+	@$(BIN)/gunicorn -c deploy/gunicorn.conf.py backend.wsgi:application
+
+test: $(VENV)/dev-installed  ## the tests, on SQLite
+	DJANGO_ENVIRONMENT=test $(PYTEST) $(ARGS)
+
+test-services: $(VENV)/dev-installed  ## the same on PostgreSQL and Redis (DATABASE_URL_TEST, REDIS_URL_TEST)
+	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(PYTEST) $(ARGS)
+
+test-schema: $(VENV)/dev-installed  ## schemathesis against a running server (EXAMPLES for each operation)
+	$(BIN)/python -m tests.schema.run --examples $(or $(EXAMPLES),20)
+
+check: $(VENV)/dev-installed  ## what every commit passes: lint, format, types, imports, migrations, settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	DJANGO_ENVIRONMENT=test $(BIN)/python manage.py makemigrations --check --dry-run
+	DJANGO_ENVIRONMENT=test $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+	$(DEPLOYED) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	DJANGO_ENVIRONMENT=test $(BIN)/mypy
+
+format: $(VENV)/dev-installed  ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev-installed  ## the task list beside the plainest view of REST framework
+	$(BIN)/python -m bench.task_list
+
+clean:  ## remove what the commands above made, but not your database
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Cosmo needs Python 3.11 or newer; name it: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/run-installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev-installed: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/run-installed

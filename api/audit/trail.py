@@ -1,0 +1,81 @@
+"""The one door to the audit trail."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from api.audit import events
+from api.audit.models import AuditEntry
+from backend import request_context
+
+Changes = Mapping[str, list[Any]]  # {field: [old, new]}
+
+
+class Actor(Protocol):
+    """Whoever acts: a user."""
+
+    @property
+    def pk(self) -> Any: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+
+
+def record(
+    event: events.Event,
+    *,
+    actor: Actor | None,
+    target: models.Model | None = None,
+    changes: Changes | None = None,
+    detail: str = "",
+) -> None:
+    """Write the row in the caller's transaction, and the log line once that has committed.
+
+    `actor` is None for what a command does by itself. Request id, address and user agent come from the request being
+    served.
+    """
+    context = request_context.current()
+    entry = AuditEntry.objects.create(
+        event=event,
+        actor_id=actor.pk if actor else None,
+        actor_label=label(actor),
+        object_type=(target._meta.model_name or "") if target else "",
+        object_id=target.pk if target else None,
+        object_label=str(target)[:200] if target else "",
+        changes=dict(changes or {}),
+        detail=detail[:200],
+        request_id=context.request_id if context else "",
+        ip_address=context.ip_address if context else None,
+        user_agent=context.user_agent if context else "",
+        created_at=timezone.now(),
+    )
+    transaction.on_commit(partial(_log, event, entry, getattr(actor, "role", "")))
+
+
+def label(actor: Actor | None) -> str:
+    """How the trail names a person for ever, whatever becomes of his account."""
+    return f"{actor.username} ({actor.role})" if actor else "system"
+
+
+def _log(event: events.Event, entry: AuditEntry, role: str) -> None:
+    extra: dict[str, Any] = {
+        "event": event.value,
+        "user_id": entry.actor_id,
+        "user_role": role,
+        "ip_address": entry.ip_address,
+        "user_agent": entry.user_agent,
+    }
+    if entry.object_type:
+        extra["target_user_id" if entry.object_type == "user" else f"{entry.object_type}_id"] = entry.object_id
+    if events.category(event):
+        extra |= {"security_event": event.value, "security_category": events.category(event)}
+    message = event.label
+    if event is events.Event.PERMISSION_DENIED:
+        extra["attempted_action"] = entry.detail
+        message = f"{event.label}: {entry.detail}"
+    logging.getLogger(events.logger_name(event)).log(events.level(event), message, extra=extra)

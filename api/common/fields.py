@@ -1,0 +1,73 @@
+"""Serializer fields that take the JSON type they name and nothing that can be bent into it."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from api.common.vocabulary import EARLIEST, LATEST
+from backend.converters import MAX_ID
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+
+
+class TextField(serializers.CharField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class EmailField(serializers.EmailField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class FlagField(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class WordField(serializers.ChoiceField):
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=type(data).__name__)
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.IntegerField):
+    """A row's id: a JSON number from 1 to 2^63-1."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_ID, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class MomentField(serializers.DateTimeField):
+    """An RFC 3339 date-time with its offset, from 2000 to 2100."""
+
+    default_error_messages = {
+        "invalid": "Write a date-time with its offset, like 2026-05-31T15:00:00Z.",
+        "out_of_range": "The year must be from 2000 to 2100.",
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            self.fail("invalid", format="")
+        moment: datetime = super().to_internal_value(value.upper())
+        if not EARLIEST <= moment < LATEST:
+            self.fail("out_of_range")
+        return moment

@@ -1,0 +1,52 @@
+"""Pages of lists."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+from rest_framework.request import Request
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+from api.common.errors import NotFound
+
+COUNT_LIMIT = 10_000  # beyond, counting costs more than the number tells
+DEFAULT_PAGE_SIZE = 20
+
+Row = TypeVar("Row", bound=Model)
+
+
+def rendered(
+    serializer_class: Callable[..., Any], **context: Any
+) -> Callable[[QuerySet[Any, Any]], Sequence[Mapping[str, Any]]]:
+    """Rows through a serializer, for `page_of`."""
+    return lambda part: serializer_class(part, many=True, context=context).data
+
+
+def page_of(
+    request: Request,
+    queryset: QuerySet[Row, Any],
+    to_rows: Callable[[QuerySet[Row, Any]], Sequence[Mapping[str, Any]]],
+    query: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One page as {count, count_is_capped, next, previous, results}; NotFound behind the last one.
+
+    `query` may hold page and page_size.
+    """
+    page: int = query.get("page", 1)
+    page_size: int = query.get("page_size", DEFAULT_PAGE_SIZE)
+    counted = queryset.order_by()[: COUNT_LIMIT + 1].count()
+    start = (page - 1) * page_size
+    # One row more than asked for tells whether there is a next page, also where the count is capped.
+    rows = list(to_rows(queryset[start : start + page_size + 1]))
+    if page > 1 and not rows:
+        raise NotFound("There is no such page.", code="no_such_page")
+    url = request.build_absolute_uri()
+    has_next = len(rows) > page_size
+    previous = remove_query_param(url, "page") if page == 2 else replace_query_param(url, "page", page - 1)
+    return {
+        "count": min(counted, COUNT_LIMIT),
+        "count_is_capped": counted > COUNT_LIMIT,
+        "next": replace_query_param(url, "page", page + 1) if has_next else None,
+        "previous": previous if page > 1 else None,
+        "results": rows[:page_size],
+    }

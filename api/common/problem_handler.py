@@ -1,0 +1,132 @@
+"""REST framework's exception handler: every error of the API in one shape (RFC 9457)."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from api.audit.events import Event
+from api.audit.trail import record
+from api.common.errors import Denied, DomainError, Invalid, NotFound
+from api.common.json import OrjsonRenderer
+from backend.problems import CONTENT_TYPE, problem
+
+logger = logging.getLogger("api")
+
+RETRY_AFTER_OUTAGE = 5  # seconds
+_SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
+
+
+def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """The answer to an exception. None, for a fault of ours, lets Django log it and answer 500."""
+    translated = _translated(exc)
+    if translated is None:
+        return None
+    set_rollback()
+    if isinstance(translated, Denied):
+        try:
+            _record_denial(translated, context)
+        except (DatabaseError, InterfaceError) as error:
+            if not is_outage(error):
+                raise
+            exc = error
+            translated = _Outage(error)
+    if isinstance(translated, _Outage):
+        # The only place that knows the cause: the client is told none of it.
+        logger.error("Database unavailable", exc_info=exc)
+    body = problem(
+        status=translated.status,
+        code=translated.code,
+        detail=translated.detail,
+        errors=[
+            {"field": field, "code": code, "detail": detail} for field, code, detail in _field_errors(exc, translated)
+        ],
+    )
+    # Whatever the view renders, or the client accepts: a problem is JSON.
+    context["request"].accepted_renderer = OrjsonRenderer()
+    context["request"].accepted_media_type = CONTENT_TYPE
+    return Response(body, status=translated.status, headers=dict(translated.headers), content_type=CONTENT_TYPE)
+
+
+def is_outage(exc: BaseException) -> bool:
+    """Whether the database cannot be used for now, as opposed to a statement that is wrong."""
+    if not isinstance(exc, OperationalError | InterfaceError):
+        return False
+    sqlite_error = getattr(exc.__cause__, "sqlite_errorname", None)
+    return sqlite_error is None or sqlite_error.startswith(_SQLITE_OUTAGES)
+
+
+def _translated(exc: Exception) -> DomainError | None:
+    if isinstance(exc, DomainError):
+        return exc
+    if isinstance(exc, DatabaseError | InterfaceError):
+        return _Outage(exc) if is_outage(exc) else None
+    if isinstance(exc, RequestDataTooBig):
+        return _Translated(413)
+    if isinstance(exc, Http404):
+        return NotFound()
+    if isinstance(exc, PermissionDenied | exceptions.PermissionDenied):
+        detail = exc.detail if isinstance(exc, exceptions.PermissionDenied) else None
+        return Denied(action="request", detail=str(detail) if detail else None)
+    if isinstance(exc, exceptions.ValidationError):
+        return Invalid({}, code="validation_error")
+    if isinstance(exc, exceptions.APIException):
+        return _from_rest_framework(exc)
+    return None
+
+
+class _Translated(DomainError):
+    def __init__(self, status: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.status = status
+        self.code = kwargs.get("code") or ""
+
+
+class _Outage(DomainError):
+    status, code = 503, "service_unavailable"
+
+    def __init__(self, cause: Exception) -> None:
+        # PostgreSQL's SQLSTATE: a lock or a statement that took too long, or a deadlock.
+        is_busy = getattr(cause.__cause__, "sqlstate", None) in {"55P03", "57014", "40P01"}
+        detail = "Cosmo is busy with this just now. Try again in a few seconds." if is_busy else None
+        super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER_OUTAGE)})
+
+
+def _from_rest_framework(exc: exceptions.APIException) -> DomainError:
+    headers = {}
+    if auth_header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    detail = exc.detail.get("detail") if isinstance(exc.detail, dict) else exc.detail
+    code = getattr(detail, "code", None) or exc.default_code
+    return _Translated(exc.status_code, code=code, detail=str(detail), headers=headers)
+
+
+def _field_errors(exc: Exception, translated: DomainError) -> Iterator[tuple[str, str, str]]:
+    if isinstance(exc, exceptions.ValidationError):
+        yield from _flattened(exc.detail, "")
+    for field, detail in translated.errors.items():
+        yield field, translated.code, detail
+
+
+def _flattened(detail: Any, field: str) -> Iterator[tuple[str, str, str]]:
+    """REST framework's nested errors as (field, code, detail), the field as a dotted path."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _flattened(inner, f"{field}.{name}" if field else str(name))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _flattened(inner, field)
+    else:
+        yield field, getattr(detail, "code", "invalid"), str(detail)
+
+
+def _record_denial(denied: Denied, context: Mapping[str, Any]) -> None:
+    user = getattr(context.get("request"), "user", None)
+    actor = user if user is not None and user.is_authenticated else None
+    record(Event.PERMISSION_DENIED, actor=actor, target=denied.target, detail=denied.action)

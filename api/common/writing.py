@@ -1,0 +1,77 @@
+"""What all services do when they change a row."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import IntegrityError, models, transaction
+from django.utils import timezone
+
+from api.common.errors import Invalid
+
+
+def apply_changes(row: models.Model, values: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Set the values that differ; return them as {field: [old, new]}, related rows as id with their names beside."""
+    changes: dict[str, list[Any]] = {}
+    for name, new in values.items():
+        old = getattr(row, name)
+        if old == new:
+            continue
+        setattr(row, name, new)
+        changes |= _change(row, name, old, new)
+    return changes
+
+
+def _change(row: models.Model, name: str, old: Any, new: Any) -> dict[str, list[Any]]:
+    entry = {name: [_plain(row, name, old), _plain(row, name, new)]}
+    if isinstance(old, models.Model) or isinstance(new, models.Model):
+        entry[f"{name}_name"] = [None if old is None else str(old), None if new is None else str(new)]
+    return entry
+
+
+def initial_values(row: models.Model, names: Iterable[str]) -> dict[str, list[Any]]:
+    """The changes of a new row: everything that is not empty came from nothing."""
+    values = {name: getattr(row, name) for name in names}
+    return {
+        key: pair
+        for name, value in values.items()
+        if value not in (None, "")
+        for key, pair in _change(row, name, None, value).items()
+    }
+
+
+def save_changes(row: Any, changes: Mapping[str, Any], *, actor: Any = None) -> None:
+    """Save the changed fields as a new version of the row, which the caller has locked."""
+    row.version += 1
+    columns = {field.name for field in row._meta.concrete_fields}
+    bookkeeping = {"version"}
+    if "modified_at" in columns:
+        row.modified_at, row.modified_by = timezone.now(), actor
+        bookkeeping |= {"modified_at", "modified_by"}
+    row.save(update_fields=(columns & set(changes)) | bookkeeping)
+
+
+@contextmanager
+def naming_duplicates(taken: Mapping[str, str]) -> Iterator[None]:
+    """Turn a violated unique constraint into Invalid; `taken` is {constraint or table.column: field}."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        for mark, field in taken.items():
+            if mark in str(error):
+                raise Invalid({field: "This is taken already."}, code="unique") from None
+        raise
+
+
+def _plain(row: models.Model, name: str, value: Any) -> Any:
+    """A value as JSON has it, in the words of the API."""
+    if isinstance(value, models.Model):
+        return value.pk
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    field = row._meta.get_field(name)
+    if isinstance(value, int) and getattr(field, "choices", None):
+        return dict(field.flatchoices)[value].lower()  # type: ignore[union-attr]
+    return value

@@ -1,0 +1,18 @@
+"""Every model of the product, where Django looks for them."""
+
+from api.audit.models import AuditEntry
+from api.idempotency.models import IdempotencyKey
+from api.properties.models import Property
+from api.tasks.models import Task, TaskDependency
+from api.users.models import GuessCounter, Session, User
+
+__all__ = [
+    "AuditEntry",
+    "GuessCounter",
+    "IdempotencyKey",
+    "Property",
+    "Session",
+    "Task",
+    "TaskDependency",
+    "User",
+]

@@ -1,0 +1,62 @@
+"""Which task waits for which."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django.db import connection
+
+from api.common.errors import Conflict, Invalid
+from api.common.vocabulary import OPEN_STATUSES
+from api.tasks.models import Task, TaskDependency
+from api.tasks.selectors import dependencies, named_dependencies, visible_tasks
+from api.users.models import User
+
+_LOCK = 0x636F736D  # any number that nobody else uses
+
+
+def set_dependencies(task: Task, depends_on: Collection[int], *, actor: User) -> dict[str, list[Any]]:
+    """Make the task wait for these. Invalid for a task that the actor does not see, and for circles."""
+    old = dependencies([task.pk]).get(task.pk, [])
+    new = sorted(set(depends_on))
+    if old == new:
+        return {}
+    added = set(new) - set(old)
+    if missing := added - set(visible_tasks(actor).filter(pk__in=added).values_list("pk", flat=True)):
+        raise Invalid({"depends_on": f"There is no task with id {min(missing)}."}, code="does_not_exist")
+    _one_at_a_time()
+    if _reaches(added, task.pk):
+        raise Invalid({"depends_on": "The tasks would wait for each other in a circle."}, code="circle")
+    TaskDependency.objects.filter(task=task, depends_on__in=set(old) - set(new)).delete()
+    TaskDependency.objects.bulk_create(TaskDependency(task=task, depends_on_id=pk) for pk in sorted(added))
+    return {"depends_on": [old, new]}
+
+
+def require_completable(task: Task, *, actor: User) -> None:
+    """Raise Conflict, naming them, while the task waits for open tasks; titles only where the actor sees them."""
+    waiting_for = Task.objects.filter(
+        dependent_rows__task=task, status__in=OPEN_STATUSES, deleted_at=None, property__deleted_at=None
+    )
+    open_ids = list(waiting_for.order_by("pk").values_list("pk", flat=True))
+    if open_ids:
+        titles = named_dependencies([task.pk], reader=actor)[task.pk]
+        names = [f"{pk} ({titles[pk]})" if titles[pk] else str(pk) for pk in open_ids]
+        raise Conflict(f"The task waits for: {', '.join(names)}.", code="open_dependencies")
+
+
+def _one_at_a_time() -> None:
+    """Two edits that are each harmless can close a circle together, and share no row that a lock could hold."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _reaches(start: Collection[int], goal: int) -> bool:
+    seen: set[int] = set()
+    frontier = set(start)
+    while frontier:
+        if goal in frontier:
+            return True
+        seen |= frontier
+        followers = dependencies(sorted(frontier)).values()
+        frontier = {pk for ids in followers for pk in ids} - seen
+    return False

@@ -1,0 +1,169 @@
+"""Which tasks somebody sees, and how they are read."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Case, Count, F, Q, QuerySet, When
+from django.utils import timezone
+
+from api.common import rules
+from api.common.ordering import order_terms
+from api.common.rules import Scope
+from api.common.vocabulary import OPEN_STATUSES, TaskStatus
+from api.properties.models import Property
+from api.tasks.models import Priority, Task, TaskDependency, TaskType, is_overdue, overdue
+from api.users.models import User
+
+
+def _unassigned(actor: User) -> Q:
+    types = [task_type.value for task_type in TaskType if task_type.department == actor.department]
+    return Q(assigned_to=None, task_type__in=types)
+
+
+FILTERS: rules.ScopeFilters = {
+    Scope.ALL: lambda _: Q(),
+    Scope.ASSIGNED: lambda actor: Q(assigned_to=actor.pk),
+    Scope.ASSIGNED_OR_UNASSIGNED: lambda actor: Q(assigned_to=actor.pk) | _unassigned(actor),
+    Scope.ON_OWNED: lambda actor: Q(
+        property__in=Property.owners.through.objects.filter(user=actor.pk).values("property")
+    ),
+}
+
+
+def visible_tasks(actor: User, *, deleted: bool = False) -> QuerySet[Task]:
+    """Not the deleted ones, nor those of deleted properties; or only what can be restored, for who may do that."""
+    if deleted:
+        rules.require("tasks.view_deleted", actor)
+    return Task.objects.filter(
+        rules.rows("tasks.view", actor, FILTERS), deleted_at__isnull=not deleted, property__deleted_at=None
+    )
+
+
+def get_task(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bool = False) -> Task:
+    """NotFound if the actor does not see this task, Denied if the rule does not allow it to him."""
+    if lock:
+        rules.lock(Task.objects.filter(pk=pk))
+    visible = visible_tasks(actor, deleted=deleted)
+    visible = visible.select_related("property", "assigned_to", "created_by", "modified_by")
+    return rules.get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
+
+
+def filter_tasks(tasks: QuerySet[Task], query: Mapping[str, Any], *, actor: User) -> QuerySet[Task]:
+    """`query`: the validated parameters of the list (TaskListQuery)."""
+    conditions: dict[str, Q] = {
+        name: Q((lookup, query[name]))
+        for name, lookup in {
+            "property": "property",
+            "status": "status__in",
+            "task_type": "task_type",
+            "priority": "priority",
+            "created_by": "created_by",
+            "due_after": "due_date__gte",
+            "due_before": "due_date__lt",
+            "modified_since": "modified_at__gte",
+        }.items()
+        if name in query
+    }
+    if "assigned_to" in query:
+        assignee = query["assigned_to"]
+        conditions["assigned_to"] = Q(assigned_to={"me": actor.pk, "none": None}.get(assignee, assignee))
+    if "overdue" in query:
+        condition = overdue(timezone.now())
+        conditions["overdue"] = condition if query["overdue"] else ~condition
+    if text := query.get("search"):
+        conditions["search"] = Q(title__icontains=text) | Q(description__icontains=text)
+    return tasks.filter(*conditions.values()).order_by(*order_terms(query.get("ordering", "due_date")))
+
+
+_PEOPLE = ("assigned_to", "created_by", "modified_by")
+_COLUMNS = (
+    *("id", "title", "description", "task_type", "status", "priority", "property_id", "property__name"),
+    *("due_date", "started_at", "completed_at", "created_at", "modified_at"),
+    *(f"{person}_id" for person in _PEOPLE),
+    *(f"{person}__{part}" for person in _PEOPLE for part in ("first_name", "last_name", "username")),
+)
+
+
+def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
+    """The tasks as TaskSerializer shows them, in two queries and without making a model of each."""
+    now = timezone.now()
+    columns = list(tasks.values(*_COLUMNS))
+    named = named_dependencies([row["id"] for row in columns], reader=reader)
+    return [_as_json(row, named.get(row["id"], {}), now) for row in columns]
+
+
+def dependencies(task_ids: list[int]) -> dict[int, list[int]]:
+    """What each of these tasks depends on, {id: [ids]}."""
+    found: dict[int, list[int]] = {}
+    pairs = TaskDependency.objects.filter(task__in=task_ids).order_by("depends_on")
+    for task_id, depends_on_id in pairs.values_list("task_id", "depends_on_id"):
+        found.setdefault(task_id, []).append(depends_on_id)
+    return found
+
+
+def named_dependencies(task_ids: list[int], *, reader: User) -> dict[int, dict[int, str | None]]:
+    """The same with titles, {id: {id: title}}; None for a task that the reader does not see."""
+    title = Case(When(depends_on__in=visible_tasks(reader), then=F("depends_on__title")))
+    pairs = TaskDependency.objects.filter(task__in=task_ids).annotate(title=title).order_by("depends_on")
+    found: dict[int, dict[int, str | None]] = {}
+    for task_id, depends_on_id, name in pairs.values_list("task_id", "depends_on_id", "title"):
+        found.setdefault(task_id, {})[depends_on_id] = name
+    return found
+
+
+def _as_json(row: dict[str, Any], depends_on: dict[int, str | None], now: datetime) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "title": row["title"],
+        "description": row["description"],
+        "task_type": row["task_type"],
+        "status": row["status"],
+        "priority": Priority(row["priority"]).word,
+        "property": row["property_id"],
+        "property_name": row["property__name"],
+        "assigned_to": row["assigned_to_id"],
+        "assigned_to_name": _name(row, "assigned_to"),
+        "due_date": row["due_date"],
+        "started_at": row["started_at"],
+        "completed_at": row["completed_at"],
+        "is_overdue": is_overdue(row["due_date"], row["status"], now),
+        "depends_on": list(depends_on),
+        "depends_on_name": list(depends_on.values()),
+        "created_by": row["created_by_id"],
+        "created_by_name": _name(row, "created_by"),
+        "modified_by": row["modified_by_id"],
+        "modified_by_name": _name(row, "modified_by"),
+        "created_at": row["created_at"],
+        "modified_at": row["modified_at"],
+    }
+
+
+def _name(row: dict[str, Any], person: str) -> str | None:
+    """User.display_name of a person in the row."""
+    full_name = f"{row[person + '__first_name']} {row[person + '__last_name']}".strip()
+    return full_name or row[person + "__username"] if row[f"{person}_id"] else None
+
+
+def summarise(tasks: QuerySet[Task], *, actor: User) -> dict[str, Any]:
+    """Counts by status, type and priority; those overdue; open ones due today, in the actor's time zone."""
+    now = timezone.now()
+    today = now.astimezone(ZoneInfo(actor.timezone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    due_today = Q(status__in=OPEN_STATUSES, due_date__gte=today, due_date__lt=today + timedelta(days=1))
+    counts = {
+        **{f"status_{value}": Count("pk", filter=Q(status=value)) for value in TaskStatus.values},
+        **{f"type_{value}": Count("pk", filter=Q(task_type=value)) for value in TaskType.values},
+        **{f"priority_{value}": Count("pk", filter=Q(priority=value)) for value in Priority.values},
+    }
+    found = tasks.order_by().aggregate(
+        total=Count("pk"), overdue=Count("pk", filter=overdue(now)), due_today=Count("pk", filter=due_today), **counts
+    )
+    return {
+        "total": found["total"],
+        "by_status": {value: found[f"status_{value}"] for value in TaskStatus.values},
+        "by_task_type": {value: found[f"type_{value}"] for value in TaskType.values},
+        "by_priority": {priority.word: found[f"priority_{priority.value}"] for priority in Priority},
+        "overdue": found["overdue"],
+        "due_today": found["due_today"],
+    }

@@ -1,0 +1,177 @@
+"""Tasks in JSON."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from api.audit.events import Event
+from api.audit.models import AuditEntry
+from api.common.fields import IdField, MomentField, WordField
+from api.common.queries import (
+    FlagParameter,
+    IdParameter,
+    ListQuery,
+    OrderingParameter,
+    QuerySerializer,
+    SearchParameter,
+)
+from api.common.serializers import StrictModelSerializer, StrictSerializer
+from api.common.vocabulary import TaskStatus
+from api.properties.models import Property
+from api.tasks.models import Priority, Task, TaskType
+from api.tasks.selectors import dependencies, named_dependencies
+from api.users.models import User
+from backend.converters import MAX_ID
+
+PRIORITY_WORDS = [priority.word for priority in Priority]
+_NEW = {
+    "title": "Change the linen",
+    "description": "Two sets, in the cupboard of the hall.",
+    "task_type": "laundry",
+    "priority": "high",
+    "property": 3,
+    "assigned_to": 7,
+    "due_date": "2026-05-31T15:00:00Z",
+    "depends_on": [],
+}
+EXAMPLE = {
+    "id": 42,
+    **_NEW,
+    "depends_on_name": [],
+    "status": "in_progress",
+    "property_name": "Sea View 4",
+    "assigned_to_name": "Ada Lovelace",
+    "started_at": "2026-05-31T13:05:00Z",
+    "completed_at": None,
+    "is_overdue": False,
+    "created_by": 2,
+    "created_by_name": "Max Manager",
+    "modified_by": 7,
+    "modified_by_name": "Ada Lovelace",
+    "created_at": "2026-05-30T08:00:00Z",
+    "modified_at": "2026-05-31T13:05:00Z",
+}
+
+
+@extend_schema_field({"type": "string", "enum": PRIORITY_WORDS})
+class PriorityField(WordField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=PRIORITY_WORDS, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
+        return Priority[super().to_internal_value(data).upper()].value
+
+    def to_representation(self, value: int) -> str:  # type: ignore[override]
+        return Priority(value).word
+
+
+class _DependsOnField(serializers.ListField):
+    def get_attribute(self, instance: Task) -> list[int]:
+        return dependencies([instance.pk]).get(instance.pk, [])
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A task", value=EXAMPLE, response_only=True),
+        OpenApiExample("A new task", value=_NEW, request_only=True),
+    ]
+)
+class TaskSerializer(StrictModelSerializer):
+    """The detail of a task; `selectors.task_rows` shows the same in a list."""
+
+    priority = PriorityField(required=False, help_text="Default medium.")
+    property = serializers.PrimaryKeyRelatedField(queryset=Property.objects.filter(deleted_at=None), pk_field=IdField())
+    property_name = serializers.CharField(source="property.name", read_only=True)
+    assigned_to = serializers.PrimaryKeyRelatedField(
+        queryset=User.objects.all(), pk_field=IdField(), allow_null=True, required=False
+    )
+    assigned_to_name = serializers.CharField(
+        source="assigned_to.display_name", allow_null=True, read_only=True, default=None
+    )
+    due_date = MomentField()
+    is_overdue = serializers.BooleanField(read_only=True)
+    depends_on = _DependsOnField(child=IdField(), max_length=100, required=False, help_text="Ids of tasks.")
+    depends_on_name = serializers.SerializerMethodField(help_text="Titles; null for a task that you do not see.")
+    created_by = serializers.IntegerField(source="created_by_id", read_only=True)
+    created_by_name = serializers.CharField(source="created_by.display_name", read_only=True)
+    modified_by = serializers.IntegerField(source="modified_by_id", read_only=True)
+    modified_by_name = serializers.CharField(source="modified_by.display_name", read_only=True)
+
+    class Meta:
+        model = Task
+        fields = (
+            *("id", "title", "description", "task_type", "status", "priority", "property", "property_name"),
+            *("assigned_to", "assigned_to_name", "due_date", "started_at", "completed_at", "is_overdue"),
+            *("depends_on", "depends_on_name", "created_by", "created_by_name", "modified_by", "modified_by_name"),
+            *("created_at", "modified_at"),
+        )
+        read_only_fields = ("id", "status", "started_at", "completed_at", "created_at", "modified_at")
+
+    def get_depends_on_name(self, task: Task) -> list[str | None]:
+        return list(named_dependencies([task.pk], reader=self.context["reader"]).get(task.pk, {}).values())
+
+
+class StatusSerializer(StrictSerializer):
+    status = WordField(choices=TaskStatus.choices)
+
+
+class AssignSerializer(StrictSerializer):
+    assigned_to = serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), pk_field=IdField(), allow_null=True)
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    by_task_type = serializers.DictField(child=serializers.IntegerField())
+    by_priority = serializers.DictField(child=serializers.IntegerField())
+    overdue = serializers.IntegerField()
+    due_today = serializers.IntegerField(help_text="Open tasks that are due today in your time zone.")
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
+class _ChangesField(serializers.JSONField):
+    """{field: [old, new]}"""
+
+
+class HistoryEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+    event = serializers.ChoiceField(choices=Event.choices)
+    actor = serializers.IntegerField(source="actor_id", allow_null=True)
+    actor_name = serializers.CharField(source="actor_label")
+    changes = _ChangesField()
+    at = serializers.DateTimeField(source="created_at")
+
+    class Meta:
+        model = AuditEntry
+        fields = ("id", "event", "actor", "actor_name", "changes", "at")
+
+
+@extend_schema_field(
+    {"oneOf": [{"type": "integer", "minimum": 1, "maximum": MAX_ID}, {"type": "string", "enum": ["me", "none"]}]}
+)
+class AssigneeParameter(IdParameter):
+    """An id, `me` or `none`."""
+
+    def to_internal_value(self, data: str) -> int | str:  # type: ignore[override]
+        return data if data in {"me", "none"} else super().to_internal_value(data)
+
+
+class TaskFilterQuery(QuerySerializer):
+    search = SearchParameter(required=False)
+    property = IdParameter(required=False)
+    status = serializers.MultipleChoiceField(choices=TaskStatus.choices, required=False, help_text="May repeat.")
+    task_type = serializers.ChoiceField(choices=TaskType.choices, required=False)
+    priority = PriorityField(required=False)
+    assigned_to = AssigneeParameter(required=False, help_text="An id, me or none.")
+    created_by = IdParameter(required=False)
+    due_after = MomentField(required=False, help_text="Inclusive.")
+    due_before = MomentField(required=False, help_text="Exclusive.")
+    overdue = FlagParameter(required=False)
+    modified_since = MomentField(required=False)
+    deleted = FlagParameter(required=False, help_text="Only what can be restored; managers and up.")
+
+
+class TaskListQuery(TaskFilterQuery, ListQuery):
+    ordering = OrderingParameter(
+        ("due_date", "priority", "status", "created_at", "modified_at", "title", "id"), required=False
+    )

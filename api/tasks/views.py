@@ -1,0 +1,128 @@
+"""/api/tasks/."""
+
+from functools import partial
+from typing import ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.audit.models import AuditEntry
+from api.common.lists import page_of, rendered
+from api.common.queries import PagingQuery
+from api.common.rules import get_deleted
+from api.common.schema import page_schema
+from api.common.serializers import EmptySerializer
+from api.idempotency.views import CreateOnceViewSet
+from api.tasks import services
+from api.tasks.models import Task
+from api.tasks.selectors import filter_tasks, get_task, summarise, task_rows, visible_tasks
+from api.tasks.serializers import (
+    AssignSerializer,
+    CountsSerializer,
+    HistoryEntrySerializer,
+    StatusSerializer,
+    TaskFilterQuery,
+    TaskListQuery,
+    TaskSerializer,
+)
+
+
+class TaskViewSet(CreateOnceViewSet):
+    serializer_class = TaskSerializer
+    queries: ClassVar = {"list": TaskListQuery, "summary": TaskFilterQuery, "history": PagingQuery}
+    rules: ClassVar = {
+        "list": "tasks.view",
+        "summary": "tasks.view",
+        "retrieve": "tasks.view",
+        "history": "tasks.view",
+        "create": "tasks.create",
+        "partial_update": "tasks.edit",
+        "destroy": "tasks.delete",
+        "restore": "tasks.restore",
+        "assign": "tasks.assign",
+        "claim": "tasks.claim",
+        "change_status": "tasks.change_status",
+    }
+
+    def find_row(self, rule: str) -> Task:
+        find = partial(get_task, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
+        return get_deleted(find, rule, self.actor) if self.action == "restore" else find()
+
+    @extend_schema(parameters=[TaskListQuery], responses=page_schema(TaskSerializer))
+    def list(self, request: Request) -> Response:
+        """Tasks that you may see: all for managers, yours and open ones for the crew, those of one's properties."""
+        rows = partial(task_rows, reader=self.actor)
+        return Response(page_of(request, self._found(), rows, self.query))
+
+    @extend_schema(parameters=[TaskFilterQuery], responses=CountsSerializer)
+    def summary(self, request: Request) -> Response:
+        """Counts of the tasks that the same filters list."""
+        return Response(summarise(self._found(), actor=self.actor))
+
+    @extend_schema(request=TaskSerializer, responses={201: TaskSerializer})
+    def create(self, request: Request) -> Response:
+        """A new task, pending."""
+        return self.answer_created(lambda: services.create_task(actor=self.actor, **self.body(TaskSerializer)))
+
+    @extend_schema(responses=TaskSerializer)
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """One task."""
+        return self.answer(self.row)
+
+    @extend_schema(request=TaskSerializer, responses=TaskSerializer)
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Change a task; its status moves under status/."""
+        values = self.body(TaskSerializer, self.row, partial=True)
+        return self.answer(services.update_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Delete a task so that it can be restored."""
+        services.delete_task(actor=self.actor, task_id=pk, if_match=self.if_match)
+        return Response(status=204)
+
+    @extend_schema(request=EmptySerializer, responses=TaskSerializer)
+    def restore(self, request: Request, pk: int) -> Response:
+        """Bring a deleted task back; 409 if it is not deleted."""
+        self.body(EmptySerializer)
+        return self.answer(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
+
+    @extend_schema(request=StatusSerializer, responses=TaskSerializer)
+    def change_status(self, request: Request, pk: int) -> Response:
+        """pending, in_progress, completed; open ones can be canceled, closed ones reopened, by managers.
+
+        409 for any other move, and for completing a task that waits for open ones.
+        """
+        values = self.body(StatusSerializer)
+        return self.answer(services.change_status(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+
+    @extend_schema(request=AssignSerializer, responses=TaskSerializer)
+    def assign(self, request: Request, pk: int) -> Response:
+        """Give an open task to somebody, or to nobody (null)."""
+        values = self.body(AssignSerializer)
+        return self.answer(services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+
+    @extend_schema(request=EmptySerializer, responses=TaskSerializer)
+    def claim(self, request: Request, pk: int) -> Response:
+        """Take an open task of your department that nobody has; of two who claim at once, one gets it."""
+        self.body(EmptySerializer)
+        return self.answer(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
+
+    @extend_schema(parameters=[PagingQuery], responses=page_schema(HistoryEntrySerializer))
+    def history(self, request: Request, pk: int) -> Response:
+        """Who changed what, from what to what, and when; newest first."""
+        entries = AuditEntry.objects.filter(object_type="task", object_id=pk).exclude(event="permission_denied")
+        return Response(
+            page_of(
+                request,
+                entries.order_by("-id"),
+                rendered(HistoryEntrySerializer),
+                self.query,
+            )
+        )
+
+    def _found(self) -> QuerySet[Task]:
+        visible = visible_tasks(self.actor, deleted=self.query.get("deleted", False))
+        return filter_tasks(visible, self.query, actor=self.actor)

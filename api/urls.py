@@ -1,0 +1,40 @@
+"""Every route of the API on one screen."""
+
+from typing import Any
+
+from django.urls import path
+
+from api.docs import DocsView, SchemaView
+from api.properties.views import PropertyViewSet
+from api.tasks.views import TaskViewSet
+from api.users import auth_views
+from api.users.views import UserViewSet
+
+COLLECTION: dict[str, Any] = {"get": "list", "post": "create"}
+ITEM: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+
+urlpatterns = [
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
+    path("auth/login/", auth_views.LoginView.as_view(), name="login"),
+    path("auth/refresh/", auth_views.RefreshView.as_view(), name="refresh"),
+    path("auth/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("auth/logout-all/", auth_views.LogoutAllView.as_view(), name="logout-all"),
+    path("auth/sessions/", auth_views.SessionListView.as_view(), name="sessions"),
+    path("auth/sessions/<uuid:session_id>/", auth_views.SessionView.as_view(), name="session"),
+    path("auth/me/", auth_views.MeView.as_view(), name="me"),
+    path("auth/password/change/", auth_views.PasswordChangeView.as_view(), name="password-change"),
+    path("tasks/", TaskViewSet.as_view(COLLECTION), name="tasks"),
+    path("tasks/summary/", TaskViewSet.as_view({"get": "summary"}), name="task-summary"),
+    path("tasks/<id:pk>/", TaskViewSet.as_view(ITEM), name="task"),
+    path("tasks/<id:pk>/status/", TaskViewSet.as_view({"post": "change_status"}), name="task-status"),
+    path("tasks/<id:pk>/assign/", TaskViewSet.as_view({"post": "assign"}), name="task-assign"),
+    path("tasks/<id:pk>/claim/", TaskViewSet.as_view({"post": "claim"}), name="task-claim"),
+    path("tasks/<id:pk>/restore/", TaskViewSet.as_view({"post": "restore"}), name="task-restore"),
+    path("tasks/<id:pk>/history/", TaskViewSet.as_view({"get": "history"}), name="task-history"),
+    path("properties/", PropertyViewSet.as_view(COLLECTION), name="properties"),
+    path("properties/<id:pk>/", PropertyViewSet.as_view(ITEM), name="property"),
+    path("properties/<id:pk>/restore/", PropertyViewSet.as_view({"post": "restore"}), name="property-restore"),
+    path("users/", UserViewSet.as_view(COLLECTION), name="users"),
+    path("users/<id:pk>/", UserViewSet.as_view(ITEM), name="user"),
+]

@@ -1,0 +1,29 @@
+"""Bearer tokens on requests (RFC 6750)."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from api.common.errors import Unauthenticated
+from api.users.models import Session, User
+from api.users.sessions import session_of
+
+REFUSED = "This access token is not valid, or not any more. Refresh it or sign in again."
+
+
+class BearerAuthentication(JWTAuthentication):
+    """Reads the token's session and its user in one query; `request.auth` is the session."""
+
+    def authenticate(self, request: Request) -> tuple[User, Session] | None:  # type: ignore[override]
+        header = self.get_header(request)
+        raw: Any = self.get_raw_token(header) if header else None
+        if raw is None:
+            return None
+        try:
+            session = session_of(AccessToken(raw))
+        except (TokenError, ValueError):
+            raise Unauthenticated(REFUSED, code="token_not_valid") from None
+        return session.user, session

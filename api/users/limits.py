@@ -1,0 +1,93 @@
+"""Limits on guessing, exact across processes: 5 failures for one account from one address, 30 for one address.
+
+A guess is counted before the password is hashed, else parallel guesses pass while the first one is being checked; it is
+given back when it was right, or when the fault was ours. All doors count together.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from api.common.errors import TooManyAttempts
+from api.users.models import GuessCounter
+
+WINDOW = timedelta(minutes=15)
+ACCOUNT_LIMIT = 5
+ADDRESS_LIMIT = 30
+
+# One statement, so that it is exact without a lock. No row comes back where the limit is reached: a refused attempt
+# is no failure and must not count as one.
+_COUNT = """
+    INSERT INTO api_guesscounter (key, count, window_ends_at) VALUES (%s, 1, %s)
+    ON CONFLICT (key) DO UPDATE SET
+        count = CASE WHEN api_guesscounter.window_ends_at <= %s THEN 1 ELSE api_guesscounter.count + 1 END,
+        window_ends_at = CASE WHEN api_guesscounter.window_ends_at <= %s
+            THEN excluded.window_ends_at ELSE api_guesscounter.window_ends_at END
+    WHERE api_guesscounter.count < %s OR api_guesscounter.window_ends_at <= %s
+    RETURNING count
+"""
+
+
+class WrongGuess(Exception):
+    """Raised inside `guess()` for a wrong password; `locked` tells whether it was the last one allowed."""
+
+    locked = False
+
+
+@contextmanager
+def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
+    """Count one guess; raise TooManyAttempts where a limit is reached. Leave with WrongGuess if it was wrong."""
+    address_key = _key("address", ip_address or "")
+    account_key = _key("account", fold(account), ip_address or "")
+    _count(address_key, ADDRESS_LIMIT)
+    try:
+        failures = _count(account_key, ACCOUNT_LIMIT)
+    except TooManyAttempts:
+        _give_back(address_key)
+        raise
+    try:
+        yield
+    except WrongGuess as wrong:
+        wrong.locked = failures == ACCOUNT_LIMIT
+        raise
+    except BaseException:
+        _give_back(address_key, account_key)
+        raise
+    _give_back(address_key, account_key)
+
+
+def fold(account: str) -> str:
+    """The form in which two spellings of one account are the same."""
+    return unicodedata.normalize("NFKC", account).casefold()
+
+
+def _key(*parts: str) -> str:
+    return salted_hmac("api.users.limits", "\n".join(parts), algorithm="sha256").hexdigest()
+
+
+def _count(key: str, limit: int) -> int:
+    """Failures in this window including this one."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        moment = connection.ops.adapt_datetimefield_value(now)
+        end = connection.ops.adapt_datetimefield_value(now + WINDOW)
+        cursor.execute(_COUNT, [key, end, moment, moment, limit, moment])
+        row = cursor.fetchone()
+    if row is None:
+        raise TooManyAttempts(wait=_seconds_left(key, now))
+    return int(row[0])
+
+
+def _seconds_left(key: str, now: datetime) -> int:
+    end = GuessCounter.objects.filter(pk=key).values_list("window_ends_at", flat=True).first()
+    return max(1, int((end - now).total_seconds()) + 1) if end else 1
+
+
+def _give_back(*keys: str) -> None:
+    GuessCounter.objects.filter(pk__in=keys, count__gt=0).update(count=F("count") - 1)

@@ -1,0 +1,126 @@
+"""People, where they are signed in, and how often somebody guessed."""
+
+import uuid
+import zoneinfo
+from functools import cache
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from api.common.vocabulary import Department, Role
+
+DEFAULT_TIMEZONE = "America/New_York"
+# ASCII, so that two names which look alike are alike; no @, so that a name is never taken for an address.
+validate_username = RegexValidator(r"\A[A-Za-z0-9._+-]{1,150}\Z", "Use letters, digits and . _ + - only.")
+validate_phone_number = RegexValidator(r"\A\+?[0-9 ()./-]{3,40}\Z", "Write a phone number, like +1 212 555 0100.")
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def validate_timezone(name: str) -> None:
+    """Accept the names of the IANA time zone database."""
+    if name not in _timezones():
+        raise ValidationError("Write an IANA time zone, like America/New_York.", code="invalid")
+
+
+class CosmoUserManager(UserManager["User"]):
+    """A role says what Django's flags say elsewhere."""
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
+    ) -> "User":
+        return super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
+
+
+class User(AbstractUser):
+    """Somebody who signs in. `role` is the one source of truth; is_superuser and is_staff follow it."""
+
+    username = models.CharField(max_length=150, unique=True, validators=[validate_username])
+    email = models.EmailField(max_length=254)
+    first_name = models.CharField(max_length=150, blank=True)
+    last_name = models.CharField(max_length=150, blank=True)
+    role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
+    department = models.CharField(max_length=20, choices=Department, default=Department.GENERAL)
+    phone_number = models.CharField(max_length=40, blank=True, validators=[validate_phone_number])
+    timezone = models.CharField(max_length=64, default=DEFAULT_TIMEZONE, validators=[validate_timezone])
+    digest_opt_out = models.BooleanField(default=False)
+    # Raised to end every session and token at once.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    objects: ClassVar[CosmoUserManager] = CosmoUserManager()
+
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["email"]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="user_username_once"),
+            models.UniqueConstraint(Lower("email"), name="user_email_once"),
+            models.CheckConstraint(condition=~Q(email=""), name="user_has_email"),
+            models.CheckConstraint(
+                condition=Q(role=Role.SUPERUSER, is_superuser=True, is_staff=True)
+                | Q(role=Role.MANAGER, is_superuser=False, is_staff=True)
+                | Q(role__in=[Role.STAFF, Role.VIEWER], is_superuser=False, is_staff=False),
+                name="user_flags_follow_role",
+            ),
+            models.CheckConstraint(condition=Q(department__in=Department.values), name="user_department_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_superuser = self.role == Role.SUPERUSER
+        self.is_staff = self.role in {Role.SUPERUSER, Role.MANAGER}
+        if kwargs.get("update_fields") is not None and "role" in kwargs["update_fields"]:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "is_superuser", "is_staff"}
+        super().save(*args, **kwargs)
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        # Browser sessions end with the epoch too, not only with the password.
+        return f"{super()._get_session_auth_hash(secret)}{self.session_epoch}"  # type: ignore[misc]
+
+
+class Session(models.Model):
+    """One sign-in. Access and refresh tokens name it; only the refresh token of its current generation is good."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
+    generation = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    rotated_at = models.DateTimeField()  # when the previous generation died
+    previously_rotated_at = models.DateTimeField()  # when the one before it did
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ip_address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-started_at"], name="session_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.started_at}"
+
+
+class GuessCounter(models.Model):
+    """Failed guesses in the current window, for one account from one address or for one address."""
+
+    key = models.CharField(max_length=64, primary_key=True)  # keyed hash
+    count = models.PositiveIntegerField()
+    window_ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,131 @@
+"""Sessions and their tokens (JWT, RFC 7519).
+
+A token is good while its session is open and its epoch is the user's. Refreshing rotates: one conditional UPDATE moves
+the session to its next generation, so that of any number of parallel uses one wins. A refresh token that comes back
+long after its rotation was stolen, or its successor was: the session ends (RFC 9700, 4.14.2).
+"""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings as jwt_settings
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+
+from api.audit.events import Event
+from api.audit.trail import record
+from api.common.errors import Unauthenticated
+from api.users.models import Session, User
+from backend import request_context
+
+REUSE_GRACE = timedelta(seconds=10)  # two tabs of one client may refresh at the same time
+
+
+def open_session(user: User) -> dict[str, str]:
+    """Start a session for somebody who has proved who he is; its tokens as {access, refresh}."""
+    now = timezone.now()
+    context = request_context.current()
+    session = Session.objects.create(
+        user=user,
+        started_at=now,
+        last_seen_at=now,
+        rotated_at=now,
+        previously_rotated_at=now,
+        expires_at=now + jwt_settings.REFRESH_TOKEN_LIFETIME,
+        ip_address=context.ip_address if context else None,
+        user_agent=context.user_agent if context else "",
+    )
+    return _tokens(session)
+
+
+def session_of(token: Token) -> Session:
+    """The open session that a token belongs to, with its user; Unauthenticated if it is over."""
+    try:
+        session = Session.objects.select_related("user").filter(pk=uuid.UUID(str(token.get("sid")))).first()
+    except ValueError:
+        raise _refused() from None
+    if session is None or not _is_open(session, token):
+        raise _refused()
+    return session
+
+
+def refresh(raw: str) -> dict[str, str]:
+    """New tokens for a refresh token, which dies; Unauthenticated if it is dead already."""
+    try:
+        token = RefreshToken(raw)  # type: ignore[arg-type]
+    except TokenError:
+        raise _refused() from None
+    session = session_of(token)
+    now = timezone.now()
+    generation = token.get("gen")
+    if not isinstance(generation, int):
+        raise _refused()
+    ends_at = min(now + jwt_settings.REFRESH_TOKEN_LIFETIME, session.started_at + settings.SESSION_ABSOLUTE_LIFETIME)
+    won = Session.objects.filter(pk=session.pk, generation=generation, ended_at=None).update(
+        generation=F("generation") + 1,
+        previously_rotated_at=F("rotated_at"),
+        rotated_at=now,
+        last_seen_at=now,
+        expires_at=ends_at,
+    )
+    if not won:
+        session.refresh_from_db()
+        if _died_long_ago(generation, session, now):
+            with transaction.atomic():
+                _end(session, Event.TOKEN_REUSE)
+        raise _refused()
+    session.generation += 1
+    session.expires_at = ends_at
+    return _tokens(session)
+
+
+def end_session(session: Session, *, event: Event = Event.SESSION_ENDED) -> None:
+    with transaction.atomic():
+        _end(session, event)
+
+
+def end_all_sessions(user: User) -> None:
+    """End every session and token of a user row that the caller has locked and saves `session_epoch` of."""
+    user.session_epoch += 1
+    user.sessions.filter(ended_at=None).update(ended_at=timezone.now())
+
+
+def _tokens(session: Session) -> dict[str, str]:
+    refresh_token, access_token = RefreshToken(), AccessToken()
+    for token in (refresh_token, access_token):
+        token["sid"] = str(session.pk)
+        token["epoch"] = session.user.session_epoch
+    refresh_token["gen"] = session.generation
+    refresh_token.payload["exp"] = int(session.expires_at.timestamp())
+    access_token.payload["exp"] = min(access_token.payload["exp"], refresh_token.payload["exp"])
+    return {"access": str(access_token), "refresh": str(refresh_token)}
+
+
+def _is_open(session: Session, token: Token) -> bool:
+    user = session.user
+    return (
+        session.ended_at is None
+        and session.expires_at > timezone.now()
+        and user.is_active
+        and token.get("epoch") == user.session_epoch
+    )
+
+
+def _died_long_ago(generation: int, session: Session, now: datetime) -> bool:
+    if generation >= session.generation:
+        return False
+    died_at = session.rotated_at if generation == session.generation - 1 else session.previously_rotated_at
+    return now - died_at > REUSE_GRACE
+
+
+def _end(session: Session, event: Event) -> None:
+    if Session.objects.filter(pk=session.pk, ended_at=None).update(ended_at=timezone.now()):
+        record(event, actor=session.user)
+
+
+def _refused() -> Unauthenticated:
+    return Unauthenticated("This token is not valid, or not any more. Sign in again.", code="token_not_valid")

@@ -1,0 +1,72 @@
+"""Signing in, and proving a password: both count against the limits on guessing."""
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import update_last_login
+from django.db import transaction
+from django.utils.crypto import salted_hmac
+
+from api.audit.events import Event
+from api.audit.trail import record
+from api.common.errors import Invalid, Unauthenticated
+from api.users import limits, sessions
+from api.users.models import User
+from api.users.selectors import find_login
+from backend import request_context
+
+
+def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
+    """The user and his tokens. Unauthenticated says nothing about what was wrong; TooManyAttempts when guessing."""
+    user = find_login(login)
+    try:
+        with limits.guess(account=_account(user, login), ip_address=_address()):
+            proven = _proven(user, password)
+    except limits.WrongGuess as wrong:
+        _record_failure(user, locked=wrong.locked, detail="" if user else f"unknown account {_unknown(login)}")
+        raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
+    with transaction.atomic():
+        tokens = sessions.open_session(proven)
+        update_last_login(type(proven), proven)
+        record(Event.LOGIN_SUCCESS, actor=proven)
+    return proven, tokens
+
+
+def require_password(user: User, password: str) -> None:
+    """Raise Invalid, naming current_password, unless this is the user's password."""
+    try:
+        with limits.guess(account=_account(user, ""), ip_address=_address()):
+            if not user.check_password(password):
+                raise limits.WrongGuess
+    except limits.WrongGuess as wrong:
+        _record_failure(user, locked=wrong.locked, detail="current password")
+        raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
+
+
+def _proven(user: User | None, password: str) -> User:
+    if user is None:
+        make_password(password)  # the same work, so that the time does not tell who exists
+        raise limits.WrongGuess
+    if not user.check_password(password) or not user.is_active:
+        raise limits.WrongGuess
+    return user
+
+
+def _record_failure(user: User | None, *, locked: bool, detail: str) -> None:
+    with transaction.atomic():
+        record(Event.FAILED_LOGIN, actor=user, detail=detail)
+        if locked:
+            record(Event.ACCOUNT_LOCKED, actor=user, detail=detail)
+
+
+def _account(user: User | None, login: str) -> str:
+    # By id, so that a username and an email of one person count together.
+    return f"user {user.pk}" if user else f"login {login}"
+
+
+def _unknown(login: str) -> str:
+    # Never the text itself: people type passwords there.
+    return salted_hmac("api.users.sign_in", limits.fold(login), algorithm="sha256").hexdigest()[:16]
+
+
+def _address() -> str | None:
+    context = request_context.current()
+    return context.ip_address if context else None

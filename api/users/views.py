@@ -1,0 +1,83 @@
+"""/api/users/."""
+
+from typing import ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.common import rules
+from api.common.errors import Denied
+from api.common.lists import page_of, rendered
+from api.common.schema import page_schema
+from api.idempotency.views import CreateOnceViewSet
+from api.users import services
+from api.users.models import User
+from api.users.selectors import filter_users, get_user, visible_users
+from api.users.serializers import (
+    NewUserSerializer,
+    OwnUserSerializer,
+    UserListQuery,
+    UserSerializer,
+)
+
+
+class UserViewSet(CreateOnceViewSet):
+    serializer_class = UserSerializer
+    queries: ClassVar = {"list": UserListQuery}
+    rules: ClassVar = {
+        "list": "users.view",
+        "create": "users.create",
+        "retrieve": "users.view",
+        "partial_update": "users.edit",
+        "destroy": "users.disable",
+    }
+
+    def find_row(self, rule: str) -> User:
+        return get_user(actor=self.actor, pk=self.kwargs["pk"], rule=self._own_rule(rule))
+
+    @extend_schema(parameters=[UserListQuery], responses=page_schema(UserSerializer))
+    def list(self, request: Request) -> Response:
+        """People whom you may see: all for superusers, all but superusers for managers, else yourself."""
+        found = filter_users(visible_users(self.actor), self.query)
+        return Response(page_of(request, found, rendered(UserSerializer), self.query))
+
+    @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
+    def create(self, request: Request) -> Response:
+        """A new person. Managers make staff and viewers; only superusers may give a password."""
+        return self.answer_created(lambda: services.create_user(actor=self.actor, **self.body(NewUserSerializer)))
+
+    @extend_schema(responses=UserSerializer)
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """One person."""
+        return self.answer(self.row)
+
+    @extend_schema(request=UserSerializer, responses=UserSerializer)
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Change a person. Of yourself you change profile fields here, and your email under /api/auth/me/.
+
+        A new email, a new role and disabling end every session of that person.
+        """
+        rule = self._own_rule("users.edit")
+        if "password" in request.data:
+            rules.require("users.set_password", self.actor)
+        if pk == self.actor.pk and "email" in request.data:
+            raise Denied(action="users.edit", target=self.row, errors={"email": "Change it under /api/auth/me/."})
+        serializer = OwnUserSerializer if rule == "users.edit_profile" else UserSerializer
+        values = self.body(serializer, self.row, partial=True)
+        user = services.update_user(actor=self.actor, user_id=pk, rule=rule, if_match=self.if_match, **values)
+        return self.answer(user)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Disable a person: nobody is erased. PATCH is_active true brings him back."""
+        services.update_user(
+            actor=self.actor, user_id=pk, rule="users.disable", if_match=self.if_match, is_active=False
+        )
+        return Response(status=204)
+
+    def _own_rule(self, rule: str) -> str:
+        """Of himself, a person edits his profile; a superuser everything."""
+        own = rule == "users.edit" and self.kwargs["pk"] == self.actor.pk
+        everything = rules.scope_of(rule, self.actor.role) is rules.Scope.ALL
+        return "users.edit_profile" if own and not everything else rule

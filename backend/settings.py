@@ -1,0 +1,266 @@
+"""Settings for every environment; what differs comes from variables, which env.production.example explains."""
+
+from datetime import timedelta
+from logging import LogRecord
+from pathlib import Path
+from typing import Any
+
+from backend.environment import Environment, read_env_file
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ENVIRONMENTS = ("development", "test", "staging", "production")
+
+env = Environment()
+DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
+if DJANGO_ENVIRONMENT != "test":
+    # Tests must not reach what a .env file of this checkout points to.
+    read_env_file(BASE_DIR / ".env")
+    DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
+DEPLOYED = DJANGO_ENVIRONMENT in {"staging", "production"}
+
+DEBUG = env.boolean("DEBUG", DJANGO_ENVIRONMENT == "development")
+if DEBUG and DJANGO_ENVIRONMENT == "production":
+    env.problems.append("DEBUG must be off in production.")
+HARDENED = not DEBUG and DJANGO_ENVIRONMENT != "test"
+
+APP_VERSION = env.text("APP_VERSION", "1.0.0")
+SERVICE_NAME = "cosmo-backend"
+
+# --- Secrets and addresses
+
+if DEPLOYED:
+    env.require(
+        *("SECRET_KEY", "JWT_SIGNING_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "PUBLIC_BASE_URL"),
+        *("DEFAULT_FROM_EMAIL", "TRUSTED_PROXY_COUNT"),
+        reason=f"{DJANGO_ENVIRONMENT} needs it (env.production.example explains each)",
+    )
+    made_secrets = ("", "")
+else:
+    made_secrets = env.made_secrets(BASE_DIR / ".development-secrets")
+SECRET_KEY = env.secret("SECRET_KEY", made_secrets[0], min_length=50)
+JWT_SIGNING_KEY = env.secret("JWT_SIGNING_KEY", made_secrets[1], min_length=50)
+if SECRET_KEY and SECRET_KEY == JWT_SIGNING_KEY:
+    env.problems.append("JWT_SIGNING_KEY must be another value than SECRET_KEY.")
+
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [] if DEPLOYED else LOCAL_HOSTS, wildcard=DJANGO_ENVIRONMENT != "production")
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
+CORS_EXPOSE_HEADERS = ["ETag", "Location", "Retry-After", "X-Request-ID"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "x-request-id"]
+PUBLIC_BASE_URL = env.base_url("PUBLIC_BASE_URL", "http://localhost:8000")
+TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, minimum=0, maximum=10)
+
+# --- Application
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "backend",
+    "api",
+]
+
+MIDDLEWARE = [
+    "backend.middleware.RequestContextMiddleware",
+    "backend.middleware.ProblemDetailsMiddleware",
+    "backend.middleware.HealthCheckMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "backend.urls"
+WSGI_APPLICATION = "backend.wsgi.application"
+APPEND_SLASH = False  # A redirect would turn a POST into a GET; a wrong address is 404.
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static" if DEPLOYED else None
+WHITENOISE_USE_FINDERS = not DEPLOYED  # served from the packages where nobody has run collectstatic
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if DEPLOYED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Database and cache
+
+DATABASE = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+DB_POOL_MIN_SIZE = env.integer("DB_POOL_MIN_SIZE", 1, minimum=0, maximum=100)
+DB_POOL_MAX_SIZE = env.integer("DB_POOL_MAX_SIZE", 8, minimum=1, maximum=100)
+DB_POOL_TIMEOUT = env.integer("DB_POOL_TIMEOUT", 2, minimum=1, maximum=60)
+if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
+    env.problems.append("DB_POOL_MIN_SIZE must be at most DB_POOL_MAX_SIZE.")
+if DATABASE["ENGINE"].endswith("postgresql"):
+    DATABASE |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+    DATABASE["OPTIONS"] = DATABASE.get("OPTIONS", {}) | {
+        "pool": {"min_size": DB_POOL_MIN_SIZE, "max_size": DB_POOL_MAX_SIZE, "timeout": DB_POOL_TIMEOUT},
+        "connect_timeout": 2,
+        "tcp_user_timeout": 10_000,
+        "options": "-c statement_timeout=10s -c lock_timeout=2s",
+    }
+else:
+    # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.
+    DATABASE["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    # A file, as in real life: an in-memory database has other locks than the ones that the tests are about.
+    DATABASE["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
+DATABASES = {"default": DATABASE}
+
+REDIS_URL = env.redis_url("REDIS_URL")
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if REDIS_URL:
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cosmo",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    }
+
+# --- People, passwords and tokens
+
+AUTH_USER_MODEL = "api.User"
+PASSWORD_HASHERS = ["api.users.passwords.Argon2idPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "api.users.passwords.LengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ISSUER": SERVICE_NAME,
+    "AUDIENCE": SERVICE_NAME,
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
+}
+SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all the same
+
+# --- REST
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "api.users.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["api.common.permissions.RulePermission"],
+    "DEFAULT_RENDERER_CLASSES": ["api.common.json.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["api.common.json.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "api.common.schema.CosmoAutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "api.common.problem_handler.problem_handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "DATETIME_FORMAT": None,  # the renderer writes RFC 3339 in UTC
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Cosmo",
+    "DESCRIPTION": "Tasks, properties and people of a rental operation. Conventions: docs/api.md.",
+    "VERSION": APP_VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["api.common.permissions.RulePermission"],
+    "SERVE_AUTHENTICATION": None,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "deepLinking": True},
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "api.common.vocabulary.Role",
+        "DepartmentEnum": "api.common.vocabulary.Department",
+        "TaskStatusEnum": "api.common.vocabulary.TaskStatus",
+    },
+}
+
+# --- Security of answers and cookies
+
+SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", HARDENED)
+SECURE_REDIRECT_EXEMPT = [r"^api/health/"]
+SECURE_HSTS_SECONDS = env.integer(
+    "SECURE_HSTS_SECONDS", 365 * 24 * 3600 if HARDENED else 0, minimum=0, maximum=10 * 365 * 24 * 3600
+)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
+X_FRAME_OPTIONS = "DENY"
+
+# --- Mail
+
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", f"django.core.mail.backends.{'smtp' if DEPLOYED else 'console'}.EmailBackend")
+if DEPLOYED and EMAIL_BACKEND.endswith("smtp.EmailBackend"):
+    env.require("EMAIL_HOST", reason="mail by SMTP needs it")
+EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH")
+EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1, maximum=65535)
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", default=False)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 10, minimum=1, maximum=300)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", "cosmo@localhost")
+ADMINS = env.people("DJANGO_ADMINS")
+
+# --- Logging and errors
+
+
+def _is_no_outage(record: LogRecord) -> bool:
+    return getattr(record, "status_code", 500) != 503
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "debug_off": {"()": "django.utils.log.RequireDebugFalse"},
+        # A database that is away is every request's fault, load balancer's probes included: no mail for each.
+        "faults_only": {"()": "django.utils.log.CallbackFilter", "callback": _is_no_outage},
+    },
+    "formatters": {"text": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "text"},
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "level": "ERROR",
+            "filters": ["debug_off", "faults_only"],
+        },
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"django": {"handlers": ["mail_admins"], "level": "INFO"}},
+}
+
+SENTRY_DSN = env.text("SENTRY_DSN")
+SENTRY_TRACES_SAMPLE_RATE = env.fraction("SENTRY_TRACES_SAMPLE_RATE", 0.1)
+
+# --- Serving (deploy/gunicorn.conf.py asks for these)
+
+WEB_BIND = env.bind("WEB_BIND", "127.0.0.1:8000")
+WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", 0, minimum=0, maximum=256)  # 0: one for each core, and one
+WEB_THREADS = env.integer("WEB_THREADS", 4, minimum=1, maximum=256)
+WEB_TIMEOUT = env.integer("WEB_TIMEOUT", 30, minimum=1, maximum=600)  # seconds
+
+env.stop_if_wrong()

@@ -1,0 +1,67 @@
+"""Fixtures: one signed-in client for each role, and a real server."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from rest_framework.test import APIClient
+
+from api.common.vocabulary import Role
+from api.users.models import User
+from api.users.sessions import open_session
+from tests import factories
+from tests.live.server import Server, environment, fresh_database, manage, serving
+
+
+@pytest.fixture
+def client() -> APIClient:
+    """Nobody has signed in."""
+    return APIClient()
+
+
+def client_of(user: User) -> APIClient:
+    """A client that is signed in as this user, without the 50 ms that checking a password takes."""
+    client = APIClient()
+    client.user = user
+    sign_in_again(client)
+    return client
+
+
+def sign_in_again(client: APIClient) -> None:
+    """Needed where a test moves to another time: tokens are good for five minutes."""
+    client.tokens = open_session(client.user)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {client.tokens['access']}")
+
+
+@pytest.fixture
+def superuser(db) -> APIClient:
+    return client_of(factories.user(role=Role.SUPERUSER))
+
+
+@pytest.fixture
+def manager(db) -> APIClient:
+    return client_of(factories.user(role=Role.MANAGER))
+
+
+@pytest.fixture
+def staff(db) -> APIClient:
+    """A cleaner."""
+    return client_of(factories.user(role=Role.STAFF, department="cleaning"))
+
+
+@pytest.fixture
+def viewer(db) -> APIClient:
+    return client_of(factories.user(role=Role.VIEWER))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """One server with the demo portfolio for all live tests; what a test changes, it makes first."""
+    folder = tmp_path_factory.mktemp("live")
+    with fresh_database(folder) as database:
+        variables = environment(folder, DATABASE_URL=database, WEB_TIMEOUT="30")
+        manage(variables, "migrate", "--verbosity", "0")
+        printed = manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
+        with serving(variables, folder / "server.log") as running:
+            running.passwords = dict(re.findall(r"^ +\w+ +(\S+\.\S+) +(\S+)$", printed, re.MULTILINE))
+            yield running

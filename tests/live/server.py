@@ -1,0 +1,103 @@
+"""A real gunicorn with two workers on a database of its own, for tests of what only several processes can show."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import requests
+from psycopg import sql
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+class Server:
+    def __init__(self, url: str, environment: dict[str, str], process: "subprocess.Popen[bytes]") -> None:
+        self.url, self.environment, self.process = url, environment, process
+
+    def manage(self, *arguments: str) -> str:
+        return manage(self.environment, *arguments)
+
+    def request(self, method: str, path: str, **kwargs: object) -> requests.Response:
+        return requests.request(method, self.url + path, timeout=30, allow_redirects=False, **kwargs)  # type: ignore[arg-type]
+
+    def sign_in(self, username: str, password: str) -> dict[str, str]:
+        """The headers of a signed-in client."""
+        answer = self.request("POST", "/api/auth/login/", json={"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access']}"}
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """The environment of a server whose port is free and whose secrets are its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return os.environ | {
+        "DJANGO_ENVIRONMENT": "test",
+        "DATABASE_URL": f"sqlite:///{folder / 'live.sqlite3'}",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SIGNING_KEY": secrets.token_urlsafe(48),
+        "WEB_BIND": f"127.0.0.1:{port}",
+        "WEB_CONCURRENCY": "2",
+        "WEB_THREADS": "8",
+        **variables,
+    }
+
+
+@contextmanager
+def fresh_database(folder: Path) -> Iterator[str]:
+    """The address of a new database beside the one that the tests were given."""
+    given = os.environ.get("DATABASE_URL", "")
+    if not given.startswith("postgres"):
+        yield f"sqlite:///{folder / 'live.sqlite3'}"
+        return
+    name = f"cosmo_live_{secrets.token_hex(6)}"
+    with psycopg.connect(given, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield urlsplit(given)._replace(path=f"/{name}").geturl()
+    finally:
+        with psycopg.connect(given, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def serving(variables: dict[str, str], log: Path, application: str = "backend.wsgi:application") -> Iterator[Server]:
+    """gunicorn as it is deployed, until the block ends."""
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", application]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT)
+    server = Server(f"http://{variables['WEB_BIND']}", variables, process)
+    try:
+        _wait_until_up(server, log)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+def _wait_until_up(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            server.request("GET", "/api/nothing/")
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"The server did not start:\n{log.read_text()}")

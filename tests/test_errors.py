@@ -1,0 +1,195 @@
+"""Every error under /api/ has one shape (RFC 9457), whoever answers it."""
+
+from http import HTTPStatus
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.test import Client
+
+from api.tasks import selectors
+from tests import factories
+
+MEMBERS = ["type", "title", "status", "detail", "code", "request_id", "errors"]
+
+
+@pytest.fixture(params=[False, True], ids=["DEBUG off", "DEBUG on"])
+def _debug(settings, request):
+    settings.DEBUG = request.param
+
+
+def problem(answer, status: int, code: str) -> dict:
+    body = answer.json()
+    assert answer.status_code == status, answer.content
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert list(body) == MEMBERS
+    assert (body["type"], body["title"], body["status"]) == ("about:blank", HTTPStatus(status).phrase, status)
+    assert body["code"] == code
+    assert isinstance(body["detail"], str)
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    return body
+
+
+@pytest.mark.usefixtures("_debug")
+def test_errors_of_clients_are_problems(client, manager, staff):
+    task = factories.task(assigned_to=staff.user)
+    path = f"/api/tasks/{task.pk}/"
+
+    problem(manager.post("/api/tasks/", {}), 400, "validation_error")
+    problem(manager.generic("POST", "/api/tasks/", "{", content_type="application/json"), 400, "parse_error")
+    problem(client.get("/api/tasks/"), 401, "not_authenticated")
+    problem(staff.delete(path), 403, "permission_denied")
+    problem(manager.get("/api/tasks/999999/"), 404, "not_found")
+    problem(manager.get("/api/nope/"), 404, "not_found")
+    problem(manager.get("/api/tasks"), 404, "not_found")
+    problem(manager.get("/api/"), 404, "not_found")
+    problem(manager.put(path, {}), 405, "method_not_allowed")
+    problem(client.put("/api/health/"), 405, "method_not_allowed")
+    problem(manager.get(path, headers={"Accept": "text/html"}), 406, "not_acceptable")
+    problem(manager.post(f"{path}claim/"), 409, "already_assigned")
+    problem(manager.patch(path, {}, headers={"If-Match": '"9"'}), 412, "stale_version")
+    problem(
+        manager.generic("POST", "/api/tasks/", "a" * 2**21, content_type="application/json"), 413, "payload_too_large"
+    )
+    problem(manager.generic("POST", "/api/tasks/", "a", content_type="text/plain"), 415, "unsupported_media_type")
+
+
+def test_a_401_says_how_to_sign_in(client, db):
+    wrong = client.post("/api/auth/login/", {"username": "a", "password": "b"})
+    client.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
+
+    for answer in (wrong, client.get("/api/tasks/")):
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+def test_a_405_names_the_methods(manager):
+    for method in ("put", "options"):
+        answer = getattr(manager, method)(f"/api/tasks/{factories.task().pk}/")
+        assert answer.status_code == 405
+        assert answer.headers["Allow"] == "GET, HEAD, PATCH, DELETE"
+
+
+@pytest.mark.usefixtures("_debug")
+@pytest.mark.parametrize("path", ["/api/tasks/", "/api/tasks/summary/"])
+def test_a_fault_of_ours_says_nothing_about_the_inside(manager, monkeypatch, path):
+    manager.raise_request_exception = False
+    monkeypatch.setattr(selectors.rules, "rows", lambda *_: 1 / 0)
+
+    answer = manager.get(path)
+
+    body = problem(answer, 500, "server_error")
+    assert "division" not in str(body)
+
+
+@pytest.mark.usefixtures("_debug")
+def test_a_database_that_does_not_answer_is_503(manager, monkeypatch):
+    def away(*_):
+        raise OperationalError("could not connect to server: secret-host")
+
+    monkeypatch.setattr(selectors.rules, "rows", away)
+
+    answer = manager.get("/api/tasks/")
+
+    body = problem(answer, 503, "service_unavailable")
+    assert answer.headers["Retry-After"] == "5"
+    assert "secret-host" not in str(body)
+
+
+def test_an_outage_is_logged_with_its_cause_and_mails_nobody(manager, monkeypatch, settings, mailoutbox, caplog):
+    settings.ADMINS = [("Tech", "tech@example.com")]
+
+    def away(*_):
+        raise OperationalError("could not connect to server: secret-host")
+
+    monkeypatch.setattr(selectors.rules, "rows", away)
+
+    for _ in range(3):
+        manager.get("/api/tasks/")
+
+    assert caplog.text.count("OperationalError: could not connect") == 3
+    assert mailoutbox == []
+
+
+def test_a_denial_that_cannot_be_kept_because_the_database_is_away_is_503(staff, monkeypatch):
+    def away(*_, **__):
+        raise OperationalError("could not connect")
+
+    monkeypatch.setattr("api.common.problem_handler.record", away)
+
+    problem(staff.post("/api/properties/", {}), 503, "service_unavailable")
+
+
+def test_djangos_own_refusals_are_problems_too(manager, monkeypatch):
+    def refuse(*_):
+        raise PermissionDenied("inside")
+
+    monkeypatch.setattr(selectors.rules, "rows", refuse)
+
+    assert "inside" not in str(problem(manager.get("/api/tasks/"), 403, "permission_denied"))
+
+
+def test_a_browser_session_needs_the_csrf_token(db):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(factories.user(role="manager"))
+
+    assert browser.get("/api/tasks/").status_code == 200
+    answer = browser.post("/api/properties/", {"name": "A", "address": "B"}, content_type="application/json")
+    assert "CSRF" in problem(answer, 403, "permission_denied")["detail"]
+
+
+def test_a_browser_session_ends_with_the_epoch(db):
+    browser = Client()
+    person = factories.user(role="manager")
+    browser.force_login(person)
+
+    assert browser.get("/api/auth/me/").status_code == 200
+    assert browser.post("/api/auth/logout-all/", content_type="application/json").status_code == 204
+    assert browser.get("/api/auth/me/").status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "a b", "127.0.0.1:8000:1"])
+def test_a_host_that_is_not_ours_is_a_problem(client, db, host):
+    problem(client.get("/api/tasks/", headers={"Host": host}), 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("incoming", "kept"),
+    [
+        ("abcd1234", True),
+        ("A.b_c-9" * 18 + "xy", True),
+        ("short", False),
+        ("a" * 129, False),
+        ("with blank 1", False),
+        ("new\nline-1234", False),
+        ("ünicode-1234", False),
+        ("<script>alert", False),
+    ],
+)
+def test_a_request_id_is_kept_if_it_is_well_formed(client, incoming, kept):
+    answers = [client.get("/api/nope/", headers={"X-Request-ID": incoming}) for _ in range(2)]
+
+    ids = {answer.headers["X-Request-ID"] for answer in answers}
+    assert (ids == {incoming}) == kept
+    if not kept:
+        assert len(ids) == 2
+        assert all(len(id_) == 32 for id_ in ids)
+
+
+def test_answers_of_the_api_are_not_stored(manager):
+    for path in ("/api/tasks/", "/api/auth/me/", "/api/health/", "/api/schema/"):
+        assert manager.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_admins_are_mailed_about_a_fault_without_secrets(manager, monkeypatch, settings, mailoutbox):
+    settings.ADMINS = [("Tech", "tech@example.com")]
+    manager.raise_request_exception = False
+    monkeypatch.setattr(selectors.rules, "rows", lambda *_: 1 / 0)
+
+    manager.get("/api/tasks/")
+
+    (mail,) = mailoutbox
+    assert mail.to == ["tech@example.com"]
+    assert "ZeroDivisionError" in mail.body
+    assert manager.tokens["access"] not in mail.body
+    assert settings.SECRET_KEY not in mail.body

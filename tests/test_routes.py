@@ -1,0 +1,177 @@
+"""Every route of the resolver, as every kind of person: the contract's rights table, seen from outside."""
+
+import uuid
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from api.common.vocabulary import Role
+from tests import factories
+from tests.conftest import client_of
+
+# What each kind of person gets: anonymous, viewer, staff, manager, superuser. The viewer owns the property, and the
+# task there is assigned to the staff member; "other" rows are somebody else's. A route that is missing here fails.
+EXPECTED = """
+GET    /                                    302 302 302 302 302
+GET    /api/health/                         200 200 200 200 200
+GET    /api/schema/                         401 200 200 200 200
+GET    /api/docs/                           401 200 200 200 200
+POST   /api/auth/login/                     400 400 400 400 400
+POST   /api/auth/refresh/                   400 400 400 400 400
+POST   /api/auth/logout/                    401 204 204 204 204
+POST   /api/auth/logout-all/                401 204 204 204 204
+GET    /api/auth/sessions/                  401 200 200 200 200
+DELETE /api/auth/sessions/{session}/        401 404 404 404 404
+GET    /api/auth/me/                        401 200 200 200 200
+PATCH  /api/auth/me/                        401 200 200 200 200
+POST   /api/auth/password/change/           401 400 400 400 400
+GET    /api/tasks/                          401 200 200 200 200
+POST   /api/tasks/                          401 403 403 400 400
+GET    /api/tasks/summary/                  401 200 200 200 200
+GET    /api/tasks/{task}/                   401 200 200 200 200
+PATCH  /api/tasks/{task}/                   401 403 403 200 200
+DELETE /api/tasks/{task}/                   401 403 403 204 204
+POST   /api/tasks/{task}/status/            401 403 400 400 400
+POST   /api/tasks/{task}/assign/            401 403 403 400 400
+POST   /api/tasks/{task}/claim/             401 403 409 409 409
+POST   /api/tasks/{task}/restore/           401 403 403 409 409
+GET    /api/tasks/{task}/history/           401 200 200 200 200
+GET    /api/tasks/{other_task}/             401 404 404 200 200
+PATCH  /api/tasks/{other_task}/             401 404 404 200 200
+DELETE /api/tasks/{other_task}/             401 404 404 204 204
+POST   /api/tasks/{other_task}/status/      401 404 404 400 400
+POST   /api/tasks/{other_task}/assign/      401 404 404 400 400
+POST   /api/tasks/{other_task}/claim/       401 404 404 200 200
+POST   /api/tasks/{other_task}/restore/     401 404 404 409 409
+GET    /api/tasks/{other_task}/history/     401 404 404 200 200
+POST   /api/tasks/{deleted_task}/restore/   401 404 404 200 200
+GET    /api/tasks/{deleted_task}/           401 404 404 404 404
+POST   /api/tasks/{open_task}/claim/        401 404 200 200 200
+GET    /api/properties/                     401 200 200 200 200
+POST   /api/properties/                     401 403 403 400 400
+GET    /api/properties/{house}/             401 200 200 200 200
+PATCH  /api/properties/{house}/             401 403 403 200 200
+DELETE /api/properties/{house}/             401 403 403 204 204
+POST   /api/properties/{house}/restore/     401 403 403 409 409
+GET    /api/properties/{other_house}/       401 404 404 200 200
+PATCH  /api/properties/{other_house}/       401 404 404 200 200
+DELETE /api/properties/{other_house}/       401 404 404 204 204
+POST   /api/properties/{deleted_house}/restore/ 401 404 404 200 200
+GET    /api/users/                          401 200 200 200 200
+POST   /api/users/                          401 403 403 400 400
+GET    /api/users/{self}/                   401 200 200 200 200
+PATCH  /api/users/{self}/                   401 200 200 200 200
+DELETE /api/users/{self}/                   401 403 403 403 204
+GET    /api/users/{other_staff}/            401 404 404 200 200
+PATCH  /api/users/{other_staff}/            401 404 404 200 200
+DELETE /api/users/{other_staff}/            401 404 404 204 204
+GET    /api/users/{other_manager}/          401 404 404 200 200
+PATCH  /api/users/{other_manager}/          401 404 404 403 200
+DELETE /api/users/{other_manager}/          401 404 404 403 204
+GET    /api/users/{other_superuser}/        401 404 404 404 200
+PATCH  /api/users/{other_superuser}/        401 404 404 404 200
+DELETE /api/users/{other_superuser}/        401 404 404 404 204
+"""
+ROWS = [
+    (method, path, [int(code) for code in codes]) for method, path, *codes in map(str.split, EXPECTED.split("\n")[1:-1])
+]
+PEOPLE = ["anonymous", Role.VIEWER, Role.STAFF, Role.MANAGER, Role.SUPERUSER]
+METHODS = ["get", "post", "put", "patch", "delete"]
+
+
+@pytest.fixture
+def world(db):
+    """One of everything that an address can name."""
+    viewer = factories.user(role=Role.VIEWER)
+    staff = factories.user(role=Role.STAFF, department="cleaning")
+    house = factories.property_(owners=(viewer,))
+    other_house = factories.property_(is_active=False)
+    now = house.created_at
+    return {
+        "people": {Role.VIEWER: viewer, Role.STAFF: staff},
+        "session": uuid.uuid4(),
+        "house": house.pk,
+        "other_house": other_house.pk,
+        "deleted_house": factories.property_(deleted_at=now, owners=(viewer,)).pk,
+        "task": factories.task(property=house, assigned_to=staff).pk,
+        "other_task": factories.task(property=other_house, task_type="maintenance").pk,
+        "open_task": factories.task(property=other_house).pk,
+        "deleted_task": factories.task(property=house, assigned_to=staff, deleted_at=now).pk,
+        "other_staff": factories.user(role=Role.STAFF).pk,
+        "other_manager": factories.user(role=Role.MANAGER).pk,
+        "other_superuser": factories.user(role=Role.SUPERUSER).pk,
+    }
+
+
+def _client(role, world, client):
+    if role == "anonymous":
+        return client
+    person = world["people"].get(role) or factories.user(role=role)
+    world["self"] = person.pk
+    return client_of(person)
+
+
+@pytest.mark.parametrize("position", range(len(PEOPLE)), ids=[str(person) for person in PEOPLE])
+@pytest.mark.parametrize(("method", "path", "expected"), ROWS, ids=[f"{method} {path}" for method, path, _ in ROWS])
+def test_each_person_gets_what_the_contract_says(world, client, method, path, expected, position):
+    world["self"] = 1
+    caller = _client(PEOPLE[position], world, client)
+
+    answer = caller.generic(method, path.format(**world), data="{}", content_type="application/json")
+
+    assert answer.status_code == expected[position], answer.content
+
+
+def _routes(resolver, prefix="/"):
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _routes(pattern, path)
+        elif isinstance(pattern, URLPattern):
+            yield path, pattern.callback
+
+
+def _methods(callback) -> set[str]:
+    actions = getattr(callback, "actions", None)
+    if actions:
+        return {method.upper() for method in actions} - {"HEAD"}
+    view = getattr(callback, "cls", None)
+    return {method.upper() for method in METHODS if hasattr(view, method)} if view else {"GET"}
+
+
+def test_no_route_is_missing_from_the_table():
+    def shape(path: str) -> str:
+        parts = ["*" if part.startswith(("<", "{")) else part for part in path.split("/")]
+        return "/".join(parts)
+
+    known = {(method, shape(path)) for method, path, _ in ROWS}
+    existing = {(method, shape(path)) for path, callback in _routes(get_resolver()) for method in _methods(callback)}
+
+    assert existing - known == set()
+    assert known - existing == set()
+
+
+def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
+    from django.urls import path
+    from rest_framework.response import Response
+
+    from api.common.views import RuledAPIView
+
+    class Forgotten(RuledAPIView):
+        def get(self, request):
+            return Response({})
+
+    class Urls:
+        urlpatterns = [path("api/forgotten/", Forgotten.as_view())]
+
+    settings.ROOT_URLCONF = Urls
+
+    assert superuser.get("/api/forgotten/").status_code == 403
+
+
+@pytest.mark.parametrize("role", PEOPLE[1:])
+def test_a_method_that_an_address_does_not_know_is_405(role, db):
+    answer = client_of(factories.user(role=role)).put("/api/tasks/", {})
+
+    assert answer.status_code == 405
+    assert answer.json()["code"] == "method_not_allowed"

@@ -1,0 +1,170 @@
+"""Signing in, and how often one may guess."""
+
+from datetime import timedelta
+from statistics import median
+from time import perf_counter
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from api.audit.models import AuditEntry
+from api.models import User
+from tests import factories
+
+LOGIN = "/api/auth/login/"
+WRONG = "not the right one"
+
+
+@pytest.fixture
+def carla(db):
+    return factories.user(username="carla", email="carla@example.com", role="staff")
+
+
+def log_in(client, username="carla", password=factories.PASSWORD, **extra):
+    return client.post(LOGIN, {"username": username, "password": password}, **extra)
+
+
+@pytest.mark.parametrize("name", ["carla", "CARLA", "carla@example.com", "Carla@Example.COM"])
+def test_a_username_or_an_email_signs_in_in_any_case(client, carla, name):
+    answer = log_in(client, name)
+
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"access", "refresh", "user"}
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['access']}")
+    assert client.get("/api/auth/me/").json() == answer.json()["user"]
+    carla.refresh_from_db()
+    assert carla.last_login is not None
+
+
+def test_all_who_are_refused_get_the_same_answer(client, carla):
+    factories.user(username="gone", is_active=False)
+
+    answers = [log_in(client, password=WRONG), log_in(client, "nobody"), log_in(client, "gone")]
+
+    assert {answer.status_code for answer in answers} == {401}
+    bodies = [answer.json() | {"request_id": ""} for answer in answers]
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert bodies[0]["code"] == "wrong_credentials"
+
+
+def test_the_time_does_not_tell_who_exists(client, carla):
+    def seconds(name, address):
+        start = perf_counter()
+        assert log_in(client, name, WRONG, REMOTE_ADDR=address).status_code == 401
+        return perf_counter() - start
+
+    addresses = [f"192.0.2.{number}" for number in range(5)]
+    existing = median(seconds("carla", address) for address in addresses)
+    missing = median(seconds("nobody", address) for address in addresses)
+
+    assert 0.4 < missing / existing < 2.5  # without the work of hashing it is less than 0.1
+
+
+@pytest.mark.parametrize("password", [f" {factories.PASSWORD}", f"{factories.PASSWORD} ", factories.PASSWORD.upper()])
+def test_a_password_is_taken_as_it_was_typed(client, carla, password):
+    assert log_in(client, password=password).status_code == 401
+
+
+def test_passwords_are_kept_as_argon2id(carla):
+    assert carla.password.startswith("argon2$argon2id$v=19$m=47104,t=2,p=1$")
+
+
+def test_the_trail_tells_who_signed_in_and_who_failed(client, carla):
+    log_in(client)
+    log_in(client, password=WRONG)
+
+    success, failure = AuditEntry.objects.order_by("id")
+    assert (success.event, success.actor_id, success.ip_address) == ("login_success", carla.pk, "127.0.0.1")
+    assert (failure.event, failure.actor_id) == ("failed_login", carla.pk)
+
+
+def test_what_a_stranger_typed_as_a_name_is_kept_only_as_a_hash(client, carla):
+    for _ in range(2):
+        log_in(client, "my-secret-password")
+
+    entries = list(AuditEntry.objects.values())
+    assert "my-secret-password" not in str(entries)
+    assert entries[0]["detail"].startswith("unknown account ")
+    assert entries[0]["detail"] == entries[1]["detail"]
+
+
+def fail(client, times, username="carla", **extra):
+    return [log_in(client, username, WRONG, **extra).status_code for _ in range(times)]
+
+
+def test_after_five_failures_the_right_password_does_not_help_for_a_while(client, carla):
+    assert fail(client, 6) == [401] * 5 + [429]
+
+    refused = log_in(client)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_attempts")
+    assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
+    with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+        assert log_in(client).status_code == 200
+    assert AuditEntry.objects.filter(event="account_locked").count() == 1
+
+
+def test_a_refused_attempt_does_not_prolong_the_lock(client, carla):
+    fail(client, 5)
+    with time_machine.travel(timezone.now() + timedelta(minutes=14)):
+        assert fail(client, 3) == [429] * 3
+    with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+        assert log_in(client).status_code == 200
+
+
+def test_a_stranger_does_not_lock_the_owner_out(client, carla):
+    fail(client, 6, REMOTE_ADDR="192.0.2.66")
+
+    assert log_in(client, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+def test_the_name_and_the_email_of_one_person_count_together(client, carla):
+    fail(client, 3)
+    fail(client, 2, "carla@example.com")
+
+    assert log_in(client).status_code == 429
+
+
+def test_a_success_gives_its_guess_back(client, carla):
+    for _ in range(8):
+        assert log_in(client).status_code == 200
+    assert fail(client, 4) == [401] * 4
+    assert log_in(client).status_code == 200
+    assert fail(client, 2) == [401, 429]
+
+
+def test_one_address_fails_thirty_times_over_all_accounts(client, carla):
+    for number in range(6):
+        fail(client, 5, f"nobody{number}")
+
+    assert log_in(client).status_code == 429
+    assert log_in(client, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("post", "/api/auth/password/change/", {"new_password": "another fine password"}),
+        ("patch", "/api/auth/me/", {"email": "new@example.com"}),
+    ],
+)
+def test_guessing_the_current_password_counts_too(client, carla, method, path, body):
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {log_in(client).json()['access']}")
+
+    def guess(password):
+        return getattr(client, method)(path, body | {"current_password": password})
+
+    assert [guess(WRONG).status_code for _ in range(6)] == [400] * 5 + [429]
+    assert guess(factories.PASSWORD).status_code == 429
+    assert log_in(client).status_code == 429
+    assert User.objects.get(pk=carla.pk).email == "carla@example.com"
+
+
+def test_a_guess_is_given_back_when_the_fault_is_ours(client, carla, monkeypatch):
+    client.raise_request_exception = False
+    with monkeypatch.context() as broken:
+        broken.setattr(User, "check_password", lambda *_: 1 / 0)
+        assert [log_in(client).status_code for _ in range(7)] == [500] * 7
+
+    assert log_in(client).status_code == 200

@@ -1,0 +1,203 @@
+"""/api/users/: who may make, change and disable whom."""
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from api.audit.models import AuditEntry
+from api.models import User
+from tests import factories
+
+ROLES = ["superuser", "manager", "staff", "viewer"]
+BODY = {"username": "new.person", "email": "new@example.com", "role": "staff"}
+
+
+def fields_of(answer) -> list[str]:
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_managers_make_staff_and_viewers_and_superusers_make_anybody(manager, superuser, role):
+    by_manager = manager.post("/api/users/", BODY | {"role": role})
+    by_superuser = superuser.post("/api/users/", {"username": "other", "email": "other@example.com", "role": role})
+
+    assert by_manager.status_code == (201 if role in {"staff", "viewer"} else 403)
+    assert by_superuser.status_code == 201
+    assert User.objects.filter(username=BODY["username"]).exists() == (by_manager.status_code == 201)
+    assert AuditEntry.objects.filter(event="permission_denied").count() == (by_manager.status_code == 403)
+
+
+@pytest.mark.parametrize("new_role", ROLES)
+@pytest.mark.parametrize("role", ROLES)
+def test_managers_give_and_take_only_the_roles_below_their_own(manager, role, new_role):
+    person = factories.user(role=role)
+
+    answer = manager.patch(f"/api/users/{person.pk}/", {"role": new_role})
+
+    below = {"staff", "viewer"}
+    expected = 404 if role == "superuser" else 200 if role in below and new_role in below else 403
+    assert answer.status_code == expected
+    person.refresh_from_db()
+    assert person.role == (new_role if expected == 200 else role)
+
+
+def test_a_person_whom_a_manager_makes_has_no_password_until_he_is_invited(client, manager):
+    manager.post("/api/users/", BODY)
+
+    person = User.objects.get(username=BODY["username"])
+    assert not person.has_usable_password()
+    login = {"username": BODY["username"], "password": person.password}
+    assert client.post("/api/auth/login/", login).status_code == 401
+
+
+def test_only_a_superuser_gives_a_password_and_only_to_a_new_person(client, manager, superuser):
+    body = BODY | {"password": factories.PASSWORD}
+
+    assert manager.post("/api/users/", body).status_code == 403
+    assert not User.objects.filter(username=BODY["username"]).exists()
+    created = superuser.post("/api/users/", body)
+
+    assert created.status_code == 201
+    assert "password" not in created.json()
+    login = {"username": BODY["username"], "password": factories.PASSWORD}
+    assert client.post("/api/auth/login/", login).status_code == 200
+    path = f"/api/users/{created.json()['id']}/"
+    assert manager.patch(path, {"password": "x"}).status_code == 403
+    assert (superuser.patch(path, {"password": "x"}).status_code) == 400
+    weak = superuser.post("/api/users/", BODY | {"username": "b", "email": "b@example.com", "password": "weak"})
+    assert (weak.status_code, fields_of(weak)) == (400, ["password"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("username", "with@sign"),
+        ("username", "with blank"),
+        ("username", "ünicode"),
+        ("username", ""),
+        ("username", "TAKEN"),
+        ("email", "no-address"),
+        ("email", ""),
+        ("email", "Taken@Example.com"),
+        ("role", "owner"),
+        ("department", "kitchen"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../../etc/passwd"),
+        ("phone_number", "call me"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(manager, field, value):
+    factories.user(username="taken", email="taken@example.com")
+    person = factories.user(role="staff")
+
+    created = manager.post("/api/users/", BODY | {field: value})
+    changed = manager.patch(f"/api/users/{person.pk}/", {field: value})
+
+    assert [(answer.status_code, fields_of(answer)) for answer in (created, changed)] == [(400, [field])] * 2
+    assert not User.objects.filter(username=BODY["username"]).exists()
+
+
+def test_the_last_active_superuser_stays(superuser):
+    factories.user(role="superuser", is_active=False)
+    path = f"/api/users/{superuser.user.pk}/"
+
+    answers = [
+        superuser.delete(path),
+        superuser.patch(path, {"is_active": False}),
+        superuser.patch(path, {"role": "manager"}),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "last_superuser")] * 3
+    factories.user(role="superuser")
+    assert superuser.delete(path).status_code == 204
+
+
+def test_a_disabled_person_comes_back_without_his_sessions(client, manager):
+    person = factories.user(role="staff")
+    path = f"/api/users/{person.pk}/"
+    login = {"username": person.username, "password": factories.PASSWORD}
+
+    assert manager.delete(path).status_code == 204
+    assert manager.get(path).json()["is_active"] is False
+    assert client.post("/api/auth/login/", login).status_code == 401
+    assert manager.patch(path, {"is_active": True}).status_code == 200
+    assert client.post("/api/auth/login/", login).status_code == 200
+    events = AuditEntry.objects.filter(object_type="user", object_id=person.pk).order_by("id")
+    assert [entry.event for entry in events] == ["user_disabled", "user_enabled"]
+
+
+def test_a_change_of_role_and_name_leaves_a_row_for_each(superuser):
+    person = factories.user(role="staff", first_name="Old")
+
+    superuser.patch(f"/api/users/{person.pk}/", {"role": "manager", "first_name": "New"})
+
+    changes = {entry.event: entry.changes for entry in AuditEntry.objects.filter(object_id=person.pk)}
+    assert changes == {"role_changed": {"role": ["staff", "manager"]}, "user_updated": {"first_name": ["Old", "New"]}}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_flags_follow_the_role(role, db):
+    person = factories.user(role=role)
+    assert (person.is_superuser, person.is_staff) == (role == "superuser", role in {"superuser", "manager"})
+
+    person.role = "manager"
+    person.save(update_fields=["role"])
+    person.refresh_from_db()
+    assert (person.is_superuser, person.is_staff) == (False, True)
+
+
+@pytest.mark.parametrize("flags", [{"is_superuser": True}, {"is_staff": True}, {"role": "superuser"}, {"email": ""}])
+def test_the_database_refuses_flags_that_do_not_follow_the_role(flags, db):
+    person = factories.user(role="staff")
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.filter(pk=person.pk).update(**flags)
+
+
+def test_createsuperuser_makes_a_superuser(client, db, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", factories.PASSWORD)
+    call_command("createsuperuser", "--noinput", username="root", email="root@example.com", verbosity=0)
+
+    answer = client.post("/api/auth/login/", {"username": "root", "password": factories.PASSWORD})
+
+    assert answer.json()["user"]["role"] == "superuser"
+
+
+def test_somebody_with_tasks_or_sessions_cannot_be_erased(manager):
+    creator = factories.task().created_by
+
+    for person in (creator, manager.user):
+        with pytest.raises(ProtectedError):
+            person.delete()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("role=staff", {"carla", "mike"}),
+        ("department=cleaning", {"carla"}),
+        ("is_active=false", {"mike"}),
+        ("search=MENDES", {"carla"}),
+        ("search=mike%40", {"mike"}),
+        ("role=superuser", set()),
+    ],
+)
+def test_people_are_found_by_what_they_are(manager, query, expected):
+    factories.user(username="carla", last_name="Mendes", role="staff", department="cleaning")
+    factories.user(username="mike", email="mike@example.com", role="staff", is_active=False)
+    factories.user(username="root", role="superuser")
+
+    found = manager.get(f"/api/users/?{query}").json()["results"]
+
+    assert {row["username"] for row in found} == expected
+
+
+def test_people_are_sorted_by_name(manager):
+    for name in ("zoe", "anna"):
+        factories.user(username=name)
+
+    found = [row["username"] for row in manager.get("/api/users/?ordering=-username").json()["results"]]
+
+    assert found == sorted(found, reverse=True)
+    assert manager.get("/api/users/?ordering=password").status_code == 400
