@@ -8,6 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ _BLANKS_AND_COMMENT = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 _HTTP_ORIGIN = re.compile(r"https?://[^/\s?#@]+")
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]+")
+_SENDER = re.compile(r"(?:[^<>@\r\n]+<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+)")
 _ADMIN = re.compile(r"([^:<>,]+):([^@\s:,]+@[^@\s:,]+)")
 
 
@@ -103,6 +106,9 @@ class Environment:
     def people(self, name: str) -> list[tuple[str, str]]:
         return self._parsed(name, [], _people, "people like Admin:admin@example.com,Tech:tech@example.com")
 
+    def sender(self, name: str, default: str) -> str:
+        return self._parsed(name, default, partial(_matching, _SENDER), "an address like Cosmo <cosmo@example.com>")
+
     def bind(self, name: str, default: str) -> str:
         return self._parsed(name, default, _bind, "host:port or unix:/path/to/socket")
 
@@ -125,12 +131,14 @@ def _read_or_make_secrets(path: Path) -> tuple[str, str]:
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{token_urlsafe(48)}\n{token_urlsafe(48)}\n")
-        # link() does not overwrite: of two processes that start at once, both keep what the first one made.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{token_urlsafe(48)}\n{token_urlsafe(48)}\n")
+            # link() does not overwrite: of two processes that start at once, both keep what the first one made.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
     first, second = path.read_text(encoding="ascii").split()
     return first, second
 
@@ -189,19 +197,25 @@ def _hosts(*, wildcard: bool) -> Callable[[str], list[str]]:
 
 
 def _origins(raw: str) -> list[str]:
-    origins = [_matching(_HTTP_ORIGIN, origin) for origin in _words(raw)]
+    origins = [_origin(word) for word in _words(raw)]
     if any("*" in origin for origin in origins):
         raise ValueError
     return origins
 
 
+def _origin(raw: str) -> str:
+    if urlsplit(_matching(_HTTP_ORIGIN, raw)).port == 0:  # .port raises ValueError above 65535
+        raise ValueError
+    return raw
+
+
 def _base_url(raw: str) -> str:
-    return _matching(_HTTP_ORIGIN, raw.rstrip("/"))
+    return _origin(raw.rstrip("/"))
 
 
 def _redis_url(raw: str) -> str:
     parts = urlsplit(raw)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.port == 0:  # .port raises ValueError
         raise ValueError
     return raw
 
@@ -224,4 +238,7 @@ def _people(raw: str) -> list[tuple[str, str]]:
 
 
 def _bind(raw: str) -> str:
-    return _matching(re.compile(r"unix:/.+|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}"), raw)
+    if raw.startswith("unix:/"):
+        return raw
+    _integer(0, 65535)(_matching(_HOST_AND_PORT, raw).rpartition(":")[2])
+    return raw

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from api.audit.models import AuditEntry
 from api.models import User
+from api.users.services import sign_out_everywhere
 from tests import factories
 
 LOGIN = "/api/auth/login/"
@@ -168,3 +169,35 @@ def test_a_guess_is_given_back_when_the_fault_is_ours(client, carla, monkeypatch
         assert [log_in(client).status_code for _ in range(7)] == [500] * 7
 
     assert log_in(client).status_code == 200
+
+
+def test_a_neighbour_in_the_same_ipv6_network_shares_the_limit(client, db):
+    person = factories.user()
+
+    answers = [
+        client.post(
+            "/api/auth/login/", {"username": person.username, "password": "wrong"}, REMOTE_ADDR=f"2001:db8::{number}"
+        ).status_code
+        for number in range(1, 7)
+    ]
+
+    assert answers == [401] * 5 + [429]
+    body = {"username": person.username, "password": factories.PASSWORD}
+    assert client.post("/api/auth/login/", body, REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
+
+
+def test_an_account_that_changes_while_its_password_is_checked_gets_no_session(client, db, monkeypatch):
+    person = factories.user()
+    check = User.check_password
+
+    def check_and_meanwhile_sign_out(self, raw):
+        proven = check(self, raw)
+        sign_out_everywhere(user_id=self.pk)
+        return proven
+
+    monkeypatch.setattr(User, "check_password", check_and_meanwhile_sign_out)
+
+    answer = client.post("/api/auth/login/", {"username": person.username, "password": factories.PASSWORD})
+
+    assert answer.status_code == 401
+    assert not person.sessions.exists()

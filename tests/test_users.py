@@ -162,6 +162,32 @@ def test_createsuperuser_makes_a_superuser(client, db, monkeypatch):
     answer = client.post("/api/auth/login/", {"username": "root", "password": factories.PASSWORD})
 
     assert answer.json()["user"]["role"] == "superuser"
+    assert list(AuditEntry.objects.filter(event="user_created").values_list("actor_label", "changes")) == [
+        ("system", {"role": [None, "superuser"]})
+    ]
+
+
+def test_changepassword_ends_every_session_and_is_audited(manager, client, monkeypatch, capsys):
+    typed = iter(["weak", "weak", "a new long password", "another", "a new long password", "a new long password"])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+
+    call_command("changepassword", manager.user.username)
+
+    assert manager.get("/api/auth/me/").status_code == 401
+    body = {"username": manager.user.username, "password": "a new long password"}
+    assert client.post("/api/auth/login/", body).status_code == 200
+    entry = AuditEntry.objects.get(event="password_changed")
+    assert (entry.actor_label, entry.object_id) == ("system", manager.user.pk)
+    assert "The two differ." in capsys.readouterr().err
+
+
+def test_an_address_with_letters_that_databases_fold_differently_is_refused(superuser):
+    body = {"username": "bo", "email": "bo@münchen.example", "role": "viewer"}
+
+    answer = superuser.post("/api/users/", body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "email")
+    assert superuser.post("/api/users/", body | {"email": "bo@xn--mnchen-3ya.example"}).status_code == 201
 
 
 def test_somebody_with_tasks_or_sessions_cannot_be_erased(manager):

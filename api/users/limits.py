@@ -4,6 +4,7 @@ A guess is counted before the password is hashed, else parallel guesses pass whi
 given back when it was right, or when the fault was ours. All doors count together.
 """
 
+import ipaddress
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,8 +44,9 @@ class WrongGuess(Exception):
 @contextmanager
 def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
     """Count one guess; raise TooManyAttempts where a limit is reached. Leave with WrongGuess if it was wrong."""
-    address_key = _key("address", ip_address or "")
-    account_key = _key("account", fold(account), ip_address or "")
+    network = _network(ip_address)
+    address_key = _key("address", network)
+    account_key = _key("account", fold(account), network)
     _count(address_key, ADDRESS_LIMIT)
     try:
         failures = _count(account_key, ACCOUNT_LIMIT)
@@ -60,6 +62,13 @@ def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
         _give_back(address_key, account_key)
         raise
     _give_back(address_key, account_key)
+
+
+def _network(ip_address: str | None) -> str:
+    """One subscriber: an IPv4 address, or the /64 in which an IPv6 host takes any address it likes."""
+    if ip_address is None or ":" not in ip_address:
+        return ip_address or ""
+    return str(ipaddress.ip_network(f"{ip_address}/64", strict=False))
 
 
 def fold(account: str) -> str:

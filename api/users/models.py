@@ -7,16 +7,20 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
-from django.db import models
+from django.core.validators import RegexValidator, validate_email
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 
+from api.audit.events import Event
+from api.audit.trail import record
 from api.common.vocabulary import Department, Role
 
 DEFAULT_TIMEZONE = "America/New_York"
 # ASCII, so that two names which look alike are alike; no @, so that a name is never taken for an address.
 validate_username = RegexValidator(r"\A[A-Za-z0-9._+-]{1,150}\Z", "Use letters, digits and . _ + - only.")
+# Case is not folded alike by all databases outside ASCII, and an address is unique ignoring case.
+validate_ascii_email = RegexValidator(r"\A[\x00-\x7f]*\Z", "Write a domain with other letters in its xn-- form.")
 validate_phone_number = RegexValidator(r"\A\+?[0-9 ()./-]{3,40}\Z", "Write a phone number, like +1 212 555 0100.")
 
 
@@ -37,14 +41,17 @@ class CosmoUserManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
     ) -> "User":
-        return super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
+        with transaction.atomic():
+            user = super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
+            record(Event.USER_CREATED, actor=None, target=user, changes={"role": [None, user.role]})
+        return user
 
 
 class User(AbstractUser):
     """Somebody who signs in. `role` is the one source of truth; is_superuser and is_staff follow it."""
 
     username = models.CharField(max_length=150, unique=True, validators=[validate_username])
-    email = models.EmailField(max_length=254)
+    email = models.EmailField(max_length=254, validators=[validate_email, validate_ascii_email])
     first_name = models.CharField(max_length=150, blank=True)
     last_name = models.CharField(max_length=150, blank=True)
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)

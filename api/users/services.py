@@ -95,10 +95,17 @@ def change_password(*, user: User, current_password: str, new_password: str) -> 
         locked = _locked(user.pk)
         if locked.password != user.password:
             raise Conflict("The password was changed a moment ago. Sign in again.")
-        locked.set_password(new_password)
-        sessions.end_all_sessions(locked)
-        save_changes(locked, {"password": None, "session_epoch": None})
-        record(Event.PASSWORD_CHANGED, actor=locked, target=locked)
+        _give_password(locked, new_password, actor=locked)
+
+
+@transaction.atomic
+def set_password(*, actor: User | None, user_id: int, new_password: str) -> None:
+    """Give somebody a password; his sessions and tokens die. `actor` is None for commands."""
+    user = _locked(user_id)
+    if actor is not None:
+        rules.require("users.set_password", actor, target=user)
+    check_new_password(new_password, user, field="new_password")
+    _give_password(user, new_password, actor=actor)
 
 
 @transaction.atomic
@@ -115,6 +122,13 @@ def check_new_password(password: str, user: User, *, field: str) -> None:
         validate_password(password, user)
     except ValidationError as error:
         raise Invalid({field: " ".join(error.messages)}, code="weak_password") from None
+
+
+def _give_password(user: User, new_password: str, *, actor: User | None) -> None:
+    user.set_password(new_password)
+    sessions.end_all_sessions(user)
+    save_changes(user, {"password": None, "session_epoch": None})
+    record(Event.PASSWORD_CHANGED, actor=actor, target=user)
 
 
 def _require_role(actor: User, rule: str, role: str, target: User | None = None) -> None:

@@ -7,6 +7,7 @@ from django.utils.crypto import salted_hmac
 
 from api.audit.events import Event
 from api.audit.trail import record
+from api.common import rules
 from api.common.errors import Invalid, Unauthenticated
 from api.users import limits, sessions
 from api.users.models import User
@@ -24,10 +25,18 @@ def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
         _record_failure(user, locked=wrong.locked, detail="" if user else f"unknown account {_unknown(login)}")
         raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
     with transaction.atomic():
+        _require_unchanged(proven)
         tokens = sessions.open_session(proven)
         update_last_login(type(proven), proven)
         record(Event.LOGIN_SUCCESS, actor=proven)
     return proven, tokens
+
+
+def _require_unchanged(proven: User) -> None:
+    """Refuse where the password or the account changed while the old password was being hashed."""
+    rules.lock(User.objects.filter(pk=proven.pk))
+    if not User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True).exists():
+        raise Unauthenticated("The account has just changed. Sign in again.", code="wrong_credentials")
 
 
 def require_password(user: User, password: str) -> None:

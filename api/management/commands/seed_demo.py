@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from api.common.errors import Conflict
 from api.demo import seeding
@@ -29,7 +30,8 @@ class Command(BaseCommand):
         if seeding.is_empty():
             self.stdout.write("Making a demo portfolio ...")
             logging.disable(logging.INFO)  # a thousand events would bury the accounts
-            _keep(accounts, seeding.seed())
+            with transaction.atomic():  # people nobody has the passwords of are of no use
+                _keep(accounts, seeding.seed())
             logging.disable(logging.NOTSET)
         self._print_addresses()
         if accounts.exists():
