@@ -1,0 +1,8 @@
+"""How Cosmo runs; knows nothing of tasks or properties."""
+
+import logging
+
+from backend.log_records import StructuredLogger
+
+# Before the first logger of ours is made.
+logging.setLoggerClass(StructuredLogger)

@@ -93,6 +93,9 @@ class Environment:
         expected = "origins like https://cosmo.example.com, comma separated, never *"
         return self._parsed(name, list(default), _origins, expected)
 
+    def paths(self, name: str) -> list[str]:
+        return self._parsed(name, [], _paths, "paths like /api/health/, comma separated")
+
     def base_url(self, name: str, default: str) -> str:
         return self._parsed(name, default, _base_url, "an address like https://cosmo.example.com")
 
@@ -194,6 +197,10 @@ def _words(raw: str) -> list[str]:
 def _hosts(*, wildcard: bool) -> Callable[[str], list[str]]:
     pattern = re.compile(r"\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]" + (r"|\*" if wildcard else ""))
     return lambda raw: [_matching(pattern, host) for host in _words(raw)]
+
+
+def _paths(raw: str) -> list[str]:
+    return [_matching(re.compile(r"/[^\s,]*"), path) for path in _words(raw)]
 
 
 def _origins(raw: str) -> list[str]:

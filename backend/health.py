@@ -1,11 +1,16 @@
 """GET /api/health/: what a load balancer asks."""
 
+import logging
 from datetime import UTC, datetime
 
 import orjson
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+
+from backend.logging_config import API
+
+logger = logging.getLogger(API)
 
 
 def basic(request: HttpRequest) -> HttpResponse:
@@ -28,6 +33,7 @@ def _database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
+        logger.error("Database unavailable", exc_info=error, extra={"event": "database_unavailable"})
         return False
     return True

@@ -1,29 +1,219 @@
 """What happens around every request, outermost first."""
 
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.signals import got_request_exception
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.urls import NoReverseMatch
 
 from backend import health, request_context
+from backend.floods import gate
+from backend.logging_config import API, PERFORMANCE, SECURITY
+from backend.memory import resident_mb
 from backend.problems import fill_with_problem
+from backend.queries import QueryRecorder
+from backend.redaction import redact
+from backend.request_context import RequestContext
+from backend.suspicious import suspicion
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+logger = logging.getLogger(API)
+performance_logger = logging.getLogger(PERFORMANCE)
+security_logger = logging.getLogger(SECURITY)
 
-class RequestContextMiddleware:
-    """Makes the request id and the client's address known to everything inside; answers carry X-Request-ID."""
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-XSS-Protection": "1; mode=block",  # the specification lists it; today's browsers ignore it
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+class RequestLoggingMiddleware:
+    """Outermost. Makes the request known to every log line inside it, and writes one line when its answer is closed.
+
+    The body is never read, and nobody's session is touched.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        context = request_context.from_meta(request.META, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
-        with request_context.serving(context):
+        gate.sweep()
+        context = request_context.of_request(request, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
+        request_context.enter(context)
+        queries = context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD)
+        queries.start()
+        memory_mb = resident_mb()
+        try:
             response = self.get_response(request)
+        except BaseException:
+            _finish(context, 500, lambda: 0, memory_mb)
+            raise
         response.headers.setdefault("X-Request-ID", context.request_id)
+        _when_closed(response, partial(_finish, context, response.status_code, _size_of(request, response), memory_mb))
         return response
+
+
+def _size_of(request: HttpRequest, response: HttpResponseBase) -> Callable[[], int]:
+    """A function that tells how many bytes of the body were sent, once they were."""
+    if request.method == "HEAD":
+        return lambda: 0
+    if isinstance(response, HttpResponse):
+        return lambda: len(response.content)
+    if isinstance(response, FileResponse) or "Content-Length" in response.headers:
+        # Counting would keep the server from handing the file to the kernel.
+        return lambda: int(response.headers.get("Content-Length", 0))
+    sizes = [0]
+    response.streaming_content = _counted(response.streaming_content, sizes)  # type: ignore[attr-defined]
+    return lambda: sizes[0]
+
+
+def _counted(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
+    for chunk in chunks:
+        sizes[0] += len(chunk)
+        yield chunk
+
+
+def _when_closed(response: HttpResponseBase, then: Callable[[], None]) -> None:
+    # The server closes every answer, also one that its client did not wait for.
+    close = response.close
+
+    def close_once() -> None:
+        response.close = close  # type: ignore[method-assign]
+        try:
+            close()
+        finally:
+            then()
+
+    response.close = close_once  # type: ignore[method-assign]
+
+
+def _finish(context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None) -> None:
+    context.queries.stop()
+    if not context.path.startswith(settings.LOG_SKIP_PATHS):
+        _log_request(context, status, size(), memory_mb)
+    request_context.enter(None)
+
+
+def _log_request(context: RequestContext, status: int, size: int, memory_before: float | None) -> None:
+    queries, memory_mb = context.queries, resident_mb()
+    extra = {
+        "event": "request",
+        "status_code": status,
+        "bytes": size,
+        "duration": context.duration_ms,
+        "queries_count": queries.count,
+        "queries_time_ms": round(queries.seconds * 1000, 1),
+        "slow_queries": queries.slow,
+        "likely_n_plus_one": queries.likely_n_plus_one,
+    }
+    if memory_mb is not None and memory_before is not None:
+        extra |= {"memory_usage": round(memory_mb, 1), "memory_growth": round(memory_mb - memory_before, 1)}
+    if extra["duration"] >= settings.SLOW_REQUEST_THRESHOLD:
+        performance_logger.warning("Slow request detected", extra=extra)
+    else:
+        performance_logger.info("Request completed", extra=extra)
+
+
+class SecurityHeadersMiddleware:
+    """Adds security headers, never over those that a view has set, and logs what api.security is for."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        context = request_context.current()
+        pattern = suspicion(request.path, request.META.get("QUERY_STRING", ""))
+        response = self.get_response(request)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if request.is_secure() and settings.SECURE_HSTS_SECONDS:
+            hsts = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
+            response.headers.setdefault("Strict-Transport-Security", hsts)
+        if context is not None:
+            if pattern:
+                _log_security(context, logging.WARNING, "Suspicious request", "suspicious_pattern", pattern=pattern)
+            _log_refusal(context, response.status_code)
+        return response
+
+
+def _log_refusal(context: RequestContext, status: int) -> None:
+    if status == 401:
+        _log_security(context, logging.INFO, "Authentication required", "authentication_required")
+    elif status == 429:
+        _log_security(context, logging.WARNING, "Rate limit exceeded", "rate_limit_exceeded")
+    elif status == 403 and not context.is_denial_logged:
+        # The audit trail tells of what the rules refuse; here is the rest, such as a missing CSRF token.
+        extra = _security_extra(context, "permission_denied")
+        security_logger.warning("Permission denied: request refused", extra=extra | {"attempted_action": "request"})
+
+
+_CATEGORIES = {
+    "suspicious_pattern": "potential_attack",
+    "authentication_required": "authentication",
+    "rate_limit_exceeded": "abuse_prevention",
+    "permission_denied": "authorization",
+}
+
+
+def _log_security(context: RequestContext, level: int, message: str, event: str, **facts: str) -> None:
+    gate.log(level, message, route=context.route, extra=_security_extra(context, event) | facts)
+
+
+def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
+    return {
+        "event": event,
+        "security_event": event,
+        "security_category": _CATEGORIES[event],
+        "user_id": context.user_id,
+        "ip_address": context.ip_address,
+        "user_agent": context.user_agent,
+    }
+
+
+class ErrorLoggingMiddleware:
+    """One traceback for each fault, in the view or in a middleware; the answer stays Django's affair."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        # A fault in another middleware never comes to process_exception; this signal tells of both.
+        got_request_exception.connect(_log_fault, dispatch_uid="backend.ErrorLoggingMiddleware")
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+
+def _log_fault(request: HttpRequest | None = None, **_: Any) -> None:
+    error = sys.exc_info()[1]
+    event = "unhandled_exception"
+    if isinstance(error, NoReverseMatch):
+        event = "no_reverse_match"
+    elif isinstance(error, TemplateDoesNotExist | TemplateSyntaxError):
+        event = "template_error"
+    extra = {"event": event, "request_data": _request_data(request) if request is not None else None}
+    logger.error("Unhandled exception", exc_info=error, extra=extra)
+
+
+def _request_data(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "query": redact({name: request.GET.getlist(name) for name in request.GET}),
+        "headers": redact(dict(request.headers)),
+    }
 
 
 class ProblemDetailsMiddleware:

@@ -1,25 +1,76 @@
 """Who asks, and under which request id: known to every module during a request, without passing it around."""
 
 import ipaddress
+import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
+from backend.redaction import redact_text
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _MAX_USER_AGENT = 300
+_MAX_PATH = 1_000
 # As in 192.0.2.1:443, [2001:db8::1]:443 and [2001:db8::1].
 _BRACKETS_AND_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 
 
-@dataclass(frozen=True, slots=True)
 class RequestContext:
-    request_id: str
-    ip_address: str | None
-    user_agent: str
+    """One request, as every log line, limit and audit row inside it sees it."""
+
+    __slots__ = (
+        *("request_id", "trace_id", "ip_address", "user_agent", "method", "path", "started"),
+        *("is_denial_logged", "queries", "_request", "_user_id"),
+    )
+
+    def __init__(
+        self,
+        *,
+        request_id: str,
+        ip_address: str | None = None,
+        user_agent: str = "",
+        trace_id: str = "",
+        request: Any = None,
+    ) -> None:
+        self.request_id = request_id
+        self.trace_id = trace_id or os.urandom(16).hex()
+        self.ip_address = ip_address
+        self.user_agent = user_agent
+        self.method: str = request.method if request is not None else ""
+        self.path = redact_text(printable(request.path[:_MAX_PATH])) if request is not None else ""
+        self.started = perf_counter()
+        self.is_denial_logged = False
+        self.queries: Any = None  # the backend.queries.QueryRecorder of this request
+        self._request = request
+        self._user_id: int | None = None
+
+    @property
+    def route(self) -> str | None:
+        """The pattern that the address matched, like api/tasks/<id:pk>/."""
+        match = getattr(self._request, "resolver_match", None)
+        return match.route if match else None
+
+    @property
+    def user_id(self) -> int | None:
+        """Whoever is known to ask; never asks a session or a database for it."""
+        if self._user_id is not None:
+            return self._user_id
+        # REST framework puts the user that it found into the Django request; Django's own is lazy, and _cached_user is
+        # there once somebody has looked.
+        attributes = getattr(self._request, "__dict__", {})
+        user = attributes.get("_cached_user") or attributes.get("user")
+        is_lazy = type(user).__name__ == "SimpleLazyObject"
+        return None if user is None or is_lazy else user.pk
+
+    @property
+    def duration_ms(self) -> int:
+        """Milliseconds since the request came."""
+        return round((perf_counter() - self.started) * 1000)
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
@@ -30,23 +81,34 @@ def current() -> RequestContext | None:
     return _current.get()
 
 
-@contextmanager
-def serving(context: RequestContext) -> Iterator[None]:
-    """Make `context` the current one for the duration of the block."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def enter(context: RequestContext | None) -> None:
+    """Make `context` the current one, until somebody enters another one or None."""
+    _current.set(context)
 
 
-def from_meta(meta: Mapping[str, Any], *, trusted_proxies: int) -> RequestContext:
-    """The context of a request, from its WSGI environ."""
+def signed_in(user_id: int) -> None:
+    """From here on the request is this user's: who signs in was nobody when the request came."""
+    context = _current.get()
+    if context is not None:
+        context._user_id = user_id
+
+
+def of_request(request: Any, *, trusted_proxies: int) -> RequestContext:
+    """The context of a Django request."""
+    meta = request.META
     return RequestContext(
         request_id=request_id(meta.get("HTTP_X_REQUEST_ID", "")),
+        trace_id=trace_id(meta.get("HTTP_TRACEPARENT", "")),
         ip_address=client_ip(meta, trusted_proxies=trusted_proxies),
-        user_agent=printable(meta.get("HTTP_USER_AGENT", ""))[:_MAX_USER_AGENT],
+        user_agent=redact_text(printable(meta.get("HTTP_USER_AGENT", "")[:_MAX_USER_AGENT])),
+        request=request,
     )
+
+
+def trace_id(traceparent: str) -> str:
+    """The trace that the caller belongs to (W3C Trace Context), "" if he names none."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return match[1] if match else ""
 
 
 def request_id(incoming: str) -> str:
@@ -85,4 +147,4 @@ def _parsed_ip(text: str) -> str | None:
 
 def printable(text: str) -> str:
     """`text` without what a database or a terminal refuses: control characters and lone surrogates."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -1,15 +1,16 @@
 """Settings for every environment; what differs comes from variables, which env.production.example explains."""
 
 from datetime import timedelta
-from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
 from backend.environment import Environment, read_env_file
+from backend.logging_config import get_logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 ENVIRONMENTS = ("development", "test", "staging", "production")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 env = Environment()
 DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
@@ -71,7 +72,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "backend.middleware.RequestContextMiddleware",
+    "backend.middleware.RequestLoggingMiddleware",
+    "backend.middleware.SecurityHeadersMiddleware",
+    "backend.middleware.ErrorLoggingMiddleware",
     "backend.middleware.ProblemDetailsMiddleware",
     "backend.middleware.HealthCheckMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -209,6 +212,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "backend.error_pages.csrf_failure"
 
 # --- Mail
 
@@ -224,34 +228,31 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 10, minimum=1, maximum=300)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "cosmo@localhost")
 ADMINS = env.people("DJANGO_ADMINS")
+EMAIL_SUBJECT_PREFIX = f"[Cosmo {DJANGO_ENVIRONMENT}] "
 
 # --- Logging and errors
 
 
-def _is_no_outage(record: LogRecord) -> bool:
-    return getattr(record, "status_code", 500) != 503
-
-
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {
-        "debug_off": {"()": "django.utils.log.RequireDebugFalse"},
-        # A database that is away is every request's fault, load balancer's probes included: no mail for each.
-        "faults_only": {"()": "django.utils.log.CallbackFilter", "callback": _is_no_outage},
-    },
-    "formatters": {"text": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "text"},
-        "mail_admins": {
-            "class": "django.utils.log.AdminEmailHandler",
-            "level": "ERROR",
-            "filters": ["debug_off", "faults_only"],
-        },
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django": {"handlers": ["mail_admins"], "level": "INFO"}},
-}
+LOGS_DIR = BASE_DIR / env.text("LOGS_DIR", "logs/test" if DJANGO_ENVIRONMENT == "test" else "logs")
+LOG_LEVEL = env.choice("LOG_LEVEL", "DEBUG" if DEBUG else "INFO", choices=LOG_LEVELS)
+LOG_CONSOLE_FORMAT = env.choice(
+    "LOG_CONSOLE_FORMAT", "text" if DJANGO_ENVIRONMENT == "development" else "json", choices=("text", "json")
+)
+LOG_ROTATION = env.choice("LOG_ROTATION", "internal", choices=("internal", "external"))
+LOG_SKIP_PATHS = tuple(env.paths("LOG_SKIP_PATHS"))
+SLOW_REQUEST_THRESHOLD = env.integer("SLOW_REQUEST_THRESHOLD", 1000, minimum=1, maximum=3_600_000)  # milliseconds
+SLOW_QUERY_THRESHOLD = env.integer("SLOW_QUERY_THRESHOLD", 100, minimum=1, maximum=3_600_000)  # milliseconds
+LOGGING = get_logging_config(
+    logs_dir=LOGS_DIR,
+    service=SERVICE_NAME,
+    version=APP_VERSION,
+    environment=DJANGO_ENVIRONMENT,
+    debug=DEBUG,
+    level=LOG_LEVEL,
+    console=LOG_CONSOLE_FORMAT,
+    rotation=LOG_ROTATION,
+    mail_admins=bool(ADMINS) and not DEBUG,
+)
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 SENTRY_TRACES_SAMPLE_RATE = env.fraction("SENTRY_TRACES_SAMPLE_RATE", 0.1)

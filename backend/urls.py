@@ -8,6 +8,11 @@ from backend.converters import IdConverter
 
 register_converter(IdConverter, "id")
 
+handler400 = "backend.error_pages.bad_request"
+handler403 = "backend.error_pages.permission_denied"
+handler404 = "backend.error_pages.page_not_found"
+handler500 = "backend.error_pages.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/"), name="home"),
     path("api/health/", health.basic, name="health"),

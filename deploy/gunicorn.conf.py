@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 _ASK = """
 import json, sys
@@ -18,16 +19,29 @@ except Exception as problem:
     if type(problem).__name__ != "ImproperlyConfigured":
         raise
     sys.exit(f"Cosmo does not start: {problem}")
-print(json.dumps({name: getattr(settings, name) for name in dir(settings) if name.startswith("WEB_")}))
+names = [name for name in dir(settings) if name.startswith("WEB_")]
+print(json.dumps({name: getattr(settings, name) for name in [*names, "LOGGING"]}))
 """
 
 
-def _ask_settings() -> dict[str, str | int]:
+def _ask_settings() -> dict[str, Any]:
     project = Path(__file__).resolve().parent.parent
     answer = subprocess.run([sys.executable, "-c", _ASK], cwd=project, stdout=subprocess.PIPE, check=False)
     if answer.returncode:
         sys.exit(answer.returncode)
     return json.loads(answer.stdout)
+
+
+def _logging(config: dict[str, Any]) -> dict[str, Any]:
+    """Without mails, which need all of Django; the master has none."""
+    handlers = {name: handler for name, handler in config["handlers"].items() if name != "mail_admins"}
+    return config | {"handlers": handlers, "root": config["root"] | {"handlers": list(handlers)}}
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Let the worker import Cosmo anew: the master imported what it logs with, perhaps before an update and a HUP."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
+        del sys.modules[name]
 
 
 _web = _ask_settings()
@@ -44,5 +58,5 @@ forwarded_allow_ips = ""
 secure_scheme_headers = {}
 
 control_socket_disable = True
-accesslog = None
-errorlog = "-"
+accesslog = None  # backend.middleware.RequestLoggingMiddleware writes a line for every request
+logconfig_dict = _logging(_web["LOGGING"])  # what gunicorn says goes into the same files, in the same form

@@ -1,5 +1,6 @@
 """Fixtures: one signed-in client for each role, and a real server."""
 
+import logging.config
 import re
 from collections.abc import Iterator
 
@@ -9,8 +10,10 @@ from rest_framework.test import APIClient
 from api.common.vocabulary import Role
 from api.users.models import User
 from api.users.sessions import open_session
+from backend.logging_config import get_logging_config
 from tests import factories
 from tests.live.server import Server, environment, fresh_database, manage, serving
+from tests.logs import Logs
 
 
 @pytest.fixture
@@ -52,6 +55,25 @@ def staff(db) -> APIClient:
 @pytest.fixture
 def viewer(db) -> APIClient:
     return client_of(factories.user(role=Role.VIEWER))
+
+
+@pytest.fixture
+def log_to(tmp_path, settings):
+    """A function that sends every record to files in a folder of this test, as get_logging_config says."""
+
+    def log_to(folder=tmp_path / "logs", **values) -> Logs:
+        values = {"service": "cosmo-backend", "version": "1.0.0", "environment": "test"} | values
+        logging.config.dictConfig(get_logging_config(logs_dir=folder, **values))
+        return Logs(folder)
+
+    yield log_to
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@pytest.fixture
+def logs(log_to) -> Logs:
+    """The log files of this test."""
+    return log_to()
 
 
 @pytest.fixture(scope="session")

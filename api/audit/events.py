@@ -4,6 +4,8 @@ import logging
 
 from django.db import models
 
+from backend.logging_config import API, SECURITY
+
 
 class Event(models.TextChoices):
     """name = "machine_name", "the sentence that an operator greps for"."""
@@ -47,6 +49,8 @@ AUTHENTICATION = {
     Event.PASSWORD_CHANGED,
 }
 AUTHORIZATION = {Event.PERMISSION_DENIED, Event.ROLE_CHANGED}
+# The others may hold what people wrote: their changes are in the audit trail alone.
+WITH_CHANGES_IN_THE_LOG = {Event.ROLE_CHANGED, Event.TASK_STATUS_CHANGED, Event.TASK_COMPLETED, Event.TASK_ASSIGNED}
 WARNINGS = {Event.FAILED_LOGIN, Event.ACCOUNT_LOCKED, Event.TOKEN_REUSE, Event.PERMISSION_DENIED}
 
 
@@ -58,8 +62,9 @@ def category(event: Event) -> str:
 
 
 def logger_name(event: Event) -> str:
-    """api.security for security events; a sign-in that succeeds is on `api`, as the users of the log expect it."""
-    return "api.security" if category(event) and event is not Event.LOGIN_SUCCESS else "api"
+    """api.security for security events; who signed in and who has which role is news for `api` too."""
+    is_for_all = event in {Event.LOGIN_SUCCESS, Event.ROLE_CHANGED}
+    return SECURITY if category(event) and not is_for_all else API
 
 
 def level(event: Event) -> int:

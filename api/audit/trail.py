@@ -11,6 +11,7 @@ from django.utils import timezone
 from api.audit import events
 from api.audit.models import AuditEntry
 from backend import request_context
+from backend.redaction import redact, redact_text
 
 Changes = Mapping[str, list[Any]]  # {field: [old, new]}
 
@@ -33,11 +34,12 @@ def record(
     target: models.Model | None = None,
     changes: Changes | None = None,
     detail: str = "",
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the row in the caller's transaction, and the log line once that has committed.
 
-    `actor` is None for what a command does by itself. Request id, address and user agent come from the request being
-    served.
+    `actor` is None for what a command does by itself; `facts` are for the log line alone. Request id, address and user
+    agent come from the request being served.
     """
     context = request_context.current()
     entry = AuditEntry.objects.create(
@@ -46,15 +48,19 @@ def record(
         actor_label=label(actor),
         object_type=(target._meta.model_name or "") if target else "",
         object_id=target.pk if target else None,
-        object_label=str(target)[:200] if target else "",
-        changes=dict(changes or {}),
-        detail=detail[:200],
+        object_label=redact_text(str(target))[:200] if target else "",
+        changes=redact(changes or {}, max_text=20_000, max_items=1_000),
+        detail=redact_text(detail)[:200],
         request_id=context.request_id if context else "",
         ip_address=context.ip_address if context else None,
         user_agent=context.user_agent if context else "",
         created_at=timezone.now(),
     )
-    transaction.on_commit(partial(_log, event, entry, getattr(actor, "role", "")))
+    if event is events.Event.PERMISSION_DENIED and context is not None:
+        context.is_denial_logged = True
+    if (property_id := getattr(target, "property_id", None)) is not None:
+        facts = {"property_id": property_id, **(facts or {})}
+    transaction.on_commit(partial(_log, event, entry, actor, facts or {}))
 
 
 def label(actor: Actor | None) -> str:
@@ -62,20 +68,24 @@ def label(actor: Actor | None) -> str:
     return f"{actor.username} ({actor.role})" if actor else "system"
 
 
-def _log(event: events.Event, entry: AuditEntry, role: str) -> None:
+def _log(event: events.Event, entry: AuditEntry, actor: Actor | None, facts: Mapping[str, Any]) -> None:
     extra: dict[str, Any] = {
         "event": event.value,
         "user_id": entry.actor_id,
-        "user_role": role,
+        "user_role": actor.role if actor else None,
         "ip_address": entry.ip_address,
         "user_agent": entry.user_agent,
     }
+    if event in events.WITH_CHANGES_IN_THE_LOG:
+        extra["changes"] = entry.changes
+    if entry.detail:
+        extra["detail"] = entry.detail
     if entry.object_type:
         extra["target_user_id" if entry.object_type == "user" else f"{entry.object_type}_id"] = entry.object_id
     if events.category(event):
         extra |= {"security_event": event.value, "security_category": events.category(event)}
     message = event.label
     if event is events.Event.PERMISSION_DENIED:
-        extra["attempted_action"] = entry.detail
+        extra["attempted_action"] = extra.pop("detail")
         message = f"{event.label}: {entry.detail}"
-    logging.getLogger(events.logger_name(event)).log(events.level(event), message, extra=extra)
+    logging.getLogger(events.logger_name(event)).log(events.level(event), message, extra=extra | dict(facts))

@@ -39,7 +39,7 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | No
             translated = _Outage(error)
     if isinstance(translated, _Outage):
         # The only place that knows the cause: the client is told none of it.
-        logger.error("Database unavailable", exc_info=exc)
+        logger.error("Database unavailable", exc_info=exc, extra={"event": "database_unavailable"})
     body = problem(
         status=translated.status,
         code=translated.code,

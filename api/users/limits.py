@@ -36,9 +36,14 @@ _COUNT = """
 
 
 class WrongGuess(Exception):
-    """Raised inside `guess()` for a wrong password; `locked` tells whether it was the last one allowed."""
+    """Raised inside `guess()` for a wrong password; on the way out it knows how many there were in this window."""
 
-    locked = False
+    failures = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the next one will be refused."""
+        return self.failures >= ACCOUNT_LIMIT
 
 
 @contextmanager
@@ -56,7 +61,7 @@ def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
     try:
         yield
     except WrongGuess as wrong:
-        wrong.locked = failures == ACCOUNT_LIMIT
+        wrong.failures = failures
         raise
     except BaseException:
         _give_back(address_key, account_key)

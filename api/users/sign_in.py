@@ -22,8 +22,9 @@ def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
         with limits.guess(account=_account(user, login), ip_address=_address()):
             proven = _proven(user, password)
     except limits.WrongGuess as wrong:
-        _record_failure(user, locked=wrong.locked, detail="" if user else f"unknown account {_unknown(login)}")
+        _record_failure(user, wrong, detail="" if user else f"unknown account {_unknown(login)}")
         raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
+    request_context.signed_in(proven.pk)
     with transaction.atomic():
         _require_unchanged(proven)
         tokens = sessions.open_session(proven)
@@ -46,7 +47,7 @@ def require_password(user: User, password: str) -> None:
             if not user.check_password(password):
                 raise limits.WrongGuess
     except limits.WrongGuess as wrong:
-        _record_failure(user, locked=wrong.locked, detail="current password")
+        _record_failure(user, wrong, detail="current password")
         raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
 
 
@@ -59,11 +60,12 @@ def _proven(user: User | None, password: str) -> User:
     return user
 
 
-def _record_failure(user: User | None, *, locked: bool, detail: str) -> None:
+def _record_failure(user: User | None, wrong: limits.WrongGuess, *, detail: str) -> None:
+    facts = {"attempt_count": wrong.failures}
     with transaction.atomic():
-        record(Event.FAILED_LOGIN, actor=user, detail=detail)
-        if locked:
-            record(Event.ACCOUNT_LOCKED, actor=user, detail=detail)
+        record(Event.FAILED_LOGIN, actor=user, detail=detail, facts=facts)
+        if wrong.is_last:
+            record(Event.ACCOUNT_LOCKED, actor=user, detail=detail, facts=facts)
 
 
 def _account(user: User | None, login: str) -> str:

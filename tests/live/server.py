@@ -15,12 +15,15 @@ import psycopg
 import requests
 from psycopg import sql
 
+from tests.logs import Logs
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class Server:
     def __init__(self, url: str, environment: dict[str, str], process: "subprocess.Popen[bytes]") -> None:
         self.url, self.environment, self.process = url, environment, process
+        self.logs = Logs(Path(environment["LOGS_DIR"]))
 
     def manage(self, *arguments: str) -> str:
         return manage(self.environment, *arguments)
@@ -52,6 +55,7 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder / 'live.sqlite3'}",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SIGNING_KEY": secrets.token_urlsafe(48),
+        "LOGS_DIR": str(folder / "logs"),
         "WEB_BIND": f"127.0.0.1:{port}",
         "WEB_CONCURRENCY": "2",
         "WEB_THREADS": "8",

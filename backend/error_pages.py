@@ -1,0 +1,63 @@
+"""What people see instead of a page, with the request id to quote. Programs get problem details (backend.problems)."""
+
+import base64
+import hashlib
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
+
+from backend import request_context
+
+# In the page itself, so that it needs no other file while something is broken; the policy names its hash.
+_STYLE = (
+    "body{font:1.1rem/1.5 system-ui,sans-serif;color:#1f2933;background:#f5f7fa;margin:0}"
+    "main{max-width:34rem;margin:15vh auto 0;padding:0 1.5rem}"
+    "h1{font-size:1.6rem;line-height:1.25;margin:.25rem 0 1rem}"
+    "main>p:first-child{color:#52606d;font-weight:600;margin:0}"
+    "code{overflow-wrap:anywhere}"
+)
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_TEXTS = {
+    400: ("This request cannot be understood", "Check the address, or go back and try again."),
+    403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
+    404: ("There is nothing at this address", "Check it for a typing mistake. What was here may have been deleted."),
+    500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
+}
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _page(400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _page(403)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _page(403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _page(404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _page(500)
+
+
+def _page(status: int) -> HttpResponse:
+    title, advice = _TEXTS[status]
+    context = request_context.current()
+    values: dict[str, Any] = {
+        "title": title,
+        "advice": advice,
+        "style": mark_safe(_STYLE),  # noqa: S308 - the constant above
+        "request_id": context.request_id if context else "",
+    }
+    page = render_to_string("backend/error.html", values)
+    return HttpResponse(page, status=status, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})

@@ -1,0 +1,271 @@
+"""Log records as JSON, one object a line; as text for people. The keys and their order are those of docs/logging.md."""
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from backend import request_context
+from backend.log_records import STANDARD
+from backend.log_text import as_text
+from backend.logging_config import PERFORMANCE
+from backend.redaction import REDACTED, is_secret, redact, redact_text, text_of
+
+MAX_BYTES = 64 * 1024  # of a line
+_HEAD, _TAIL = 8_000, 16_000  # characters that stay of a long traceback
+# Names of an entry that a caller's `extra` cannot take; `event` he may give.
+_OURS = frozenset(
+    {
+        *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
+        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "exception", "extra"),
+        "stack",
+    }
+)
+_CACHE = "_cosmo_lines"
+_NOT_EXTRA = STANDARD | {_CACHE, "event"}
+_MEASURES = ("duration", "queries_count", "queries_time_ms", "slow_queries", "likely_n_plus_one")
+_SEVERITY = {"DEBUG": "low", "INFO": "low", "WARNING": "medium", "ERROR": "high", "CRITICAL": "critical"}
+# What orjson leaves as it is, but splits lines or confuses terminals: DEL, C1 controls, NEL, LS, PS, bidi overrides.
+_ESCAPES = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+_seconds: tuple[int, str] = (0, "")
+
+
+class JSONFormatter(logging.Formatter):
+    """One line of valid JSON for any record; never raises. A record with a security event carries its block."""
+
+    def __init__(
+        self,
+        *,
+        debug: bool = False,
+        service: str = "cosmo-backend",
+        version: str = "1.0.0",
+        environment: str = "development",
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        super().__init__()
+        self.environment = {"debug": debug, "service": service, "version": version, "name": environment}
+        self.max_bytes = max_bytes
+
+    def format(self, record: logging.LogRecord) -> str:
+        # The handlers of one record have one line in common, which is made once.
+        lines: dict[Any, str] = vars(record).setdefault(_CACHE, {})
+        has_security, has_measures = self.blocks(record)
+        key = (has_security, has_measures, self.max_bytes, tuple(self.environment.values()))
+        if key not in lines:
+            try:
+                entry = _entry(record, self.environment, has_security=has_security, has_measures=has_measures)
+                lines[key] = _encoded(entry, self.max_bytes)
+            except Exception as error:  # noqa: BLE001 - a log call never raises
+                lines[key] = _encoded(_least(record, self.environment, error), self.max_bytes)
+        return lines[key]
+
+    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+        """Whether the record gets a security block, and blocks of measures."""
+        return hasattr(record, "security_event"), record.name.startswith(PERFORMANCE)
+
+
+class SecurityFormatter(JSONFormatter):
+    """Every record has security {event_type, category, severity}."""
+
+    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+        return True, super().blocks(record)[1]
+
+
+class PerformanceFormatter(JSONFormatter):
+    """`duration`, `queries_count` and `memory_usage` of `extra` become the blocks performance, database and memory."""
+
+    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+        return super().blocks(record)[0], True
+
+
+class TextFormatter(JSONFormatter):
+    """For people in development: the same facts, and the traceback below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            has_security, has_measures = self.blocks(record)
+            entry = _entry(record, self.environment, has_security=has_security, has_measures=has_measures)
+        except Exception as error:  # noqa: BLE001 - a log call never raises
+            entry = _least(record, self.environment, error)
+        return as_text(entry)
+
+
+def _entry(
+    record: logging.LogRecord, environment: Mapping[str, Any], *, has_security: bool, has_measures: bool
+) -> dict[str, Any]:
+    extra, collided = _extra(record)
+    event = vars(record).get("event", extra.get("security_event"))
+    entry: dict[str, Any] = {"timestamp": timestamp(record.created), "level": record.levelname, "logger": record.name}
+    if isinstance(event, str):
+        entry["event"] = redact_text(str(event))
+    elif event is not None:
+        collided["event"] = redact(event)
+    entry |= {
+        "message": _message(record),
+        "module": record.module,
+        "function": record.funcName,
+        "line": record.lineno,
+        "process": record.process,
+        "thread": record.thread,
+        "thread_name": record.threadName,
+        "environment": environment,
+    }
+    context = request_context.current()
+    if context is not None:
+        _add_request(entry, context)
+    if has_measures:
+        _add_measures(entry, extra)
+    if has_security:
+        entry["security"] = {
+            "event_type": extra.get("security_event") or entry.get("event") or "unspecified",
+            "category": extra.get("security_category") or "general",
+            "severity": extra.pop("security_severity", None) or _SEVERITY.get(record.levelname, "medium"),
+        }
+    if record.exc_info and record.exc_info[1] is not None:
+        entry["exception"] = _exception(record.exc_info[1])
+    if record.stack_info:
+        entry["stack"] = redact_text(str(record.stack_info))
+    entry |= extra
+    if collided:
+        entry["extra"] = collided
+    return entry
+
+
+def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the caller gave: under its own name, or under `extra` where the name is taken."""
+    own: dict[str, Any] = {}
+    collided: dict[str, Any] = {}
+    for name, value in vars(record).items():
+        if name in _NOT_EXTRA:
+            continue
+        if name == "request" and record.name.startswith("django."):
+            continue  # Django's request object; the request block says it better
+        if type(value) in {int, bool, type(None)} and not is_secret(name) and -(2**63) <= (value or 0) < 2**63:
+            clean = value
+        elif is_secret(name) and value is not None and not isinstance(value, bool):
+            clean = REDACTED
+        else:
+            clean = redact(value)
+        if name == "extra" and isinstance(clean, dict):
+            collided |= clean
+        elif name in _OURS:
+            collided[name] = clean
+        else:
+            own[redact_text(name, limit=200)] = clean
+    return own, collided
+
+
+def _add_request(entry: dict[str, Any], context: request_context.RequestContext) -> None:
+    entry["request"] = {
+        "id": context.request_id,
+        "method": context.method,
+        "path": context.path,
+        "route": context.route,
+        "user_id": context.user_id,
+        "user_agent": context.user_agent,
+        "remote_addr": context.ip_address,
+    }
+    is_slow = bool(context.queries and context.queries.slow)
+    entry["performance"] = {"duration_ms": context.duration_ms, "slow_query": is_slow}
+    entry["trace_id"] = context.trace_id
+
+
+def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
+    duration, count, time_ms, slow, repeated = (extra.pop(name, None) for name in _MEASURES)
+    performance = entry.setdefault("performance", {"duration_ms": None, "slow_query": False})
+    if duration is not None:
+        performance["duration_ms"] = duration
+    performance["slow_query"] = bool(slow) or performance["slow_query"]
+    performance["category"] = extra.pop("category", None) or ("slow" if entry["level"] != "INFO" else "normal")
+    if count is not None:
+        entry["database"] = {"queries_count": count, "queries_time_ms": time_ms, "slow_queries": slow or []}
+        if repeated:
+            entry["database"]["likely_n_plus_one"] = repeated
+    usage, growth = extra.pop("memory_usage", None), extra.pop("memory_growth", None)
+    if usage is not None:
+        entry["memory"] = {"usage_mb": usage} | ({} if growth is None else {"growth_mb": growth})
+
+
+def _message(record: logging.LogRecord) -> str:
+    if not record.args:
+        return redact_text(text_of(record.msg))
+    args: Any = record.args
+    if isinstance(args, Mapping):
+        args = {name: REDACTED if is_secret(str(name)) else value for name, value in args.items()}
+    try:
+        return redact_text(text_of(record.msg) % args)
+    except Exception:  # noqa: BLE001 - a placeholder that does not fit, or an argument that cannot be shown
+        return redact_text(f"{text_of(record.msg)} [arguments: {redact(args)}]")
+
+
+def _exception(error: BaseException) -> dict[str, str]:
+    kind = type(error)
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - an exception of somebody's own may raise when it is shown
+        text = "[a traceback that cannot be shown]"
+    if len(text) > _HEAD + _TAIL:
+        # From a line's beginning: half a line could show a secret without its name.
+        _, _, tail = text[-_TAIL:].partition("\n")
+        text = f"{redact_text(text[:_HEAD])}\n...\n{redact_text(tail, limit=_TAIL)}"
+    else:
+        text = redact_text(text, limit=_HEAD + _TAIL)
+    return {"type": f"{kind.__module__}.{kind.__qualname__}", "message": redact_text(text_of(error)), "traceback": text}
+
+
+def _least(record: logging.LogRecord, environment: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+    """What can always be said."""
+    return {
+        "timestamp": timestamp(record.created),
+        "level": str(record.levelname),
+        "logger": str(record.name),
+        "message": "A record could not be formatted",
+        "line": record.lineno if isinstance(record.lineno, int) else None,
+        "environment": environment,
+        "extra": {"error": type(error).__name__, "file": text_of(record.pathname)},
+    }
+
+
+def _encoded(entry: dict[str, Any], max_bytes: int) -> str:
+    line = _dumped(entry)
+    if len(line) * 6 <= max_bytes or len(line.encode()) <= max_bytes:
+        return line
+    for max_text, max_items in ((4_000, 40), (1_000, 20), (200, 10)):
+        line = _dumped(redact(entry, max_text=max_text, max_items=max_items + len(entry)))
+        if len(line.encode()) <= max_bytes:
+            return line
+    kept = {name: value for name, value in entry.items() if name in _OURS - {"exception", "extra", "database"}}
+    return _dumped(redact(kept, max_text=200, max_items=40) | {"extra": {"cut": "the record was too long"}})
+
+
+def _dumped(entry: dict[str, Any]) -> str:
+    try:
+        line = orjson.dumps(entry).decode()
+    except TypeError:  # a lone surrogate
+        line = orjson.dumps(_without_surrogates(entry)).decode()
+    return line if line.isascii() and "\x7f" not in line else line.translate(_ESCAPES)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(inner) for inner in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def timestamp(moment: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC, with six digits."""
+    global _seconds
+    second = int(moment // 1)
+    known, text = _seconds
+    if known != second:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        _seconds = (second, text)
+    return f"{text}.{int((moment - second) * 1_000_000):06d}Z"

@@ -1,0 +1,88 @@
+"""A log entry as text for people: one line, and the traceback below it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+# Shown in the line, or of no interest to whoever reads it.
+_SHOWN = frozenset(
+    {
+        *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
+        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "exception", "stack"),
+        *(
+            "event",
+            "ip_address",
+            "user_agent",
+            "user_role",
+            "security_event",
+            "security_category",
+            "status_code",
+            "bytes",
+        ),
+    }
+)
+_MAX_FACT = 200
+
+
+def as_text(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
+    """time LEVEL logger message facts, then what request it was."""
+    level = str(entry.get("level", ""))
+    when = str(entry.get("timestamp", ""))[:23].replace("T", " ")
+    words = [
+        when,
+        _coloured(f"{level:<7}", _COLOURS.get(level, "0"), is_coloured=is_coloured),
+        str(entry.get("logger")),
+    ]
+    words.append(_coloured(str(entry.get("message")), "1", is_coloured=is_coloured))
+    words += [f"{name}={_fact(value)}" for name, value in entry.items() if name not in _SHOWN and value is not None]
+    words.append(_coloured(_request(entry), "2", is_coloured=is_coloured))
+    lines = [printable(" ".join(word for word in words if word))]
+    lines += _details(entry)
+    return "\n".join(lines)
+
+
+def _request(entry: Mapping[str, Any]) -> str:
+    request = entry.get("request")
+    if not isinstance(request, Mapping):
+        return ""
+    parts = [f"{request.get('method')} {request.get('path')}"]
+    if "status_code" in entry:
+        parts.append(str(entry["status_code"]))
+    if isinstance(database := entry.get("database"), Mapping):
+        parts.append(f"{entry.get('performance', {}).get('duration_ms')} ms, {database.get('queries_count')} queries")
+    if request.get("user_id") is not None:
+        parts.append(f"user {request['user_id']}")
+    parts.append(f"[{request.get('id')}]")
+    return " ".join(parts)
+
+
+def _details(entry: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if isinstance(database := entry.get("database"), Mapping):
+        lines += [
+            f"    slow query, {query.get('duration_ms')} ms at {query.get('at')}: {_fact(query.get('sql'))}"
+            for query in database.get("slow_queries") or []
+        ]
+        lines += [
+            f"    {query.get('count')} times at {query.get('at')}, likely N+1: {_fact(query.get('sql'))}"
+            for query in database.get("likely_n_plus_one") or []
+        ]
+    if isinstance(exception := entry.get("exception"), Mapping):
+        lines += [f"    {line}" for line in str(exception.get("traceback", "")).splitlines()]
+    lines += [f"    {line}" for line in str(entry.get("stack", "")).splitlines()]
+    return [printable(line) for line in lines]
+
+
+def _fact(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _MAX_FACT else f"{text[:_MAX_FACT]}..."
+
+
+def _coloured(text: str, code: str, *, is_coloured: bool) -> str:
+    return f"\x01{code}m{text}\x02" if is_coloured and text else text
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal: what an attacker wrote must not move the cursor; our own colours may."""
+    shown = text if text.isprintable() else "".join(c if c.isprintable() or c in "\x01\x02" else "?" for c in text)
+    return shown.replace("\x01", "\x1b[").replace("\x02", "\x1b[0m")

@@ -1,0 +1,143 @@
+"""Where every log record goes. `docs/logging.md` shows the same as a table."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+API = "api"
+ADMIN = "api.admin"
+SECURITY = "api.security"
+PERFORMANCE = "api.performance"
+DIGEST = "api.digest"
+
+MB = 1024 * 1024
+CONSOLE_LIMIT = 15 * 1024  # bytes; Docker splits lines at 16 KiB
+
+# File: (level, which records, formatter, size, backups)
+_FILES: dict[str, tuple[str, dict[str, Any], str, int, int]] = {
+    "debug.log": ("DEBUG", {}, "json", 50 * MB, 5),
+    "info.log": ("INFO", {"without": [SECURITY, PERFORMANCE, DIGEST, "django.security"]}, "json", 100 * MB, 10),
+    "error.log": ("WARNING", {"errors_and_denials": True}, "json", 50 * MB, 20),
+    "security.log": (
+        "INFO",
+        {"only": [SECURITY, "django.security"], "or_with_security_event": [API, ADMIN]},
+        "security",
+        25 * MB,
+        15,
+    ),
+    "performance.log": ("INFO", {"only": [PERFORMANCE]}, "performance", 100 * MB, 7),
+    "digest.log": ("INFO", {"only": [DIGEST]}, "json", 50 * MB, 5),
+    "digest_err.log": ("ERROR", {"only": [DIGEST]}, "json", 50 * MB, 5),
+}
+_WEEKLY = {"performance.log"}
+
+
+def get_logging_config(
+    *,
+    logs_dir: str | Path,
+    service: str,
+    version: str,
+    environment: str,
+    debug: bool = False,
+    level: str = "INFO",
+    console: str = "json",
+    rotation: str = "internal",
+    mail_admins: bool = False,
+) -> dict[str, Any]:
+    """A configuration for logging.config.dictConfig, made of plain values only.
+
+    `console` is text or json; `rotation` is internal, or external where logrotate does it. debug.log exists while
+    `debug` is on.
+    """
+    formatters = {
+        name: {
+            "()": f"backend.formatters.{class_name}",
+            "debug": debug,
+            "service": service,
+            "version": version,
+            "environment": environment,
+        }
+        for name, class_name in {
+            "json": "JSONFormatter",
+            "security": "SecurityFormatter",
+            "performance": "PerformanceFormatter",
+        }.items()
+    }
+    files = {name: rules for name, rules in _FILES.items() if debug or name != "debug.log"}
+    handlers: dict[str, Any] = {name: _file(Path(logs_dir) / name, rotation) for name in files}
+    handlers["console"] = {"class": "logging.StreamHandler", "formatter": f"console_{console}"}
+    if mail_admins:
+        handlers["mail_admins"] = {"class": "backend.admin_mail.AdminMailHandler", "level": "ERROR"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "without_reported_faults": {"()": "backend.logging_config.WithoutReportedFaults"},
+            **{name: {"()": "backend.logging_config.Selected", **rules[1]} for name, rules in files.items()},
+        },
+        "formatters": {
+            **formatters,
+            "console_text": {"()": "backend.formatters.TextFormatter"},
+            "console_json": formatters["json"] | {"max_bytes": CONSOLE_LIMIT},
+        },
+        "handlers": handlers,
+        "root": {"level": level, "handlers": list(handlers)},
+        "loggers": {
+            # Handlers of their own would write a second time, and in another form.
+            **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server", "gunicorn.error")},
+            "django.request": {"filters": ["without_reported_faults"]},
+            # At DEBUG these write parameters of SQL, and every file that is watched.
+            **{name: {"level": "INFO"} for name in ("django.db.backends", "django.utils.autoreload")},
+        },
+    }
+
+
+def _file(path: Path, rotation: str) -> dict[str, Any]:
+    level, _, formatter, max_bytes, backup_count = _FILES[path.name]
+    return {
+        "class": "backend.log_handlers.SharedFileHandler",
+        "filename": str(path),
+        "level": level,
+        "filters": [path.name],
+        "formatter": formatter,
+        "max_bytes": max_bytes if rotation == "internal" else 0,
+        "backup_count": backup_count,
+        "weekly": rotation == "internal" and path.name in _WEEKLY,
+    }
+
+
+class Selected(logging.Filter):
+    """Chooses records by their logger, a security event, or what somebody must act upon."""
+
+    def __init__(
+        self,
+        *,
+        only: list[str] | None = None,
+        without: list[str] | None = None,
+        or_with_security_event: list[str] | None = None,
+        errors_and_denials: bool = False,
+    ) -> None:
+        super().__init__()
+        self.only = _names(only)
+        self.without = _names(without)
+        self.events_of = _names(or_with_security_event)
+        self.errors_and_denials = errors_and_denials
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self.errors_and_denials and record.levelno < logging.ERROR:
+            return str(record.msg).startswith("Permission denied")
+        name = f"{record.name}."
+        if self.only and not name.startswith(self.only):
+            return bool(self.events_of) and name.startswith(self.events_of) and hasattr(record, "security_event")
+        return not (self.without and name.startswith(self.without))
+
+
+class WithoutReportedFaults(logging.Filter):
+    """Drops Django's own line for an answer of 500 and above: whoever made it has logged it with its cause."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", 0) < 500
+
+
+def _names(names: list[str] | None) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in names or ())

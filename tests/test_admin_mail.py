@@ -1,0 +1,100 @@
+"""DJANGO_ADMINS are mailed about faults: once a minute for each, without secrets, and at no request's cost."""
+
+import logging
+import socket
+from time import monotonic, perf_counter
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from api.tasks import selectors
+from tests.logs import wait_until
+
+
+class Inbox:
+    """An SMTP server's handler that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.mails = []
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's
+        self.mails.append((envelope.rcpt_tos, envelope.content.decode()))
+        return "250 OK"
+
+
+@pytest.fixture
+def _mailing(log_to, settings):
+    settings.ADMINS = [("Tech", "tech@example.com")]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST = "127.0.0.1"
+    log_to(mail_admins=True)
+
+
+@pytest.fixture
+def inbox(_mailing, settings):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings.EMAIL_PORT = probe.getsockname()[1]
+    inbox = Inbox()
+    controller = Controller(inbox, hostname="127.0.0.1", port=settings.EMAIL_PORT)
+    controller.start()
+    yield inbox
+    controller.stop()
+
+
+@pytest.fixture
+def broken(manager, monkeypatch):
+    """A manager's client for whom the task list fails."""
+    monkeypatch.setattr(selectors.rules, "rows", lambda *_: 1 / 0)
+    manager.raise_request_exception = False
+    return manager
+
+
+def test_a_fault_is_mailed_with_its_traceback_and_without_secrets(inbox, broken, settings):
+    answer = broken.get("/api/tasks/", {"search": "password=canary-1"}, headers={"Cookie": "sessionid=canary-2"})
+
+    wait_until(lambda: inbox.mails)
+    ((recipients, text),) = inbox.mails
+    assert recipients == ["tech@example.com"]
+    assert "Subject: [Cosmo test] ERROR: Unhandled exception" in text
+    assert "ZeroDivisionError" in text
+    assert answer.headers["X-Request-ID"] in text
+    for secret in ("canary", broken.tokens["access"], settings.SECRET_KEY):
+        assert secret not in text
+
+
+def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, broken, monkeypatch):
+    for _ in range(5):
+        broken.get("/api/tasks/")
+    logging.getLogger("api").error("Another fault")
+    wait_until(lambda: len(inbox.mails) == 2)
+    in_a_minute = monotonic() + 60
+    monkeypatch.setattr("backend.admin_mail.time.monotonic", lambda: in_a_minute)
+    broken.get("/api/tasks/")
+    wait_until(lambda: len(inbox.mails) == 3)
+
+    assert "4 more like this" in inbox.mails[2][1]
+
+
+def test_what_strangers_cause_is_not_mailed(inbox, client, db):
+    client.get("/api/tasks/", headers={"Host": "evil.example.com"})
+    logging.getLogger("api").error("A fault")
+
+    wait_until(lambda: inbox.mails)
+    assert len(inbox.mails) == 1
+    assert "A fault" in inbox.mails[0][1]
+
+
+@pytest.mark.usefixtures("_mailing")
+def test_a_mail_server_that_hangs_costs_no_request_anything(broken, settings):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = silent.getsockname()[1], 2
+        started = perf_counter()
+        statuses = [broken.get("/api/tasks/").status_code for _ in range(5)]
+        for number in range(200):  # more faults than the queue takes
+            logging.getLogger(f"api.fault{number}").error("A fault")
+
+    assert statuses == [500] * 5
+    assert perf_counter() - started < 2
