@@ -15,7 +15,7 @@ DEPLOYED = DJANGO_ENVIRONMENT=production SECRET_KEY=$$($(A_SECRET)) JWT_SIGNING_
 	ALLOWED_HOSTS=cosmo.example.com PUBLIC_BASE_URL=https://cosmo.example.com TRUSTED_PROXY_COUNT=1 \
 	DATABASE_URL=postgres://cosmo@127.0.0.1/cosmo EMAIL_HOST=127.0.0.1 DEFAULT_FROM_EMAIL=cosmo@example.com
 
-.PHONY: help run test test-services test-schema check format bench clean
+.PHONY: help run test test-services test-faults test-browser test-schema check format bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,12 @@ test: $(VENV)/dev-installed  ## the tests, on SQLite
 
 test-services: $(VENV)/dev-installed  ## the same on PostgreSQL and Redis (DATABASE_URL_TEST, REDIS_URL_TEST)
 	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(PYTEST) $(ARGS)
+
+test-faults: $(VENV)/dev-installed  ## log files while workers are killed, files rotated, disks full (needs root and logrotate)
+	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m fault $(ARGS)
+
+test-browser: $(VENV)/dev-installed  ## pages in headless Chromium (needs chromium)
+	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m browser $(ARGS)
 
 test-schema: $(VENV)/dev-installed  ## schemathesis against a running server (EXAMPLES for each operation)
 	$(BIN)/python -m tests.schema.run --examples $(or $(EXAMPLES),20)

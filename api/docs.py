@@ -31,7 +31,8 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """Its script is a file of its own, so that it lives with a strict Content-Security-Policy."""
+    """Its script and its styles are files of their own, so that it lives with a strict Content-Security-Policy."""
 
     rules: ClassVar = {"get": _RULE}
+    template_name = "api/docs.html"
     url_name = "schema"

@@ -1,10 +1,12 @@
 """System checks: what an operator should know before the service runs (`manage.py check --deploy`)."""
 
+import logging
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
+from backend.log_handlers import SharedFileHandler
 from backend.sentry_config import dsn_is_valid
 
 
@@ -14,6 +16,19 @@ def check_sentry_dsn(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Copy the DSN from the project's settings in Sentry, or leave SENTRY_DSN empty."
     return [Warning("SENTRY_DSN cannot be parsed; error tracking is off.", hint=hint, id="backend.W001")]
+
+
+@register
+def check_log_files(**_: Any) -> list[CheckMessage]:
+    hint = (
+        "Let the user that runs Cosmo write LOGS_DIR (ls -la shows whose it is; df whether there is room), "
+        "or set LOGS_DIR to another folder. Meanwhile records are on the console alone."
+    )
+    return [
+        Warning(f"{handler.path} cannot be written: {handler.last_error}.", hint=hint, id="backend.W003")
+        for handler in logging.root.handlers
+        if isinstance(handler, SharedFileHandler) and handler.last_error
+    ]
 
 
 @register(deploy=True)

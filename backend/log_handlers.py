@@ -98,8 +98,8 @@ class SharedFileHandler(logging.Handler):
                 self._complain(error)
             status = os.fstat(self._file)
         size = status.st_size
-        # Somebody was killed in the middle of a line: ours begins on a new one.
-        heals = b"\n" if size and os.pread(self._file, 1, size - 1) != b"\n" else b""
+        # Somebody was killed in the middle of a line: ours begins on a new one. Without the lock he may still write it.
+        heals = b"\n" if is_ours and size and os.pread(self._file, 1, size - 1) != b"\n" else b""
         data = heals + line
         count = os.write(self._file, data)
         if count != len(data):
@@ -193,8 +193,8 @@ class SharedFileHandler(logging.Handler):
         self._complains_from = now + COMPLAINT_INTERVAL
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(
-                f"Cosmo cannot write {self.path} ({self.last_error}); {self.dropped} lines dropped by process "
-                f"{os.getpid()}. Records are on the console.\n"
+                f"Log file {self.path}: {self.last_error}. Process {os.getpid()} dropped {self.dropped} lines; "
+                "they are on the console.\n"
             )
 
 

@@ -142,6 +142,8 @@ class SecurityHeadersMiddleware:
         response = self.get_response(request)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        if settings.DEBUG and response.status_code >= 400:
+            del response.headers["Content-Security-Policy"]  # Django's technical pages have styles and scripts inside
         if request.is_secure() and settings.SECURE_HSTS_SECONDS:
             hsts = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
             response.headers.setdefault("Strict-Transport-Security", hsts)

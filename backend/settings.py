@@ -38,7 +38,7 @@ if DEPLOYED:
     )
     made_secrets = ("", "")
 else:
-    made_secrets = env.made_secrets(BASE_DIR / ".development-secrets")
+    made_secrets = env.made_secrets(BASE_DIR / ".development-secrets", unless_set=("SECRET_KEY", "JWT_SIGNING_KEY"))
 SECRET_KEY = env.secret("SECRET_KEY", made_secrets[0], min_length=50)
 JWT_SIGNING_KEY = env.secret("JWT_SIGNING_KEY", made_secrets[1], min_length=50)
 if SECRET_KEY and SECRET_KEY == JWT_SIGNING_KEY:

@@ -260,7 +260,7 @@ def test_the_example_file_with_its_blanks_names_them_and_starts_when_they_are_fi
     blank = [name for name in REQUIRED if f"\n{name}=\n" in example]
 
     left_blank = manage(checkout, "check")
-    filled = manage(checkout, "check", **{name: REQUIRED[name] for name in blank})
+    filled = manage(checkout, "check", LOGS_DIR=str(checkout), **{name: REQUIRED[name] for name in blank})
 
     assert left_blank.returncode == 1
     assert re.findall(r"(\w+) is not set", left_blank.stderr) == sorted(blank)
@@ -271,6 +271,7 @@ def test_the_example_file_means_the_same_to_programs_that_know_no_comments_behin
     example = (PROJECT / "env.production.example").read_text()
     raw = dict(line.split("=", 1) for line in example.splitlines() if line and not line.startswith("#"))
 
-    done = manage(checkout, "check", **raw | {name: REQUIRED[name] for name in REQUIRED if not raw[name]})
+    raw |= {name: REQUIRED[name] for name in REQUIRED if not raw[name]}
+    done = manage(checkout, "check", **raw | {"LOGS_DIR": str(checkout)})
 
     assert done.returncode == 0, done.stderr

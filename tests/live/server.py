@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -81,9 +81,14 @@ def fresh_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def serving(variables: dict[str, str], log: Path, application: str = "backend.wsgi:application") -> Iterator[Server]:
+def serving(
+    variables: dict[str, str],
+    log: Path,
+    application: str = "backend.wsgi:application",
+    options: Sequence[str] = (),
+) -> Iterator[Server]:
     """gunicorn as it is deployed, until the block ends."""
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", application]
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *options, application]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT)
     server = Server(f"http://{variables['WEB_BIND']}", variables, process)
