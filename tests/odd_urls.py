@@ -1,0 +1,117 @@
+"""Cosmo's addresses, and some whose views do what ours never should."""
+
+import json
+import logging
+import time
+
+from django.db import DatabaseError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template import engines
+from django.urls import include, path, reverse
+
+from api.models import User
+from backend import error_pages
+
+logger = logging.getLogger("api")
+
+handler400 = error_pages.bad_request
+handler403 = error_pages.permission_denied
+handler404 = error_pages.page_not_found
+handler500 = error_pages.server_error
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(_chunks())
+
+
+def _chunks():
+    for _ in range(3):
+        User.objects.exists()
+        yield b"12345"
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    time.sleep(0.05)
+    return HttpResponse("late")
+
+
+def slow_query(request: HttpRequest) -> HttpResponse:
+    pause = "SELECT pg_sleep(%s)" if connection.vendor == "postgresql" else _BUSY
+    with connection.cursor() as cursor:
+        cursor.execute(pause, [0.05 if connection.vendor == "postgresql" else 300_000])
+    return HttpResponse("late")
+
+
+_BUSY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) SELECT count(*) FROM n"
+
+
+def n_plus_one(request: HttpRequest) -> HttpResponse:
+    for number in range(12):
+        User.objects.filter(pk=number).exists()
+    return HttpResponse("often")
+
+
+def fail(request: HttpRequest) -> HttpResponse:
+    raise ValueError("it broke")
+
+
+def fail_reverse(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(reverse("manager_admin:app_list"))
+
+
+def fail_template(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(engines["django"].from_string("{% nonsense %}").render())
+
+
+def unread(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(request._read_started))
+
+
+def own_headers(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("", headers={"X-Frame-Options": "SAMEORIGIN", "Content-Security-Policy": "sandbox"})
+
+
+def leak(request: HttpRequest, token: str = "") -> HttpResponse:
+    """Tells its log everything, in every way there is, and fails."""
+    data = json.loads(request.body) if request.content_type == "application/json" else request.POST.dict()
+    logger.info("Headers %s", dict(request.headers))
+    logger.info("Body %(password)s of %(data)s", {"password": data.get("password"), "data": data})
+    logger.warning(f"Cookies: {request.COOKIES}, full path {request.get_full_path()}")  # noqa: G004
+    logger.info("Nested", extra={"outer": [{"inner": {"data": data, "headers": dict(request.headers)}}]})
+    logger.error("Raw", extra={"raw": request.body, "authorization": request.headers.get("Authorization")})
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM no_such_table WHERE password = %s", [data.get("password")])
+    except DatabaseError:
+        logger.exception("A query failed")
+    try:
+        raise OperationalError(f"connection to postgres://cosmo:{data.get('password')}@db:5432/cosmo failed")
+    except OperationalError as error:
+        raise ValueError(f"password={data.get('password')!r} was wrong, token: {data.get('token')}") from error
+
+
+urlpatterns = [
+    path("odd/leak/", leak),
+    path("accounts/password-reset/MQ/<str:token>/", leak),
+    path("odd/stream/", stream),
+    path("odd/slow/", slow),
+    path("odd/slow-query/", slow_query),
+    path("odd/n-plus-one/", n_plus_one),
+    path("odd/fail/", fail),
+    path("odd/fail-reverse/", fail_reverse),
+    path("odd/fail-template/", fail_template),
+    path("odd/unread/", unread),
+    path("odd/own-headers/", own_headers),
+    path("api/odd/fail/", fail),
+    path("", include("backend.urls")),
+]
+
+
+class FailingMiddleware:
+    """Fails outside of any view."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        raise ValueError("a middleware broke")

@@ -1,0 +1,164 @@
+"""One line for each request, when its answer is closed; WARNING from the thresholds on; nobody's session is touched."""
+
+import logging
+
+import pytest
+from django.test import Client
+
+from tests import factories
+
+
+@pytest.fixture
+def browser(db, settings, logs):
+    settings.ROOT_URLCONF = "tests.odd_urls"
+    return Client(raise_request_exception=False)
+
+
+def line_of(logs, answer) -> dict:
+    (entry,) = logs.of_request("performance", answer)
+    return entry
+
+
+def test_a_line_says_what_was_asked_and_what_it_cost(manager, logs):
+    factories.task()
+
+    answer = manager.get("/api/tasks/?page_size=5")
+
+    entry = line_of(logs, answer)
+    assert (entry["level"], entry["event"], entry["message"]) == ("INFO", "request", "Request completed")
+    assert entry["request"] == {
+        "id": answer.headers["X-Request-ID"],
+        "method": "GET",
+        "path": "/api/tasks/",
+        "route": "api/tasks/",
+        "user_id": manager.user.pk,
+        "user_agent": "",
+        "remote_addr": "127.0.0.1",
+    }
+    assert (entry["status_code"], entry["bytes"]) == (200, len(answer.content))
+    assert entry["database"]["queries_count"] == 4
+    assert entry["database"]["slow_queries"] == []
+    assert set(entry["memory"]) == {"usage_mb", "growth_mb"}
+
+
+def test_a_stream_has_its_line_when_it_ends_with_all_its_bytes_and_queries(browser, logs):
+    answer = browser.get("/odd/stream/")
+    assert logs.of_request("performance", answer) == []
+
+    assert b"".join(answer.streaming_content) == b"12345" * 3
+
+    entry = line_of(logs, answer)
+    assert (entry["bytes"], entry["database"]["queries_count"]) == (15, 3)
+
+
+def test_a_stream_that_the_client_left_has_its_line_too(browser, logs):
+    answer = browser.get("/odd/stream/")
+    next(iter(answer.streaming_content))
+
+    answer.close()
+
+    assert line_of(logs, answer)["bytes"] == 5
+    answer.close()
+    assert len(logs.of_request("performance", answer)) == 1
+
+
+def test_from_the_threshold_on_a_request_is_a_warning(browser, logs, settings):
+    settings.SLOW_REQUEST_THRESHOLD = 40
+
+    slow, fast = browser.get("/odd/slow/"), browser.get("/odd/own-headers/")
+
+    entry = line_of(logs, slow)
+    assert (entry["level"], entry["message"]) == ("WARNING", "Slow request detected")
+    assert entry["performance"]["duration_ms"] >= 40
+    assert entry["performance"]["category"] == "slow"
+    assert line_of(logs, fast)["level"] == "INFO"
+
+
+def test_a_slow_query_is_told_with_its_sql_and_its_place_but_not_its_parameters(browser, logs, settings):
+    settings.SLOW_QUERY_THRESHOLD = 5
+
+    entry = line_of(logs, browser.get("/odd/slow-query/"))
+
+    assert entry["performance"]["slow_query"] is True
+    (query,) = entry["database"]["slow_queries"]
+    assert query["duration_ms"] >= 5
+    assert "%s" in query["sql"]
+    assert "300000" not in str(entry)
+
+
+def test_our_code_that_asked_a_slow_query_is_named(manager, logs, settings):
+    settings.SLOW_QUERY_THRESHOLD = 0
+
+    database = line_of(logs, manager.get("/api/tasks/"))["database"]
+
+    queries = database["slow_queries"]
+    assert len(queries) == database["queries_count"] == 3
+    assert all(query["at"].startswith("api/") for query in queries)
+    assert any("api/tasks/" in query["at"] for query in queries)
+
+
+def test_the_same_query_ten_times_is_a_likely_n_plus_one(browser, logs):
+    entry = line_of(logs, browser.get("/odd/n-plus-one/"))
+
+    assert entry["database"]["queries_count"] == 12
+    (repeated,) = entry["database"]["likely_n_plus_one"]
+    assert repeated["count"] == 12
+    assert "api_user" in repeated["sql"]
+
+
+def test_a_session_that_nobody_touched_stays_untouched_and_a_touched_one_names_its_user(browser, logs):
+    person = factories.user(role="manager")
+    browser.force_login(person)
+
+    untouched, touched = browser.get("/odd/own-headers/"), browser.get("/api/auth/me/")
+
+    assert "Cookie" not in untouched.headers.get("Vary", "")
+    assert line_of(logs, untouched)["database"]["queries_count"] == 0
+    assert line_of(logs, untouched)["request"]["user_id"] is None
+    assert line_of(logs, touched)["request"]["user_id"] == person.pk
+
+
+def test_the_body_is_not_read(browser):
+    answer = browser.post("/odd/unread/", b"x" * 1000, content_type="text/plain")
+
+    assert answer.status_code == 403 or answer.content == b"False"
+
+
+def test_health_probes_are_written_unless_their_path_is_skipped(browser, logs, settings):
+    written = browser.get("/api/health/")
+    settings.LOG_SKIP_PATHS = ("/api/health/", "/static/")
+    skipped, other = browser.get("/api/health/"), browser.get("/api/tasks/")
+
+    assert line_of(logs, written)["status_code"] == 200
+    assert logs.of_request("performance", skipped) == []
+    assert line_of(logs, other)["status_code"] == 401
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_taken"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", True),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-what-the-future-will-be-like", True),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", False),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_trace_goes_on_where_its_parent_is_well_formed(browser, logs, header, is_taken):
+    entry = line_of(logs, browser.get("/api/health/", headers={"traceparent": header}))
+
+    assert len(entry["trace_id"]) == 32
+    assert (entry["trace_id"] == TRACE) is is_taken
+
+
+def test_what_is_logged_after_a_request_does_not_belong_to_it(browser, logs):
+    browser.get("/api/health/")
+
+    logging.getLogger("api").info("Later")
+
+    assert "request" not in logs.entry("info", message="Later")
