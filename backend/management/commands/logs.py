@@ -1,0 +1,126 @@
+"""`manage.py logs`: reads logs/*.log, rotated files too, for people."""
+
+import re
+import sys
+import time
+from argparse import ArgumentTypeError
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from backend import log_reader
+from backend.formatters import timestamp
+from backend.log_reader import Entry, Follower
+from backend.log_text import as_text
+
+# Together these hold every record once, but for security events of `api`, which are in two of them.
+FILES = ("info", "security", "performance", "digest")
+ALL_FILES = (*FILES, "debug", "error", "digest_err")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+POLL = 0.25  # seconds
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Command(BaseCommand):
+    help = "Show, filter and follow the log files: the last 50 records, or all of --since."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("files", nargs="*", metavar="file", help=f"of {', '.join(ALL_FILES)}; without: all records")
+        parser.add_argument("--level", type=str.upper, choices=LEVELS, help="this level and above")
+        parser.add_argument("--logger", help="this logger and those below it, like api")
+        parser.add_argument("--event", help="like failed_login")
+        parser.add_argument("--user", type=int, metavar="ID", help="records of requests of this user, or about him")
+        parser.add_argument("--request-id", metavar="ID", help="what X-Request-ID said")
+        parser.add_argument("--since", type=_seconds, metavar="TIME", help="30s, 15m, 1h, 7d")
+        parser.add_argument("--lines", "-n", type=int, default=None, help="how many; 50 without --since")
+        parser.add_argument("--follow", "-f", action="store_true", help="go on with what is written from now on")
+        parser.add_argument("--json", action="store_true", help="the lines as they stand in the files")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        unknown = set(options["files"]) - set(ALL_FILES)
+        if unknown:
+            self.stderr.write(f"There is no {min(unknown)}.log; choose of {', '.join(ALL_FILES)}.")
+            sys.exit(2)
+        paths = [Path(settings.LOGS_DIR) / f"{name}.log" for name in options["files"] or FILES]
+        show = _shown(options, is_coloured=self.style.ERROR("") != "" and not options["json"])
+        followers = [Follower(path) for path in paths] if options["follow"] else []
+        try:
+            recent: deque[Entry] = deque(maxlen=1_000)
+            for entry in _found(paths, options):
+                self.stdout.write(show(entry))
+                recent.append(entry)
+            self._follow(followers, options, show, recent)
+        except (KeyboardInterrupt, BrokenPipeError):
+            sys.stderr.close()  # Python would complain about the pipe once more
+
+    def _follow(
+        self,
+        followers: list[Follower],
+        options: dict[str, Any],
+        show: Callable[[Entry], str],
+        recent: deque[Entry],  # written since the followers began, and shown already
+    ) -> None:
+        matches = _filter(options)
+        while followers:
+            entries = log_reader.merged([_sorted(follower) for follower in followers], is_newest_first=False)
+            for entry in entries:
+                if matches(entry) and entry not in recent:
+                    self.stdout.write(show(entry))
+            recent.clear()
+            self.stdout.flush()
+            time.sleep(POLL)
+
+
+def _sorted(follower: Follower) -> Iterator[Entry]:
+    return iter(sorted(follower.new_entries(), key=lambda entry: entry.timestamp))
+
+
+def _found(paths: list[Path], options: dict[str, Any]) -> Iterator[Entry]:
+    """The records asked for, the oldest first."""
+    matches = _filter(options)
+    hint = (options["request_id"] or options["event"] or "").encode()
+    if options["since"] is not None:
+        moment = time.time() - options["since"]
+        sources = [log_reader.since(path, timestamp(moment), moment, containing=hint) for path in paths]
+        found = filter(matches, log_reader.merged(sources, is_newest_first=False))
+        return iter(list(found)[-options["lines"] :]) if options["lines"] else found
+    sources = [log_reader.newest_first(path, containing=hint) for path in paths]
+    newest = filter(matches, log_reader.merged(sources, is_newest_first=True))
+    return reversed(list(islice(newest, options["lines"] or 50)))
+
+
+def _filter(options: dict[str, Any]) -> Callable[[Entry], bool]:
+    lowest = LEVELS.index(options["level"]) if options["level"] else 0
+    logger = f"{options['logger']}." if options["logger"] else ""
+
+    def matches(entry: Entry) -> bool:
+        values = entry.values
+        request = values.get("request") or {}
+        return (
+            (values.get("level") not in LEVELS or LEVELS.index(values["level"]) >= lowest)
+            and f"{values.get('logger')}.".startswith(logger)
+            and options["event"] in {None, values.get("event")}
+            and options["request_id"] in {None, request.get("id")}
+            and options["user"] in {None, values.get("user_id"), values.get("target_user_id"), request.get("user_id")}
+        )
+
+    return matches
+
+
+def _shown(options: dict[str, Any], *, is_coloured: bool) -> Callable[[Entry], str]:
+    if options["json"]:
+        return lambda entry: entry.line.decode("utf-8", "replace")
+    return lambda entry: as_text(entry.values, is_coloured=is_coloured)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    if match is None:
+        raise ArgumentTypeError("write 30s, 15m, 1h or 7d")
+    return int(match[1]) * _UNITS[match[2]]
