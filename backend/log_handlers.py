@@ -1,10 +1,11 @@
 """Log files that all workers and commands of one machine write together, and rotate among themselves.
 
-A line is one write() at the end of the file, under an exclusive flock on a lock file beside it (`.info.log.lock`). The
-lock file outlives every rotation. Whoever holds it may rename the file or, as deploy/logrotate/cosmo does, cut it.
+A line is one write() at the end of the file, under a shared flock on a lock file beside it (`.info.log.lock`), which
+outlives every rotation. Whoever holds it alone may rename the file or, as deploy/logrotate/cosmo does, cut it.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -65,12 +66,8 @@ class SharedFileHandler(logging.Handler):
         try:
             if self._file < 0:
                 self._open()
-            is_ours = self._acquire()
-            try:
-                self._write(line, is_ours=is_ours)
-            finally:
-                if is_ours:
-                    fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            if not self._write_under(fcntl.LOCK_SH, line):
+                self._write_under(fcntl.LOCK_EX, line)
         except OSError as error:
             self._drop(error)
         else:
@@ -89,23 +86,42 @@ class SharedFileHandler(logging.Handler):
                     os.close(descriptor)
         self._file = self._lock_file = -1
 
-    def _write(self, line: bytes, *, is_ours: bool) -> None:
-        status = self._current_file()
-        if is_ours and self._is_due(status, len(line)):
+    def _write_under(self, lock: int, line: bytes) -> bool:
+        """False where somebody has to be alone with the file: to rotate it, or to mend what a killed process left."""
+        is_locked = self._acquire(lock)
+        is_alone = is_locked and lock == fcntl.LOCK_EX
+        try:
+            status = self._current_file()
+            is_due = self._is_due(status, len(line))
+            # What looks like half a line may be one that is being written.
+            is_torn = not self._ends_a_line(status.st_size)
+            if (is_due or is_torn) and is_locked and not is_alone:
+                return False
+            if is_due and is_alone:
+                self._rotate_or_complain()
+                is_torn = False
+            data = b"\n" + line if is_torn and is_alone else line
+            count = os.write(self._file, data)
+            end = os.lseek(self._file, 0, os.SEEK_CUR)
+            if count == len(data):
+                # Somebody may have been killed since we looked; the line that is glued to his is written once more.
+                return is_alone or not is_locked or self._ends_a_line(end - count)
+        finally:
+            if is_locked:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        self._cut_half_line(end - count, end)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _ends_a_line(self, size: int) -> bool:
+        return size == 0 or os.pread(self._file, 1, size - 1) == b"\n"
+
+    def _cut_half_line(self, start: int, end: int) -> None:
+        if self._acquire(fcntl.LOCK_EX):
             try:
-                self._rotate()
-            except OSError as error:  # a file too large is better than a line lost
-                self._complain(error)
-            status = os.fstat(self._file)
-        size = status.st_size
-        # Somebody was killed in the middle of a line: ours begins on a new one. Without the lock he may still write it.
-        heals = b"\n" if is_ours and size and os.pread(self._file, 1, size - 1) != b"\n" else b""
-        data = heals + line
-        count = os.write(self._file, data)
-        if count != len(data):
-            if is_ours:
-                os.ftruncate(self._file, size)  # no half line stays
-            raise OSError(28, "No space left on device")
+                if os.fstat(self._file).st_size == end:
+                    os.ftruncate(self._file, start)
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _current_file(self) -> os.stat_result:
         """Open what bears our name now: somebody may have rotated."""
@@ -132,6 +148,12 @@ class SharedFileHandler(logging.Handler):
             return True
         return self.weekly and status.st_mtime < _monday_before(time.time())
 
+    def _rotate_or_complain(self) -> None:
+        try:
+            self._rotate()
+        except OSError as error:  # a file too large is better than a line lost
+            self._complain(error)
+
     def _rotate(self) -> None:
         if self.backup_count == 0:
             os.ftruncate(self._file, 0)
@@ -156,7 +178,7 @@ class SharedFileHandler(logging.Handler):
     def _open_lock(self) -> None:
         self._lock_file = _open_shared(self.lock_path, os.O_RDWR)
 
-    def _acquire(self) -> bool:
+    def _acquire(self, lock: int) -> bool:
         """Take the lock; False where it could not be had in time, and nothing but appending is safe."""
         if self._lock_file < 0:
             self._open_lock()
@@ -164,7 +186,7 @@ class SharedFileHandler(logging.Handler):
         deadline = 0.0
         while True:
             try:
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_file, lock | fcntl.LOCK_NB)
             except BlockingIOError:
                 now = time.monotonic()
                 deadline = deadline or now + LOCK_PATIENCE
@@ -172,7 +194,7 @@ class SharedFileHandler(logging.Handler):
                     return False
                 if now > deadline:
                     self._distrusts_until = now + DISTRUST
-                    self._complain(OSError(11, f"Another process holds {self.lock_path.name}"))
+                    self._complain(OSError(errno.EAGAIN, f"Another process holds {self.lock_path.name}"))
                     return False
                 time.sleep(pause)
                 pause = min(pause * 2, 0.005)
