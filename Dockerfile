@@ -17,7 +17,7 @@ COPY deploy deploy
 # Only the names of static files are needed here, no secret of the deployment.
 RUN DJANGO_ENVIRONMENT=staging DEBUG=off SECRET_KEY=$(head -c 64 /dev/urandom | base64 -w 0) \
     JWT_SIGNING_KEY=$(head -c 64 /dev/urandom | base64 -w 0) ALLOWED_HOSTS=localhost DATABASE_URL=sqlite:////tmp/none \
-    PUBLIC_BASE_URL=http://localhost DEFAULT_FROM_EMAIL=cosmo@localhost EMAIL_HOST=localhost TRUSTED_PROXY_COUNT=0 \
+    LOGS_DIR=/tmp/logs PUBLIC_BASE_URL=http://localhost DEFAULT_FROM_EMAIL=cosmo@localhost EMAIL_HOST=localhost TRUSTED_PROXY_COUNT=0 \
     /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && install -d -o cosmo logs
 USER cosmo
