@@ -18,11 +18,9 @@ from django.core.management import CommandError, call_command
 from tests.live.server import PROJECT, environment
 from tests.logs import Logs, wait_until
 
-NOW = datetime.now(UTC)
-
 
 def line(message: str, *, ago: timedelta = timedelta(), **values) -> str:
-    moment = (NOW - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return json.dumps({"timestamp": moment, "level": "INFO", "logger": "api", "message": message} | values) + "\n"
 
 
@@ -88,7 +86,7 @@ def test_filters_choose(folder, arguments, expected):
 
 def test_packed_files_are_read_and_half_lines_passed_over(folder):
     (folder / "info.log.2.gz").write_bytes(gzip.compress(line("packed", ago=timedelta(hours=2)).encode()))
-    os.utime(folder / "info.log.2.gz", ((NOW - timedelta(hours=2)).timestamp(),) * 2)
+    os.utime(folder / "info.log.2.gz", ((datetime.now(UTC) - timedelta(hours=2)).timestamp(),) * 2)
     (folder / "info.log").write_text('{"half\n' + line("whole") + '{"half')
 
     assert shown() == ["packed", "whole"]
