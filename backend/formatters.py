@@ -24,7 +24,7 @@ _OURS = frozenset(
         "stack",
     }
 )
-_CACHE = "_cosmo_lines"
+_CACHE = "_cosmo_entries"
 _NOT_EXTRA = STANDARD | {_CACHE, "event"}
 _MEASURES = ("duration", "queries_count", "queries_time_ms", "slow_queries", "likely_n_plus_one")
 _SEVERITY = {"DEBUG": "low", "INFO": "low", "WARNING": "medium", "ERROR": "high", "CRITICAL": "critical"}
@@ -53,17 +53,23 @@ class JSONFormatter(logging.Formatter):
         self.max_bytes = max_bytes
 
     def format(self, record: logging.LogRecord) -> str:
-        # The handlers of one record have one line in common, which is made once.
-        lines: dict[Any, str] = vars(record).setdefault(_CACHE, {})
-        has_security, has_measures = self.blocks(record)
-        key = (has_security, has_measures, self.max_bytes, tuple(self.environment.values()))
-        if key not in lines:
+        entry, line = self.made(record)
+        if len(line) * 6 <= self.max_bytes or len(line.encode()) <= self.max_bytes:
+            return line
+        return _shortened(entry, self.max_bytes)
+
+    def made(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
+        """The entry and its line; the handlers of one record have them in common, and they are made once."""
+        known: dict[Any, tuple[dict[str, Any], str]] = vars(record).setdefault(_CACHE, {})
+        key = (*self.blocks(record), *self.environment.values())
+        if key not in known:
             try:
-                entry = _entry(record, self.environment, has_security=has_security, has_measures=has_measures)
-                lines[key] = _encoded(entry, self.max_bytes)
+                entry = _entry(record, self.environment, *self.blocks(record))
+                known[key] = entry, _dumped(entry)
             except Exception as error:  # noqa: BLE001 - a log call never raises
-                lines[key] = _encoded(_least(record, self.environment, error), self.max_bytes)
-        return lines[key]
+                entry = _least(record, self.environment, error)
+                known[key] = entry, _dumped(entry)
+        return known[key]
 
     def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
         """Whether the record gets a security block, and blocks of measures."""
@@ -88,16 +94,14 @@ class TextFormatter(JSONFormatter):
     """For people in development: the same facts, and the traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        try:
-            has_security, has_measures = self.blocks(record)
-            entry = _entry(record, self.environment, has_security=has_security, has_measures=has_measures)
-        except Exception as error:  # noqa: BLE001 - a log call never raises
-            entry = _least(record, self.environment, error)
-        return as_text(entry)
+        return as_text(self.made(record)[0])
 
 
 def _entry(
-    record: logging.LogRecord, environment: Mapping[str, Any], *, has_security: bool, has_measures: bool
+    record: logging.LogRecord,
+    environment: Mapping[str, Any],
+    has_security: bool,  # noqa: FBT001 - the two of JSONFormatter.blocks
+    has_measures: bool,  # noqa: FBT001
 ) -> dict[str, Any]:
     extra, collided = _extra(record)
     event = vars(record).get("event", extra.get("security_event"))
@@ -232,10 +236,8 @@ def _least(record: logging.LogRecord, environment: Mapping[str, Any], error: Exc
     }
 
 
-def _encoded(entry: dict[str, Any], max_bytes: int) -> str:
-    line = _dumped(entry)
-    if len(line) * 6 <= max_bytes or len(line.encode()) <= max_bytes:
-        return line
+def _shortened(entry: dict[str, Any], max_bytes: int) -> str:
+    """The line of an entry that is too long, with its long values cut."""
     for max_text, max_items in ((4_000, 40), (1_000, 20), (200, 10)):
         line = _dumped(redact(entry, max_text=max_text, max_items=max_items + len(entry)))
         if len(line.encode()) <= max_bytes:
