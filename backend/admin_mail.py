@@ -10,7 +10,8 @@ import time
 from django.core import mail
 
 from backend.formatters import TextFormatter
-from backend.redaction import redact_text
+from backend.log_text import as_text
+from backend.request_context import printable
 
 INTERVAL = 60.0  # seconds between two mails about the same fault
 MAX_WAITING = 50  # mails
@@ -25,7 +26,7 @@ class AdminMailHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(TextFormatter())
+        self._text = TextFormatter()
         self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {fault: (when, how often since)}
         self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
@@ -40,10 +41,11 @@ class AdminMailHandler(logging.Handler):
             more = self._more_since_last(record)
             if more is None:
                 return
-            body = self.format(record)
+            entry = self._text.made(record)[0]
+            body = as_text(entry)
             if more:
                 body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
-            subject = f"{record.levelname}: {redact_text(record.getMessage())}"[:200]
+            subject = printable(f"{record.levelname}: {entry['message']}")[:200]
             self._start_thread()
             self._waiting.put_nowait((subject, body))
         except queue.Full:

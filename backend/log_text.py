@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backend.request_context import printable
+
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 # Shown in the line, or of no interest to whoever reads it.
 _SHOWN = frozenset(
@@ -26,19 +28,23 @@ _MAX_FACT = 200
 
 def as_text(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
     """time LEVEL logger message facts, then what request it was."""
-    level = str(entry.get("level", ""))
-    when = str(entry.get("timestamp", ""))[:23].replace("T", " ")
-    words = [
-        when,
-        _coloured(f"{level:<7}", _COLOURS.get(level, "0"), is_coloured=is_coloured),
-        str(entry.get("logger")),
-    ]
-    words.append(_coloured(str(entry.get("message")), "1", is_coloured=is_coloured))
-    words += [f"{name}={_fact(value)}" for name, value in entry.items() if name not in _SHOWN and value is not None]
-    words.append(_coloured(_request(entry), "2", is_coloured=is_coloured))
-    lines = [printable(" ".join(word for word in words if word))]
-    lines += _details(entry)
-    return "\n".join(lines)
+    level = printable(str(entry.get("level", "")))
+    colours = {"level": _COLOURS.get(level, "0"), "message": "1", "request": "2"}
+    parts = {
+        "time": printable(str(entry.get("timestamp", ""))[:23].replace("T", " ")),
+        "level": f"{level:<7}",
+        "logger": printable(str(entry.get("logger"))),
+        "message": printable(str(entry.get("message"))),
+        "facts": printable(" ".join(_facts(entry))),
+        "request": printable(_request(entry)),
+    }
+    if is_coloured:
+        parts |= {name: f"\x1b[{colour}m{parts[name]}\x1b[0m" for name, colour in colours.items() if parts[name]}
+    return "\n".join([" ".join(part for part in parts.values() if part), *_details(entry)])
+
+
+def _facts(entry: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={_fact(value)}" for name, value in entry.items() if name not in _SHOWN and value is not None]
 
 
 def _request(entry: Mapping[str, Any]) -> str:
@@ -76,13 +82,3 @@ def _details(entry: Mapping[str, Any]) -> list[str]:
 def _fact(value: Any) -> str:
     text = str(value)
     return text if len(text) <= _MAX_FACT else f"{text[:_MAX_FACT]}..."
-
-
-def _coloured(text: str, code: str, *, is_coloured: bool) -> str:
-    return f"\x01{code}m{text}\x02" if is_coloured and text else text
-
-
-def printable(text: str) -> str:
-    """`text` for a terminal: what an attacker wrote must not move the cursor; our own colours may."""
-    shown = text if text.isprintable() else "".join(c if c.isprintable() or c in "\x01\x02" else "?" for c in text)
-    return shown.replace("\x01", "\x1b[").replace("\x02", "\x1b[0m")

@@ -26,9 +26,7 @@ _SECRET_WORDS = frozenset({"key", "keys", "pwd", "pass", "auth", "otp", "pin", "
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _SEPARATORS = str.maketrans("", "", "-_. ")
 
-_NAMES = (
-    r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|private[_-]?key|signing[_-]?key|session|csrf|xsrf|credential"
-)
+_NAMES = r"pass(?:word|wd|phrase)|pwd|secret|token|(?:api|private|signing)[ _-]?key|session|csrf|xsrf|credential"
 # A text without any of these holds nothing that the patterns below would find.
 _HINT = re.compile(
     rf"{_NAMES}|auth|cookie|eyJ|://|bearer|basic|-----BEGIN|argon2|pbkdf2|scrypt|bcrypt|\$[0-9a-z]{{1,2}}\$"

@@ -85,6 +85,15 @@ def test_what_strangers_cause_is_not_mailed(inbox, client, db):
     assert "A fault" in inbox.mails[0][1]
 
 
+def test_a_message_of_several_lines_has_a_subject_of_one(inbox):
+    logging.getLogger("api").error("It broke\r\nBcc: everybody@example.com")
+
+    wait_until(lambda: inbox.mails)
+    ((recipients, text),) = inbox.mails
+    assert recipients == ["tech@example.com"]
+    assert "Subject: [Cosmo test] ERROR: It broke??Bcc: everybody@example.com" in text
+
+
 @pytest.mark.usefixtures("_mailing")
 def test_a_mail_server_that_hangs_costs_no_request_anything(broken, settings):
     with socket.socket() as silent:

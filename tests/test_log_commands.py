@@ -148,7 +148,7 @@ def test_following_goes_on_through_a_rotation(folder):
 
 
 def test_on_a_terminal_there_are_colours_and_what_strangers_wrote_cannot_use_them(folder):
-    (folder / "info.log").write_text(line("it \x1b[2Jbroke", level="ERROR"))
+    (folder / "info.log").write_text(line("it \x1b[2Jbroke \x012J", level="ERROR", note="\x01\x02\x9b2J"))
     ours, theirs = pty.openpty()
 
     start(folder, stdout=theirs).wait()
@@ -156,7 +156,8 @@ def test_on_a_terminal_there_are_colours_and_what_strangers_wrote_cannot_use_the
     text = os.read(ours, 10_000).decode()
     assert "\x1b[31mERROR" in text
     assert "\x1b[2J" not in text
-    assert "it ?[2Jbroke" in text
+    assert "\x9b" not in text
+    assert "it ?[2Jbroke ?2J" in text
 
 
 def test_a_pipe_that_closes_is_no_error(folder):
