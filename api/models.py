@@ -2,6 +2,7 @@
 
 from api.audit.models import AuditEntry
 from api.idempotency.models import IdempotencyKey
+from api.mail.models import OutgoingMail
 from api.properties.models import Property
 from api.tasks.models import Task, TaskDependency
 from api.users.models import GuessCounter, Session, User
@@ -10,6 +11,7 @@ __all__ = [
     "AuditEntry",
     "GuessCounter",
     "IdempotencyKey",
+    "OutgoingMail",
     "Property",
     "Session",
     "Task",

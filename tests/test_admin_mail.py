@@ -5,21 +5,10 @@ import socket
 from time import monotonic, perf_counter
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from api.tasks import selectors
 from tests.logs import wait_until
-
-
-class Inbox:
-    """An SMTP server's handler that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.mails = []
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's
-        self.mails.append((envelope.rcpt_tos, envelope.content.decode()))
-        return "250 OK"
+from tests.smtp import mail_server
 
 
 @pytest.fixture
@@ -32,14 +21,9 @@ def _mailing(log_to, settings):
 
 @pytest.fixture
 def inbox(_mailing, settings):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        settings.EMAIL_PORT = probe.getsockname()[1]
-    inbox = Inbox()
-    controller = Controller(inbox, hostname="127.0.0.1", port=settings.EMAIL_PORT)
-    controller.start()
-    yield inbox
-    controller.stop()
+    with mail_server() as server:
+        settings.EMAIL_PORT = server.port
+        yield server
 
 
 @pytest.fixture
@@ -54,13 +38,13 @@ def test_a_fault_is_mailed_with_its_traceback_and_without_secrets(inbox, broken,
     answer = broken.get("/api/tasks/", {"search": "password=canary-1"}, headers={"Cookie": "sessionid=canary-2"})
 
     wait_until(lambda: inbox.mails)
-    ((recipients, text),) = inbox.mails
-    assert recipients == ["tech@example.com"]
-    assert "Subject: [Cosmo test] ERROR: Unhandled exception" in text
-    assert "ZeroDivisionError" in text
-    assert answer.headers["X-Request-ID"] in text
+    (mail,) = inbox.mails
+    assert mail.recipients == ["tech@example.com"]
+    assert "Subject: [Cosmo test] ERROR: Unhandled exception" in mail.text
+    assert "ZeroDivisionError" in mail.text
+    assert answer.headers["X-Request-ID"] in mail.text
     for secret in ("canary", broken.tokens["access"], settings.SECRET_KEY):
-        assert secret not in text
+        assert secret not in mail.text
 
 
 def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, broken, monkeypatch):
@@ -73,7 +57,7 @@ def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, 
     broken.get("/api/tasks/")
     wait_until(lambda: len(inbox.mails) == 3)
 
-    assert "4 more like this" in inbox.mails[2][1]
+    assert "4 more like this" in inbox.mails[2].text
 
 
 def test_what_strangers_cause_is_not_mailed(inbox, client, db):
@@ -82,16 +66,16 @@ def test_what_strangers_cause_is_not_mailed(inbox, client, db):
 
     wait_until(lambda: inbox.mails)
     assert len(inbox.mails) == 1
-    assert "A fault" in inbox.mails[0][1]
+    assert "A fault" in inbox.mails[0].text
 
 
 def test_a_message_of_several_lines_has_a_subject_of_one(inbox):
     logging.getLogger("api").error("It broke\r\nBcc: everybody@example.com")
 
     wait_until(lambda: inbox.mails)
-    ((recipients, text),) = inbox.mails
-    assert recipients == ["tech@example.com"]
-    assert "Subject: [Cosmo test] ERROR: It broke??Bcc: everybody@example.com" in text
+    (mail,) = inbox.mails
+    assert mail.recipients == ["tech@example.com"]
+    assert "Subject: [Cosmo test] ERROR: It broke??Bcc: everybody@example.com" in mail.text
 
 
 @pytest.mark.usefixtures("_mailing")

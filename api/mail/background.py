@@ -1,0 +1,63 @@
+"""Delivery in the background of the process that put a mail into the outbox."""
+
+import atexit
+import logging
+import os
+import threading
+
+from django.db import connection
+
+from api.mail.delivery import deliver_due
+from backend.logging_config import API
+
+logger = logging.getLogger(f"{API}.mail")
+
+
+class _Worker:
+    """One thread a process; it begins when somebody wakes it, and ends when nothing is due."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)  # the parent's thread is not here
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_asked = False
+
+    def wake(self) -> None:
+        with self._lock:
+            self._is_asked = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="mail", daemon=True)
+                self._thread.start()
+
+    def finish(self) -> None:
+        """Let the thread end its work before the process ends; a mail that it cannot finish is recovered later."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout=5)
+
+    def _work(self) -> None:
+        try:
+            while self._goes_on():
+                deliver_due()
+        except Exception:
+            logger.exception("Mail delivery stopped", extra={"event": "mail_delivery_stopped"})
+            with self._lock:
+                self._thread = None
+        finally:
+            connection.close()
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            if not self._is_asked:
+                self._thread = None
+                return False
+            self._is_asked = False
+            return True
+
+
+_worker = _Worker()
+wake = _worker.wake
+atexit.register(_worker.finish)

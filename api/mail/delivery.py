@@ -1,0 +1,165 @@
+"""Delivering the outbox: any number of processes on any number of machines, each mail at most once.
+
+A mail is claimed for a while. Before the server gets the message, `data_started_at` is committed under that claim; so a
+mail whose sender died before that moment is tried again, and one whose sender died after it is marked unknown.
+"""
+
+import logging
+import smtplib
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.dispatch import Signal
+from django.utils import timezone
+
+from api.mail.models import MailState, OutgoingMail
+from api.mail.smtp import Mailer
+from backend import request_context
+from backend.logging_config import API
+from backend.redaction import redact_text
+from backend.request_context import RequestContext
+
+RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
+
+logger = logging.getLogger(f"{API}.mail")
+
+# Sent with `mail` once a mail has come to its end: sent, failed or unknown.
+mail_finished = Signal()
+
+
+class ClaimLostError(Exception):
+    """The claim ran out, and somebody else has the mail."""
+
+
+def deliver_due() -> Counter[str]:
+    """Deliver everything that is due; how many mails came to which state."""
+    results = recover_abandoned()
+    mailer = Mailer()
+    try:
+        while (mail := _claim()) is not None:
+            results[_deliver(mail, mailer)] += 1
+    finally:
+        mailer.close()
+        request_context.enter(None)
+    return results
+
+
+def recover_abandoned() -> Counter[str]:
+    """Mails whose sender died: back into the queue, or unknown where the server may have them."""
+    results: Counter[str] = Counter()
+    abandoned = Q(state=MailState.SENDING, claimed_until__lt=timezone.now())
+    for mail in OutgoingMail.objects.filter(abandoned).iterator():
+        if mail.data_started_at is None:
+            values: dict[str, Any] = {"state": MailState.QUEUED, "last_error": "The sender died before it was sent."}
+        else:
+            values = _finished(MailState.UNKNOWN, "The sender died while the mail server had it; it may have arrived.")
+        if _claim_of(mail).filter(abandoned).update(**values):
+            results[_tell(mail, values)] += 1
+    return results
+
+
+def _claim() -> OutgoingMail | None:
+    """The next mail that is due, for us alone."""
+    now = timezone.now()
+    with transaction.atomic():  # on SQLite the write lock, on PostgreSQL the lock of this row
+        due = OutgoingMail.objects.filter(state=MailState.QUEUED, next_try_at__lte=now).order_by("next_try_at", "id")
+        mail = due.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
+        if mail is None:
+            return None
+        mail.state, mail.attempts, mail.data_started_at = MailState.SENDING, mail.attempts + 1, None
+        # Longer than every step of a conversation that times out one after the other.
+        mail.claimed_until = now + timedelta(seconds=60 + 10 * settings.EMAIL_TIMEOUT)
+        mail.save(update_fields=["state", "attempts", "data_started_at", "claimed_until"])
+    return mail
+
+
+def _claim_of(mail: OutgoingMail) -> QuerySet[OutgoingMail]:
+    """The row while it is still this attempt of this mail."""
+    return OutgoingMail.objects.filter(pk=mail.pk, attempts=mail.attempts)
+
+
+def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
+    request_context.enter(_context(mail))
+
+    def before_data() -> None:
+        mail.data_started_at = timezone.now()
+        if not _claim_of(mail).filter(state=MailState.SENDING).update(data_started_at=mail.data_started_at):
+            raise ClaimLostError
+
+    try:
+        mailer.send(_message(mail), before_data=before_data)
+    except ClaimLostError:
+        return "lost"
+    except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
+        values = _after_failure(mail, error)
+    else:
+        values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": ""}
+    # Unknown: somebody gave us up meanwhile, but we know the answer.
+    _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN]).update(**values)
+    return _tell(mail, values)
+
+
+def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
+    headers = {"Auto-Submitted": "auto-generated", **mail.headers, "Message-ID": mail.message_id}
+    message = EmailMultiAlternatives(mail.subject, mail.text_body, to=[mail.recipient], headers=headers)
+    if mail.html_body:
+        message.attach_alternative(mail.html_body, "text/html")
+    return message
+
+
+def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
+    code = _refusal(error)
+    reason = redact_text(f"{type(error).__name__}: {error}")[:300]
+    if code is None and mail.data_started_at is not None and isinstance(error, OSError | smtplib.SMTPException):
+        return _finished(MailState.UNKNOWN, reason)
+    is_temporary = isinstance(error, OSError | smtplib.SMTPException) if code is None else code < 500
+    if not is_temporary or mail.attempts > len(RETRIES):
+        return _finished(MailState.FAILED, reason)
+    next_try_at = timezone.now() + RETRIES[mail.attempts - 1]
+    return {"state": MailState.QUEUED, "next_try_at": next_try_at, "last_error": reason}
+
+
+def _refusal(error: Exception) -> int | None:
+    """The server's answer about this mail (RFC 5321: 4yz for now, 5yz for ever); None where it said nothing of it."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return next(iter(error.recipients.values()))[0]
+    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
+        return error.smtp_code
+    return None  # a sign-in that it refuses, say, is about us, and is mended sooner or later
+
+
+def _finished(state: MailState, error: str) -> dict[str, Any]:
+    return {"state": state, "last_error": error, "finished_at": timezone.now()}
+
+
+_TOLD = {
+    MailState.SENT: (logging.INFO, "mail_sent", "Mail sent"),
+    MailState.QUEUED: (logging.INFO, "mail_delayed", "Mail delayed"),
+    MailState.FAILED: (logging.WARNING, "mail_failed", "Mail failed"),
+    MailState.UNKNOWN: (logging.WARNING, "mail_unknown", "Mail may have arrived"),
+}
+
+
+def _tell(mail: OutgoingMail, values: dict[str, Any]) -> str:
+    for name, value in values.items():
+        setattr(mail, name, value)
+    level, event, message = _TOLD[MailState(mail.state)]
+    facts = {"mail_id": mail.pk, "kind": mail.kind, "target_user_id": mail.user_id, "attempt": mail.attempts}
+    if mail.last_error:
+        facts["reason"] = mail.last_error
+    logger.log(level, message, extra={"event": event, "user_id": mail.asked_by_id, **facts})
+    if mail.state != MailState.QUEUED:
+        mail_finished.send_robust(sender=OutgoingMail, mail=mail)
+    return str(mail.state)
+
+
+def _context(mail: OutgoingMail) -> RequestContext | None:
+    """The request that asked for this mail, so that its lines are found by its id."""
+    if not mail.request_id:
+        return None
+    return RequestContext(request_id=mail.request_id, ip_address=mail.ip_address, user_agent=mail.user_agent)

@@ -1,0 +1,236 @@
+"""The outbox against a real SMTP server: what each answer leads to, who asked, and what the log says."""
+
+import threading
+from datetime import timedelta
+from time import perf_counter
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from api.mail.delivery import RETRIES, deliver_due
+from api.mail.outbox import enqueue
+from api.mail.smtp import _TellsBeforeData
+from api.models import OutgoingMail
+from backend import request_context
+from backend.request_context import RequestContext
+from tests import factories
+from tests.logs import wait_until
+from tests.smtp import free_port, mail_server, silent_server
+
+
+@pytest.fixture
+def smtp(settings):
+    """Django's settings for a mail server on this machine; nobody listens yet."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", free_port(), 2
+    return settings
+
+
+@pytest.fixture
+def server(smtp):
+    with mail_server(smtp.EMAIL_PORT) as server:
+        yield server
+
+
+def queue(recipient: str = "ada@example.com", **values) -> OutgoingMail:
+    return enqueue(kind="test", recipient=recipient, subject="Hello", text_body="Plain text", **values)
+
+
+def now_it_is(mail: OutgoingMail) -> str:
+    mail.refresh_from_db()
+    return mail.state
+
+
+def test_a_mail_arrives_with_its_headers_and_both_bodies(db, server):
+    mail = queue(html_body="<p>Rich text</p>", headers={"List-Unsubscribe": "<https://cosmo.example.com/u>"})
+
+    assert deliver_due() == {"sent": 1}
+
+    (received,) = server.mails
+    message = received.message
+    assert received.recipients == ["ada@example.com"]
+    assert (message["Subject"], message["Message-ID"]) == ("Hello", mail.message_id)
+    assert message["List-Unsubscribe"] == "<https://cosmo.example.com/u>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_body(("plain",)).get_content().strip() == "Plain text"
+    assert message.get_body(("html",)).get_content().strip() == "<p>Rich text</p>"
+    assert now_it_is(mail) == "sent"
+    assert (mail.text_body, mail.html_body, mail.attempts) == ("", "", 1)
+    assert deliver_due() == {}
+
+
+@pytest.mark.parametrize(
+    ("recipient", "state", "reason"),
+    [
+        ("refused@example.com", "failed", "nobody of this name"),
+        ("later@example.com", "queued", "Try again later"),
+        ("spam@example.com", "failed", "looks like spam"),
+        ("full@example.com", "queued", "mailbox is full"),
+        ("dropped@example.com", "unknown", "Disconnected"),
+        ("slow@example.com", "sent", ""),
+        ("ada@exam\nple.com", "failed", "Header values can't contain newlines"),
+    ],
+)
+def test_each_answer_leads_to_its_state_and_stops_no_other_mail(db, server, logs, recipient, state, reason):
+    mail, other = queue(recipient), queue("other@example.com")
+
+    deliver_due()
+
+    assert now_it_is(mail) == state
+    assert reason in mail.last_error
+    assert now_it_is(other) == "sent"
+    assert (mail.finished_at is None) is (state == "queued")
+    event = {"sent": "mail_sent", "queued": "mail_delayed", "failed": "mail_failed", "unknown": "mail_unknown"}[state]
+    entry = logs.entry("info", event=event, mail_id=mail.pk)
+    assert entry["level"] == ("WARNING" if state in {"failed", "unknown"} else "INFO")
+    assert reason in entry.get("reason", "")
+
+
+def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_more(db, smtp):
+    moment = timezone.now()
+    with time_machine.travel(moment, tick=False) as clock:
+        mail = queue()
+        pauses = []
+        for _ in RETRIES:
+            assert deliver_due() == {"queued": 1}
+            mail.refresh_from_db()
+            pauses.append(mail.next_try_at - timezone.now())
+            assert deliver_due() == {}
+            clock.move_to(mail.next_try_at)
+        assert deliver_due() == {"failed": 1}
+
+    assert pauses == sorted(set(pauses)) == list(RETRIES)
+    assert "Connection refused" in mail.last_error
+    assert mail.text_body == "Plain text"  # so that somebody can try again
+
+
+def test_a_server_that_comes_back_gets_what_waited(db, smtp):
+    mail = queue()
+    deliver_due()
+    with mail_server(smtp.EMAIL_PORT) as server, time_machine.travel(timezone.now() + timedelta(minutes=2)):
+        assert deliver_due() == {"sent": 1}
+
+    assert len(server.mails) == 1
+    assert now_it_is(mail) == "sent"
+
+
+def test_a_server_that_says_nothing_costs_no_more_than_the_timeout(db, smtp):
+    smtp.EMAIL_TIMEOUT = 1
+    mail = queue()
+    with silent_server() as smtp.EMAIL_PORT:
+        started = perf_counter()
+        deliver_due()
+
+    assert 1 <= perf_counter() - started < 3
+    assert now_it_is(mail) == "queued"
+
+
+def test_a_mail_of_a_change_that_did_not_happen_never_was(db, server):
+    def change_and_fail():
+        with transaction.atomic():
+            queue()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change_and_fail()
+
+    assert not OutgoingMail.objects.exists()
+
+
+def test_whoever_asked_is_kept_and_the_line_has_his_request(db, server, logs):
+    person = factories.user(role="manager")
+    request_context.enter(RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0"))
+    mail = queue(asked_by=person, user_id=42)
+    request_context.enter(None)
+
+    deliver_due()
+
+    assert (mail.asked_by_id, mail.asked_by_name, mail.asked_by_role) == (person.pk, person.username, "manager")
+    assert (mail.ip_address, mail.user_agent) == ("192.0.2.7", "Curious/1.0")
+    entry = logs.entry("info", event="mail_sent")
+    assert (entry["user_id"], entry["target_user_id"], entry["kind"]) == (person.pk, 42, "test")
+    assert entry["request"]["id"] == "abcdefgh-1"
+
+
+@pytest.mark.parametrize(("has_started", "state"), [(False, "queued"), (True, "unknown")])
+def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, server, has_started, state):
+    mail = queue()
+    now = timezone.now()
+    OutgoingMail.objects.update(
+        state="sending", attempts=1, claimed_until=now, data_started_at=now if has_started else None
+    )
+
+    results = deliver_due()
+
+    assert results[state] == 1
+    assert now_it_is(mail) == ("unknown" if has_started else "sent")
+    assert len(server.mails) == (0 if has_started else 1)
+
+
+def test_a_claim_that_ran_out_sends_nothing(db, server, monkeypatch):
+    mail = queue()
+    data = _TellsBeforeData.data
+
+    def somebody_else_takes_it_first(self, message):
+        OutgoingMail.objects.filter(pk=mail.pk).update(attempts=2)
+        return data(self, message)
+
+    monkeypatch.setattr(_TellsBeforeData, "data", somebody_else_takes_it_first)
+
+    assert deliver_due() == {"lost": 1}
+    assert server.mails == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(server):
+    with transaction.atomic():
+        mail = queue()
+        assert server.mails == []
+
+    wait_until(lambda: now_it_is(mail) == "sent")
+    assert len(server.mails) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_deliver_at_once_send_each_mail_once(server, monkeypatch):
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    for number in range(20):
+        queue(f"person{number}@example.com")
+
+    def deliver():
+        deliver_due()
+        connection.close()
+
+    threads = [threading.Thread(target=deliver) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(mail.recipients[0] for mail in server.mails) == sorted(f"person{n}@example.com" for n in range(20))
+    assert set(OutgoingMail.objects.values_list("state", "attempts")) == {("sent", 1)}
+
+
+def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, server, capsys):
+    queue()
+    call_command("deliver_mail")
+    assert capsys.readouterr().out == "1 sent, 0 to be tried again, 0 failed, 0 unknown.\n"
+
+    queue("refused@example.com")
+    with pytest.raises(SystemExit) as stop:
+        call_command("deliver_mail")
+    assert stop.value.code == 1
+    assert "1 failed" in capsys.readouterr().out
+
+
+def test_a_subject_is_one_line_whatever_stands_in_it(db, server):
+    enqueue(kind="test", recipient="ada@example.com", subject="A\r\nBcc: x@example.com" + "y" * 300, text_body="Hello")
+
+    deliver_due()
+
+    message = server.mails[0].message
+    assert message["Bcc"] is None
+    assert message["Subject"].startswith("A??Bcc: x@example.com")
