@@ -104,6 +104,9 @@ class Environment:
     def redis_url(self, name: str) -> str:
         return self._parsed(name, "", _redis_url, "an address like redis://127.0.0.1:6379/0")
 
+    def broker_url(self, name: str) -> str:
+        return self._parsed(name, "", _broker_url, "an address like redis://127.0.0.1:6379/0 or amqp://user:pw@host//")
+
     def database(self, name: str, default: str) -> dict[str, Any]:
         expected = "an address like postgres://user:password@host:5432/name or sqlite:////path/to/file"
         return self._parsed(name, _database(default), _database, expected)
@@ -223,8 +226,16 @@ def _base_url(raw: str) -> str:
 
 
 def _redis_url(raw: str) -> str:
+    return _url(raw, {"redis", "rediss"})
+
+
+def _broker_url(raw: str) -> str:
+    return _url(raw, {"redis", "rediss", "amqp", "amqps"})
+
+
+def _url(raw: str, schemes: Collection[str]) -> str:
     parts = urlsplit(raw)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.port == 0:  # .port raises ValueError
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # .port raises ValueError
         raise ValueError
     return raw
 

@@ -147,6 +147,24 @@ if REDIS_URL:
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
 
+# --- Background jobs (backend/celery.py); without a broker they run in the web process, and by cron
+
+CELERY_BROKER_URL = env.broker_url("CELERY_BROKER_URL") or REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "socket_timeout": 5, "visibility_timeout": 3600}
+CELERY_BROKER_CONNECTION_TIMEOUT = 1  # seconds
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_ACKS_LATE = True  # a job whose worker is killed is done again
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SOFT_TIME_LIMIT = 1500
+CELERY_TASK_TIME_LIMIT = 1800  # seconds; below the visibility timeout, else a job would run twice at once
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1)},
+    "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
+}
+
 # --- People, passwords and tokens
 
 AUTH_USER_MODEL = "api.User"

@@ -15,6 +15,8 @@ from tests import factories
 from tests.live.server import Server, environment, fresh_database, manage, serving
 from tests.logs import Logs
 
+logging.raiseExceptions = False  # a console handler may have kept a stream that pytest has closed
+
 
 @pytest.fixture
 def client() -> APIClient:

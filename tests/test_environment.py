@@ -94,6 +94,7 @@ WRONG = [
     ("SLOW_QUERY_THRESHOLD", "-1"),
     ("PUBLIC_BASE_URL", f"https://{CANARY}:99999"),
     ("REDIS_URL", f"redis://{CANARY}:port"),
+    ("CELERY_BROKER_URL", f"https://{CANARY}"),
     ("WEB_BIND", f"{CANARY}:99999"),
     ("DEFAULT_FROM_EMAIL", CANARY),
     ("TRUSTED_PROXY_COUNT", CANARY),

@@ -23,7 +23,8 @@ from tests.smtp import free_port, mail_server, silent_server
 
 @pytest.fixture
 def smtp(settings):
-    """Django's settings for a mail server on this machine; nobody listens yet."""
+    """Django's settings for a mail server on this machine; nobody listens yet, and there is no broker."""
+    settings.CELERY_BROKER_URL = ""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", free_port(), 2
     return settings

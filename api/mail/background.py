@@ -1,13 +1,15 @@
-"""Delivery in the background of the process that put a mail into the outbox."""
+"""Delivery in the background: by Celery where a broker is configured, else in this process."""
 
 import atexit
 import logging
 import os
 import threading
 
+from django.conf import settings
 from django.db import connection
 
 from api.mail.delivery import deliver_due
+from backend.celery import app
 from backend.logging_config import API
 
 logger = logging.getLogger(f"{API}.mail")
@@ -59,5 +61,18 @@ class _Worker:
 
 
 _worker = _Worker()
-wake = _worker.wake
+
+
+def wake() -> None:
+    """See to it that what is due is delivered soon."""
+    if settings.CELERY_BROKER_URL:
+        try:
+            app.send_task("api.deliver_mail", retry=False)
+        except Exception:
+            logger.warning("Broker unavailable", extra={"event": "broker_unavailable"}, exc_info=True)
+        else:
+            return
+    _worker.wake()
+
+
 atexit.register(_worker.finish)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from email.utils import make_msgid, parseaddr
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -48,5 +47,5 @@ def enqueue(
         ip_address=context.ip_address if context else None,
         user_agent=context.user_agent if context else "",
     )
-    transaction.on_commit(partial(background.wake), robust=True)
+    transaction.on_commit(background.wake, robust=True)
     return mail

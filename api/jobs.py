@@ -1,0 +1,16 @@
+"""The background jobs, for Celery. Each can run twice without harm, and has a command of the same name for cron."""
+
+from celery import shared_task
+
+from api import housekeeping
+from api.mail.delivery import deliver_due
+
+
+@shared_task(name="api.deliver_mail")
+def deliver_mail() -> None:
+    deliver_due()
+
+
+@shared_task(name="api.housekeeping")
+def keep_house() -> None:
+    housekeeping.run()

@@ -1,0 +1,15 @@
+"""`manage.py housekeeping`, for cron."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from api import housekeeping
+
+
+class Command(BaseCommand):
+    help = "Delete old mails, dead sessions, limits and idempotency keys; the audit trail stays."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        told = ", ".join(f"{count} {name}" for name, count in housekeeping.run().items())
+        self.stdout.write(f"Deleted: {told}.")
