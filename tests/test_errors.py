@@ -179,3 +179,18 @@ def test_a_request_id_is_kept_if_it_is_well_formed(client, incoming, kept):
 def test_answers_of_the_api_are_not_stored(manager):
     for path in ("/api/tasks/", "/api/auth/me/", "/api/health/", "/api/schema/"):
         assert manager.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_a_front_end_on_a_named_origin_may_call_and_no_other(client, db, settings):
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,idempotency-key"}
+
+    named = client.options("/api/tasks/", headers={"Origin": "https://app.example.com"} | asks)
+    other = client.options("/api/tasks/", headers={"Origin": "https://evil.example.com"} | asks)
+    refused = client.get("/api/tasks/", headers={"Origin": "https://app.example.com"})
+
+    assert (named.status_code, named.headers["Access-Control-Allow-Origin"]) == (200, "https://app.example.com")
+    assert "idempotency-key" in named.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in other.headers
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "X-Request-ID" in refused.headers["Access-Control-Expose-Headers"]

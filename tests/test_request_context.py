@@ -3,6 +3,7 @@
 import pytest
 
 from tests import factories
+from tests.live.server import environment, serving
 
 PEER = "10.0.0.5"
 
@@ -55,3 +56,12 @@ def test_any_user_agent_is_kept_in_a_form_that_can_be_stored(client, db, agent):
     device = client.get("/api/auth/sessions/").json()["results"][0]["device"]
     assert len(device) <= 300
     assert device.isprintable()
+
+
+@pytest.mark.parametrize(("proxies", "is_secure"), [(0, False), (1, True)])
+def test_a_proxys_word_on_tls_is_believed_only_where_there_are_proxies(tmp_path, proxies, is_secure):
+    variables = environment(tmp_path, TRUSTED_PROXY_COUNT=str(proxies), SECURE_HSTS_SECONDS="60")
+    with serving(variables, tmp_path / "console") as server:
+        answer = server.request("GET", "/api/nowhere/", headers={"X-Forwarded-Proto": "https"})
+
+    assert ("Strict-Transport-Security" in answer.headers) is is_secure

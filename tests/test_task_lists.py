@@ -71,6 +71,7 @@ EVERYTHING = "abcdefghijklm"
         ("search=f_n", "m"),
         ("search=%25", "m"),
         ("search=nothing like it", ""),
+        ("search=", EVERYTHING),
         ("deleted=true", "n"),
         ("deleted=false", EVERYTHING),
         ("status=pending&priority=low&overdue=false", "g"),

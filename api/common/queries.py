@@ -100,7 +100,7 @@ class PagingQuery(QuerySerializer):
 
 class SearchParameter(serializers.CharField):
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=200, trim_whitespace=False, **kwargs)
+        super().__init__(max_length=200, trim_whitespace=False, allow_blank=True, **kwargs)
 
 
 class ListQuery(PagingQuery):

@@ -10,7 +10,7 @@ from api.common import fields
 from api.common.errors import Denied
 
 
-class StrictMixin(serializers.Serializer[Any]):
+class StrictSerializer(serializers.Serializer[Any]):
     """400 for a field that is unknown or read-only; 403 for one that exists but that this person may not set."""
 
     denied_fields: ClassVar[Sequence[str]] = ()
@@ -38,15 +38,11 @@ class StrictMixin(serializers.Serializer[Any]):
         return [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
 
 
-class StrictSerializer(StrictMixin):
-    """A request body that is no model."""
-
-
 class EmptySerializer(StrictSerializer):
     """An action that needs no more than its address."""
 
 
-class StrictModelSerializer(StrictMixin, serializers.ModelSerializer[Any]):
+class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
     """A model whose fields take the JSON type they name."""
 
     serializer_choice_field = fields.WordField

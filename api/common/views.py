@@ -16,7 +16,7 @@ from api.common.queries import QuerySerializer
 S = TypeVar("S", bound=serializers.BaseSerializer[Any])
 
 
-class RuledMixin(APIView):
+class RuledAPIView(APIView):
     """A view whose actions name their rules, and whose query parameters are declared."""
 
     rules: ClassVar[Mapping[str, str]] = {}
@@ -50,11 +50,7 @@ class RuledMixin(APIView):
         return cast("dict[str, Any]", serializer.validated_data)
 
 
-class RuledAPIView(RuledMixin):
-    """One address that is no collection."""
-
-
-class RuledViewSet(RuledMixin, ViewSet):
+class RuledViewSet(RuledAPIView, ViewSet):
     """A collection and its objects."""
 
     serializer_class: ClassVar[type[serializers.BaseSerializer[Any]]]
