@@ -1,14 +1,22 @@
 """The background jobs, for Celery. Each can run twice without harm, and has a command of the same name for cron."""
 
 from celery import shared_task
+from django.conf import settings
 
 from api import housekeeping
+from api.digests import service
 from api.mail.delivery import deliver_due
 
 
 @shared_task(name="api.deliver_mail")
 def deliver_mail() -> None:
     deliver_due()
+
+
+@shared_task(name="api.send_digests")
+def send_digests() -> None:
+    if settings.EMAIL_DIGEST_ENABLED:
+        service.send_digests()
 
 
 @shared_task(name="api.housekeeping")

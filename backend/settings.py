@@ -4,6 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from celery.schedules import crontab
+
 from backend.environment import Environment, read_env_file
 from backend.logging_config import get_logging_config
 
@@ -54,6 +56,7 @@ CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS", DEFAULT_ORIGINS)
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "Retry-After", "X-Request-ID"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "x-request-id"]
 PUBLIC_BASE_URL = env.base_url("PUBLIC_BASE_URL", "http://localhost:8000")
+FRONTEND_URL = env.base_url("FRONTEND_URL", "")  # where people work, if it is not PUBLIC_BASE_URL
 TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, minimum=0, maximum=10)
 
 # --- Application
@@ -160,7 +163,10 @@ CELERY_TASK_SOFT_TIME_LIMIT = 1500
 CELERY_TASK_TIME_LIMIT = 1800  # seconds; below the visibility timeout, else a job would run twice at once
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
+EMAIL_DIGEST_ENABLED = env.boolean("EMAIL_DIGEST_ENABLED", default=True)
+EMAIL_DIGEST_HOUR_UTC = env.integer("EMAIL_DIGEST_HOUR_UTC", 12, minimum=0, maximum=23)
 CELERY_BEAT_SCHEDULE = {
+    "digests": {"task": "api.send_digests", "schedule": crontab(hour=EMAIL_DIGEST_HOUR_UTC, minute=0)},
     "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1)},
     "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
 }

@@ -7,7 +7,7 @@ import time_machine
 from django.core.management import call_command
 from django.utils import timezone
 
-from api.mail.outbox import enqueue
+from api.mail.outbox import Letter, enqueue
 from api.models import AuditEntry, GuessCounter, IdempotencyKey, OutgoingMail, Session
 from tests import factories
 
@@ -21,7 +21,7 @@ def things(client, manager):
     body = {"name": "Loft", "address": "Quay"}
     manager.post("/api/properties/", body, headers={"Idempotency-Key": "make-a-loft"})
     for state in ("sent", "failed"):
-        mail = enqueue(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text")
+        mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
         OutgoingMail.objects.filter(pk=mail.pk).update(state=state, finished_at=timezone.now())
     factories.task()
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from api.mail.delivery import RETRIES, deliver_due
-from api.mail.outbox import enqueue
+from api.mail.outbox import Letter, enqueue
 from api.mail.smtp import _TellsBeforeData
 from api.models import OutgoingMail
 from backend import request_context
@@ -36,8 +36,9 @@ def server(smtp):
         yield server
 
 
-def queue(recipient: str = "ada@example.com", **values) -> OutgoingMail:
-    return enqueue(kind="test", recipient=recipient, subject="Hello", text_body="Plain text", **values)
+def queue(recipient: str = "ada@example.com", *, asked_by=None, **values) -> OutgoingMail:
+    letter = Letter(kind="test", recipient=recipient, subject="Hello", text_body="Plain text", **values)
+    return enqueue(letter, asked_by=asked_by)
 
 
 def now_it_is(mail: OutgoingMail) -> str:
@@ -228,7 +229,8 @@ def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, ser
 
 
 def test_a_subject_is_one_line_whatever_stands_in_it(db, server):
-    enqueue(kind="test", recipient="ada@example.com", subject="A\r\nBcc: x@example.com" + "y" * 300, text_body="Hello")
+    subject = "A\r\nBcc: x@example.com" + "y" * 300
+    enqueue(Letter(kind="test", recipient="ada@example.com", subject=subject, text_body="Hello"))
 
     deliver_due()
 

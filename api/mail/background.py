@@ -34,11 +34,11 @@ class _Worker:
                 self._thread = threading.Thread(target=self._work, name="mail", daemon=True)
                 self._thread.start()
 
-    def finish(self) -> None:
-        """Let the thread end its work before the process ends; a mail that it cannot finish is recovered later."""
+    def join(self, timeout: float | None = None) -> None:
+        """Let the thread end its work; a mail that it cannot finish when the process ends is recovered later."""
         thread = self._thread
         if thread is not None:
-            thread.join(timeout=5)
+            thread.join(timeout)
 
     def _work(self) -> None:
         try:
@@ -75,4 +75,9 @@ def wake() -> None:
     _worker.wake()
 
 
-atexit.register(_worker.finish)
+def finish() -> None:
+    """Wait until this process has delivered what it was woken for."""
+    _worker.join()
+
+
+atexit.register(_worker.join, 5)

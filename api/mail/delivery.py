@@ -28,8 +28,8 @@ RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 48
 
 logger = logging.getLogger(f"{API}.mail")
 
-# Sent with `mail` once a mail has come to its end: sent, failed or unknown.
-mail_finished = Signal()
+# Sent with `mail` after every attempt, whatever came of it.
+delivery_told = Signal()
 
 
 class ClaimLostError(Exception):
@@ -153,8 +153,7 @@ def _tell(mail: OutgoingMail, values: dict[str, Any]) -> str:
     if mail.last_error:
         facts["reason"] = mail.last_error
     logger.log(level, message, extra={"event": event, "user_id": mail.asked_by_id, **facts})
-    if mail.state != MailState.QUEUED:
-        mail_finished.send_robust(sender=OutgoingMail, mail=mail)
+    delivery_told.send_robust(sender=OutgoingMail, mail=mail)
     return str(mail.state)
 
 

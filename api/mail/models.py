@@ -23,6 +23,8 @@ class OutgoingMail(models.Model):
     html_body = models.TextField(blank=True)
     headers = models.JSONField(default=dict)
     message_id = models.CharField(max_length=255, unique=True)
+    # What must happen once, like digest:2026-05-31:42; a second mail with the same key is not made.
+    once_key = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001 - null is no key
 
     state = models.CharField(max_length=10, choices=MailState, default=MailState.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -44,6 +46,7 @@ class OutgoingMail(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["next_try_at", "id"], condition=Q(state=MailState.QUEUED), name="mail_due"),
+            models.Index(fields=["user_id", "kind", "created_at"], name="mail_of_user"),
             models.Index(fields=["claimed_until"], condition=Q(state=MailState.SENDING), name="mail_claimed"),
         ]
         constraints = [models.CheckConstraint(condition=Q(state__in=MailState.values), name="mail_state_known")]

@@ -1,6 +1,7 @@
 """Putting a mail into the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from email.utils import make_msgid, parseaddr
 
 from django.conf import settings
@@ -14,30 +15,54 @@ from backend import request_context
 from backend.request_context import printable
 
 
-@transaction.atomic
-def enqueue(
-    *,
-    kind: str,
-    recipient: str,
-    subject: str,
-    text_body: str,
-    html_body: str = "",
-    headers: Mapping[str, str] | None = None,
-    user_id: int | None = None,
-    asked_by: Actor | None = None,
-) -> OutgoingMail:
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """What is to be sent to whom. `once_key` names what must happen once."""
+
+    kind: str
+    recipient: str
+    subject: str
+    text_body: str
+    html_body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    user_id: int | None = None
+    once_key: str | None = None
+
+
+def enqueue(letter: Letter, *, asked_by: Actor | None = None) -> OutgoingMail:
     """A mail that leaves once the caller's transaction has committed, and not at all if it does not."""
+    with transaction.atomic():
+        mail = _row(letter, asked_by)
+        mail.save(force_insert=True)
+        transaction.on_commit(background.wake, robust=True)
+    return mail
+
+
+def enqueue_once(letters: Sequence[Letter]) -> set[str]:
+    """Many at once, but those whose key is there already; the keys of those that will leave. Two statements."""
+    rows = [_row(letter, None) for letter in letters]
+    with transaction.atomic():
+        OutgoingMail.objects.bulk_create(rows, ignore_conflicts=True)
+        ours = OutgoingMail.objects.filter(message_id__in=[row.message_id for row in rows])
+        keys = {key for key in ours.values_list("once_key", flat=True) if key}
+        if keys:
+            transaction.on_commit(background.wake, robust=True)
+    return keys
+
+
+def _row(letter: Letter, asked_by: Actor | None) -> OutgoingMail:
     context = request_context.current()
     now = timezone.now()
-    mail = OutgoingMail.objects.create(
-        kind=kind,
-        recipient=recipient,
-        user_id=user_id,
-        subject=printable(subject)[:200],
-        text_body=text_body,
-        html_body=html_body,
-        headers=dict(headers or {}),
+    return OutgoingMail(
+        kind=letter.kind,
+        recipient=letter.recipient,
+        user_id=letter.user_id,
+        subject=printable(letter.subject)[:200],
+        text_body=letter.text_body,
+        html_body=letter.html_body,
+        headers=dict(letter.headers),
         message_id=make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or None),
+        once_key=letter.once_key,
         next_try_at=now,
         created_at=now,
         asked_by_id=asked_by.pk if asked_by else None,
@@ -47,5 +72,3 @@ def enqueue(
         ip_address=context.ip_address if context else None,
         user_agent=context.user_agent if context else "",
     )
-    transaction.on_commit(background.wake, robust=True)
-    return mail

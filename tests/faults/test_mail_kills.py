@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from api.mail.delivery import deliver_due
-from api.mail.outbox import enqueue
+from api.mail.outbox import Letter, enqueue
 from api.models import OutgoingMail
 from tests.smtp import mail_server
 
@@ -61,7 +61,10 @@ def test_two_hundred_kills_lose_nothing_and_double_nothing(server):
     queued = 0
     for round_ in range(KILLS // SENDERS):
         for _ in range(6):
-            enqueue(kind="test", recipient=f"person{queued}@example.com", subject="Hello", text_body="Plain text")
+            letter = Letter(
+                kind="test", recipient=f"person{queued}@example.com", subject="Hello", text_body="Plain text"
+            )
+            enqueue(letter)
             queued += 1
         close_connections()
         senders = [start_sender() for _ in range(SENDERS)]

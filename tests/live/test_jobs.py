@@ -13,11 +13,11 @@ from tests.smtp import mail_server
 pytestmark = pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
 
 ENQUEUE = """
-from api.mail.outbox import enqueue
+from api.mail.outbox import Letter, enqueue
 from backend import request_context
 from backend.request_context import RequestContext
 request_context.enter(RequestContext(request_id="asked-by-1"))
-enqueue(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text")
+enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
 """
 
 

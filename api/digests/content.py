@@ -1,0 +1,166 @@
+"""What stands in somebody's digest: read for a hundred people at a time, in one statement for all their tasks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Case, Count, F, Q, Value, When, Window
+
+from api.common.vocabulary import OPEN_STATUSES, Role
+from api.tasks.models import Priority, Task, is_overdue, overdue
+from api.users.models import User
+
+DAYS_AHEAD = 2
+TEAM_LINES = 25  # of each kind; the rest is counted
+_COLUMNS = ("id", "title", "priority", "status", "due_date", "assigned_to_id", "modified_by_id", "modified_at")
+
+OVERDUE, TODAY, SOON, CHANGED = "overdue", "due_today", "due_soon", "changed"
+TEAM_OVERDUE, TEAM_UNASSIGNED = "team_overdue", "team_unassigned"
+TITLES = {
+    OVERDUE: "Overdue",
+    TODAY: "Due today",
+    SOON: "Due in the next two days",
+    CHANGED: "New or changed",
+    TEAM_OVERDUE: "The team's overdue tasks",
+    TEAM_UNASSIGNED: "Tasks that nobody has",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One task. `due` is what the reader's clock shows, without a zone, so that templates leave it as it is."""
+
+    task_id: int
+    title: str
+    house: str
+    priority: str
+    status: str
+    due: datetime
+
+
+@dataclass
+class Section:
+    name: str
+    lines: list[Line] = field(default_factory=list)
+    total: int = 0
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.name]
+
+    @property
+    def by_house(self) -> list[tuple[str, list[Line]]]:
+        """The lines grouped by property, in the order of the names."""
+        houses: dict[str, list[Line]] = {}
+        for line in self.lines:
+            houses.setdefault(line.house, []).append(line)
+        return sorted(houses.items())
+
+    @property
+    def left_out(self) -> int:
+        return self.total - len(self.lines)
+
+
+@dataclass(frozen=True)
+class Digest:
+    user: User
+    day: date  # of the reader
+    sections: list[Section]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {section.name: section.total for section in self.sections}
+
+
+def digests_of(users: Sequence[User], *, last: Mapping[int, datetime], now: datetime) -> Iterator[Digest]:
+    """The digests of those who have something to read. `last` is when each was told before."""
+    tasks = _tasks_of(users, since=min((_told(user, last, now) for user in users), default=now), now=now)
+    has_managers = any(user.role in {Role.MANAGER, Role.SUPERUSER} for user in users)
+    team = _team(now) if has_managers else []
+    for user in users:
+        sections = [*_own(user, tasks.get(user.pk, []), _told(user, last, now), now)]
+        if user.role in {Role.MANAGER, Role.SUPERUSER}:
+            sections += _of_team(user, team)
+        sections = [section for section in sections if section.lines]
+        if sections:
+            yield Digest(user, now.astimezone(ZoneInfo(user.timezone)).date(), sections)
+
+
+def _told(user: User, last: Mapping[int, datetime], now: datetime) -> datetime:
+    return last.get(user.pk, now - timedelta(days=1))
+
+
+def _tasks_of(users: Sequence[User], *, since: datetime, now: datetime) -> dict[int, list[dict[str, Any]]]:
+    """Open tasks until the day after the last one that counts anywhere on earth, and what changed; by assignee."""
+    due = Q(status__in=OPEN_STATUSES, due_date__lt=now + timedelta(days=DAYS_AHEAD + 2))
+    rows = (
+        Task.objects.filter(due | Q(modified_at__gte=since), assigned_to__in=[user.pk for user in users])
+        .filter(deleted_at=None, property__deleted_at=None)
+        .order_by("due_date", "id")
+        .values(*_COLUMNS, house=F("property__name"))
+    )
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["assigned_to_id"], []).append(row)
+    return found
+
+
+def _own(user: User, rows: Sequence[dict[str, Any]], told: datetime, now: datetime) -> list[Section]:
+    sections = {name: Section(name) for name in (OVERDUE, TODAY, SOON, CHANGED)}
+    zone = ZoneInfo(user.timezone)
+    today = now.astimezone(zone).date()
+    for row in rows:
+        name = _section_of(row, user, today, told, now)
+        if name is not None:
+            sections[name].lines.append(_line(row, zone))
+            sections[name].total += 1
+    return list(sections.values())
+
+
+def _section_of(row: dict[str, Any], user: User, today: date, told: datetime, now: datetime) -> str | None:
+    if row["status"] in OPEN_STATUSES:
+        if is_overdue(row["due_date"], row["status"], now):
+            return OVERDUE
+        days = (row["due_date"].astimezone(ZoneInfo(user.timezone)).date() - today).days
+        if days <= DAYS_AHEAD:
+            return TODAY if days == 0 else SOON
+    has_changed = row["modified_at"] >= told and row["modified_by_id"] != user.pk
+    return CHANGED if has_changed else None
+
+
+def _team(now: datetime) -> list[dict[str, Any]]:
+    """The first overdue and the first unassigned tasks of all, each row with how many there are of its kind."""
+    is_open = Q(status__in=OPEN_STATUSES)
+    kind = Case(When(overdue(now), then=Value(TEAM_OVERDUE)), default=Value(TEAM_UNASSIGNED))
+    ranked = (
+        Task.objects.filter(is_open, overdue(now) | Q(assigned_to=None), deleted_at=None, property__deleted_at=None)
+        .annotate(kind=kind, house=F("property__name"))
+        .annotate(total=Window(Count("pk"), partition_by="kind"))
+        .annotate(place=Window(Count("pk"), partition_by="kind", order_by=[F("due_date").asc(), F("id").asc()]))
+        .filter(place__lte=TEAM_LINES)
+        .order_by("due_date", "id")
+    )
+    return list(ranked.values(*_COLUMNS, "house", "kind", "total"))
+
+
+def _of_team(user: User, rows: Sequence[dict[str, Any]]) -> list[Section]:
+    zone = ZoneInfo(user.timezone)
+    sections = {name: Section(name) for name in (TEAM_OVERDUE, TEAM_UNASSIGNED)}
+    for row in rows:
+        section = sections[row["kind"]]
+        section.lines.append(_line(row, zone))
+        section.total = row["total"]
+    return list(sections.values())
+
+
+def _line(row: dict[str, Any], zone: ZoneInfo) -> Line:
+    return Line(
+        task_id=row["id"],
+        title=row["title"],
+        house=row["house"],
+        priority=Priority(row["priority"]).word,
+        status=row["status"].replace("_", " "),
+        due=row["due_date"].astimezone(zone).replace(tzinfo=None),
+    )

@@ -1,0 +1,32 @@
+"""`manage.py preview_digest`: what somebody's digest would be now, without sending it."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from api.digests import service
+from api.digests.rendering import letter
+from api.users.models import User
+
+
+class Command(BaseCommand):
+    help = "Print the text of somebody's digest, and write its HTML into a file."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", type=int, required=True, metavar="ID")
+        parser.add_argument("--html", type=Path, metavar="FILE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = User.objects.filter(pk=options["user"]).first()
+        if user is None:
+            raise CommandError("There is no such user.")
+        digest = service.digest_of(user, now=timezone.now())
+        if digest is None:
+            self.stdout.write(f"{user.display_name} has nothing to read.")
+            return
+        made = letter(digest, once_key=None)
+        self.stdout.write(f"Subject: {made.subject}\n\n{made.text_body}")
+        if options["html"]:
+            options["html"].write_text(made.html_body, encoding="utf-8")

@@ -1,0 +1,61 @@
+"""`manage.py send_email_digest`: the digests of a day into the outbox, and out."""
+
+import sys
+from argparse import ArgumentTypeError
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from api.digests import service
+from api.mail import background
+
+BAR = 30  # characters
+
+
+class Command(BaseCommand):
+    help = "Send the daily digest, once to each person and UTC date; exit status 1 if one failed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--user", type=int, metavar="ID", help="to this person only")
+        parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="as if it were this UTC date")
+        parser.add_argument("--dry-run", action="store_true", help="count, and send nothing")
+        parser.add_argument("--force", action="store_true", help="also to those who had it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        results = service.send_digests(
+            day=options["date"],
+            user_id=options["user"],
+            is_forced=options["force"],
+            is_dry_run=options["dry_run"],
+            progress=self._bar(service.people()) if self.stderr.isatty() else None,
+        )
+        told = "{queued} queued, {before} had it before, {nothing} had nothing to read, {failed} failed".format(
+            **results
+        )
+        if options["dry_run"]:
+            told = f"Dry run: {told}"
+        elif not settings.CELERY_BROKER_URL:
+            background.finish()
+            delivered = service.delivered(options["date"])
+            results["failed"] += delivered["failed"] + delivered["unknown"]
+            told += "; of this date: " + ", ".join(f"{count} {state}" for state, count in sorted(delivered.items()))
+        self.stdout.write(f"{told}.")
+        if results["failed"]:
+            sys.exit(1)
+
+    def _bar(self, total: int) -> service.Progress:
+        def show(done: int) -> None:
+            filled = BAR * done // max(total, 1)
+            end = "\n" if done >= total else ""
+            self.stderr.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done} of {total}", ending=end)
+
+        return show
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError("write a date like 2026-05-31") from None

@@ -1,0 +1,298 @@
+"""The daily digest: who gets one, what stands in it, and that it comes once."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from api.digests import rendering
+from api.digests.service import send_digests
+from api.mail.delivery import deliver_due
+from api.models import OutgoingMail, Property, Task, User
+from tests import factories
+from tests.smtp import free_port, mail_server
+
+NOON = datetime(2026, 6, 3, 12, tzinfo=UTC)  # a Wednesday
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def clock(settings, monkeypatch):
+    """It is noon in UTC, and nothing leaves by itself."""
+    settings.CELERY_BROKER_URL = ""
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    with time_machine.travel(NOON, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def carla(db, clock):
+    return factories.user(username="carla", first_name="Carla", role="staff", timezone="UTC")
+
+
+def quiet() -> User:
+    """A manager who makes everything and reads nothing."""
+    found = User.objects.filter(username="quiet").first()
+    return found or factories.user(username="quiet", role="manager", digest_opt_out=True)
+
+
+def house(**values) -> Property:
+    return factories.property_(created_by=quiet(), **values)
+
+
+def task(title: str, due: timedelta, **values) -> Task:
+    long_ago = NOON - 30 * DAY
+    values = {"property": house(), "created_at": long_ago, "modified_at": long_ago} | values
+    return factories.task(title=title, due_date=NOON + due, **values)
+
+
+def the_mail() -> OutgoingMail:
+    return OutgoingMail.objects.get()
+
+
+def test_each_task_stands_in_the_first_section_that_it_belongs_to(carla):
+    boss = factories.user(role="viewer")
+    values = {"assigned_to": carla}
+    started = {"status": "in_progress", "started_at": NOON}
+    done = {"status": "completed", "started_at": NOON, "completed_at": NOON}
+    task("late", -HOUR, **values)
+    task("late and begun", -2 * HOUR, **values | started)
+    task("later today", 2 * HOUR, **values)
+    task("in two days", 2 * DAY + 11 * HOUR, **values)
+    task("in three days", 3 * DAY, **values)
+    task("given to her", 9 * DAY, **values | {"modified_at": NOON - HOUR, "modified_by": boss})
+    task("done by another", -DAY, **values | done | {"modified_at": NOON - HOUR, "modified_by": boss})
+    task("done by herself", -DAY, **values | done | {"modified_at": NOON - HOUR, "modified_by": carla})
+    task("deleted", -HOUR, **values | {"deleted_at": NOON})
+    task("of a deleted house", -HOUR, **values | {"property": house(deleted_at=NOON)})
+    task("of another", -HOUR)
+
+    assert send_digests()["queued"] == 1
+
+    text = the_mail().text_body
+    overdue, today, soon, changed = (text.index(word) for word in ("OVERDUE", "DUE TODAY", "DUE IN", "NEW OR CHANGED"))
+    places = {
+        name: text.index(f"- {name} [")
+        for name in ("late", "late and begun", "later today", "in two days", "given to her", "done by another")
+    }
+    assert overdue < places["late and begun"] < today
+    assert overdue < places["late"] < today < places["later today"] < soon < places["in two days"] < changed
+    assert changed < places["given to her"]
+    assert changed < places["done by another"]
+    for name in ("in three days", "done by herself", "deleted", "of a deleted house", "of another"):
+        assert f"- {name} [" not in text
+    assert the_mail().subject == "Cosmo: 2 overdue, 1 due today"
+
+
+@pytest.mark.parametrize(
+    ("zone", "section", "shown"),
+    [
+        ("UTC", "DUE TODAY", "Wed 3 Jun, 23:00"),
+        ("Asia/Tokyo", "DUE IN THE NEXT TWO DAYS", "Thu 4 Jun, 08:00"),
+        ("America/New_York", "DUE TODAY", "Wed 3 Jun, 19:00"),
+    ],
+)
+def test_today_is_the_readers_day(db, clock, zone, section, shown):
+    task("at eleven", 11 * HOUR, assigned_to=factories.user(role="staff", timezone=zone))
+
+    send_digests()
+
+    text = the_mail().text_body
+    assert section in text
+    assert f"due {shown}" in text
+
+
+def test_who_is_inactive_opted_out_or_has_nothing_to_read_gets_none(db, clock):
+    for values in ({"is_active": False}, {"digest_opt_out": True}):
+        task("late", -HOUR, assigned_to=factories.user(role="staff", **values))
+    factories.user(role="staff")
+
+    results = send_digests()
+
+    assert results["queued"] == 0
+    assert not OutgoingMail.objects.exists()
+
+
+def test_managers_read_of_the_team_too_and_at_most_so_many_lines(db, clock):
+    factories.user(role="manager", timezone="UTC")
+    loft = house(name="Loft")
+    for number in range(30):
+        task(f"late {number}", -HOUR, property=loft, assigned_to=quiet())
+    task("nobody has it", 20 * DAY, property=loft)
+
+    send_digests()
+
+    mail = the_mail()
+    assert mail.subject == "Cosmo: 30 overdue in the team, 1 unassigned"
+    assert mail.text_body.count("- late ") == 25
+    assert "and 5 more." in mail.text_body
+    assert "nobody has it" in mail.html_body
+
+
+def test_what_people_wrote_stays_text_in_html(carla):
+    task("<script>alert(1)</script>", -HOUR, assigned_to=carla)
+
+    send_digests()
+
+    assert "<script>alert" not in the_mail().html_body
+    assert "&lt;script&gt;" in the_mail().html_body
+    assert "<script>alert(1)</script>" in the_mail().text_body
+
+
+def test_it_comes_once_a_day_and_changes_are_told_since_the_last_one(carla, clock):
+    boss = factories.user(role="viewer")
+    task("late", -HOUR, assigned_to=carla)
+    assert send_digests()["queued"] == 1
+    assert (send_digests()["queued"], send_digests()["before"]) == (0, 1)
+    clock.move_to(NOON + 2 * HOUR)
+    task("given at one", 20 * DAY, assigned_to=carla, modified_at=NOON + HOUR, modified_by=boss)
+    assert send_digests()["queued"] == 0
+
+    clock.move_to(NOON + DAY)
+    assert send_digests()["queued"] == 1
+
+    assert "given at one" in OutgoingMail.objects.latest("pk").text_body
+    assert send_digests(is_forced=True)["queued"] == 1
+    assert OutgoingMail.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_schedulers_at_once_send_one_mail(clock):
+    people = [factories.user(role="staff") for _ in range(5)]
+    for person in people:
+        task("late", -HOUR, assigned_to=person)
+    barrier = threading.Barrier(2)
+
+    def run():
+        barrier.wait()
+        send_digests()
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(OutgoingMail.objects.values_list("user_id", flat=True)) == [person.pk for person in people]
+
+
+def test_a_hundred_people_cost_at_most_six_statements(db, clock):
+    people = [factories.user(role="manager" if number % 10 == 0 else "staff") for number in range(100)]
+    for person in people:
+        task("late", -HOUR, assigned_to=person)
+        task("today", HOUR, assigned_to=person)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert send_digests()["queued"] == 100
+
+    statements = [query["sql"].split()[0] for query in queries]
+    inserts = 1 if connection.vendor == "sqlite" else statements.count("INSERT")  # SQLite takes 39 rows in one
+    # One more SELECT looks whether there is a second hundred.
+    assert statements.count("SELECT") + inserts <= 6 + 1
+    assert set(statements) <= {"SELECT", "INSERT", "BEGIN", "SAVEPOINT", "RELEASE", "COMMIT"}
+
+
+def test_one_person_whose_digest_fails_keeps_no_other_from_theirs(carla, logs, monkeypatch):
+    other = factories.user(role="staff")
+    for person in (carla, other):
+        task("late", -HOUR, assigned_to=person)
+    subject = rendering.subject
+
+    def fail_for_carla(digest):
+        return subject(digest) if digest.user != carla else 1 / 0
+
+    monkeypatch.setattr(rendering, "subject", fail_for_carla)
+
+    results = send_digests()
+
+    assert (results["queued"], results["failed"]) == (1, 1)
+    entry = logs.entry("digest_err", event="digest_failed")
+    assert (entry["target_user_id"], entry["next"]) == (carla.pk, "tried again tomorrow")
+    assert entry["exception"]["type"] == "builtins.ZeroDivisionError"
+
+
+def test_the_log_has_a_line_a_person_and_one_a_run_and_no_address(carla, logs):
+    task("late", -HOUR, assigned_to=carla)
+    task("today", HOUR, assigned_to=carla)
+
+    send_digests()
+
+    entry = logs.entry("digest", event="digest_queued")
+    assert (entry["target_user_id"], entry["counts"]) == (carla.pk, {"overdue": 1, "due_today": 1})
+    run = logs.entry("digest", event="digest_run_finished")
+    assert (run["date"], run["queued"], run["failed"]) == ("2026-06-03", 1, 0)
+    assert logs.files_with(carla.email) == set()
+    assert logs.entries("info") == []
+
+
+@pytest.mark.parametrize(
+    ("address", "event", "following"),
+    [
+        ("ada@example.com", "digest_sent", None),
+        ("refused@example.com", "digest_failed", "not tried again"),
+        ("later@example.com", "digest_failed", "tried again at 2026-06-03T12:01:00Z"),
+        ("dropped@example.com", "digest_failed", "it may have arrived; not tried again"),
+    ],
+)
+def test_what_the_mail_server_said_is_in_the_digest_logs(db, clock, logs, settings, address, event, following):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    person = factories.user(role="staff", email=address)
+    task("late", -HOUR, assigned_to=person)
+    send_digests()
+
+    with mail_server(settings.EMAIL_PORT):
+        deliver_due()
+
+    entry = logs.entry("digest", event=event)
+    assert entry["target_user_id"] == person.pk
+    assert entry.get("next") == following
+    assert len(logs.entries("digest_err")) == (0 if following is None else 1)
+
+
+def test_a_dry_run_sends_nothing_and_one_person_can_be_chosen(carla):
+    other = factories.user(role="staff")
+    for person in (carla, other):
+        task("late", -HOUR, assigned_to=person)
+
+    assert send_digests(is_dry_run=True)["queued"] == 2
+    assert not OutgoingMail.objects.exists()
+    assert send_digests(user_id=carla.pk)["queued"] == 1
+    assert the_mail().user_id == carla.pk
+
+
+def test_the_command_says_what_it_did(carla, capsys):
+    task("late", -HOUR, assigned_to=carla)
+
+    call_command("send_email_digest", "--dry-run")
+    assert capsys.readouterr().out.startswith("Dry run: 1 queued, 0 had it before, ")
+    call_command("send_email_digest")
+    assert capsys.readouterr().out.endswith("0 failed; of this date: 1 queued.\n")
+    call_command("send_email_digest", "--date", "2026-06-04")
+    assert OutgoingMail.objects.latest("pk").once_key == f"digest:2026-06-04:{carla.pk}"
+
+
+def test_the_command_fails_where_a_digest_did(carla, monkeypatch, capsys):
+    task("late", -HOUR, assigned_to=carla)
+    monkeypatch.setattr(rendering, "subject", lambda _: 1 / 0)
+
+    with pytest.raises(SystemExit) as stop:
+        call_command("send_email_digest")
+
+    assert stop.value.code == 1
+    assert "1 failed" in capsys.readouterr().out
+
+
+def test_a_preview_sends_nothing(carla, capsys, tmp_path):
+    task("late", -HOUR, assigned_to=carla)
+
+    call_command("preview_digest", "--user", str(carla.pk), "--html", str(tmp_path / "digest.html"))
+
+    assert capsys.readouterr().out.startswith("Subject: Cosmo: 1 overdue\n\nHello Carla")
+    assert "<h1" in (tmp_path / "digest.html").read_text()
+    assert not OutgoingMail.objects.exists()
