@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import path
 
+from api.digests.views import DigestPreviewView
 from api.docs import DocsView, SchemaView
 from api.properties.views import PropertyViewSet
 from api.tasks.views import TaskViewSet
@@ -35,6 +36,7 @@ urlpatterns = [
     path("properties/", PropertyViewSet.as_view(COLLECTION), name="properties"),
     path("properties/<id:pk>/", PropertyViewSet.as_view(ITEM), name="property"),
     path("properties/<id:pk>/restore/", PropertyViewSet.as_view({"post": "restore"}), name="property-restore"),
+    path("digests/preview/", DigestPreviewView.as_view(), name="digest-preview"),
     path("users/", UserViewSet.as_view(COLLECTION), name="users"),
     path("users/<id:pk>/", UserViewSet.as_view(ITEM), name="user"),
 ]

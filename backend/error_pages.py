@@ -11,17 +11,25 @@ from django.utils.safestring import mark_safe
 from backend import request_context
 
 # In the page itself, so that it needs no other file while something is broken; the policy names its hash.
-_STYLE = (
+STYLE = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;color:#1f2933;background:#f5f7fa;margin:0}"
     "main{max-width:34rem;margin:15vh auto 0;padding:0 1.5rem}"
     "h1{font-size:1.6rem;line-height:1.25;margin:.25rem 0 1rem}"
     "main>p:first-child{color:#52606d;font-weight:600;margin:0}"
     "code{overflow-wrap:anywhere}"
+    "button{font:inherit;padding:.5rem 1.25rem;border:0;border-radius:4px;background:#1d4ed8;color:#fff;cursor:pointer}"
 )
-_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+
+def policy(*, form_action: str = "'none'") -> str:
+    """The Content-Security-Policy of a page that has STYLE inside and nothing else."""
+    return (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action {form_action}; "
+        "frame-ancestors 'none'"
+    )
+
+
 _TEXTS = {
     400: ("This request cannot be understood", "Check the address, or go back and try again."),
     403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
@@ -56,8 +64,8 @@ def _page(status: int) -> HttpResponse:
     values: dict[str, Any] = {
         "title": title,
         "advice": advice,
-        "style": mark_safe(_STYLE),  # noqa: S308 - the constant above
+        "style": mark_safe(STYLE),  # noqa: S308 - the constant above
         "request_id": context.request_id if context else "",
     }
     page = render_to_string("backend/error.html", values)
-    return HttpResponse(page, status=status, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+    return HttpResponse(page, status=status, headers={"Content-Security-Policy": policy(), "Cache-Control": "no-store"})

@@ -30,7 +30,7 @@ _NAMES = r"pass(?:word|wd|phrase)|pwd|secret|token|(?:api|private|signing)[ _-]?
 # A text without any of these holds nothing that the patterns below would find.
 _HINT = re.compile(
     rf"{_NAMES}|auth|cookie|eyJ|://|bearer|basic|-----BEGIN|argon2|pbkdf2|scrypt|bcrypt|\$[0-9a-z]{{1,2}}\$"
-    r"|reset|-[0-9a-f]{32}|\)=\(|failing row|invalid input",
+    r"|reset|unsubscribe|-[0-9a-f]{32}|\)=\(|failing row|invalid input",
     re.IGNORECASE,
 )
 _QUOTED = r'"(?:[^"\\]|\\.){0,4000}"?|' + r"'(?:[^'\\]|\\.){0,4000}'?"
@@ -60,6 +60,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\$(?:2[abxy]|5|6|y|1)\$[^\s'\",]{8,400}", REDACTED),
         # Reset links and Django's tokens in them
         (r"((?:password[_-]?)?reset(?:/confirm)?/[\w-]{1,64}/)[\w-]{6,128}", rf"\1{REDACTED}"),
+        (r"(unsubscribe/)[\w:-]{6,300}", rf"\1{REDACTED}"),
         (r"\b[0-9a-z]{5,8}-[0-9a-f]{32}\b", REDACTED),
         # What PostgreSQL quotes of a row: Key (column)=(value) already exists
         (

@@ -14,7 +14,8 @@ handler404 = "backend.error_pages.page_not_found"
 handler500 = "backend.error_pages.server_error"
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/docs/"), name="home"),
+    path("", RedirectView.as_view(url="/api/docs/", http_method_names=["get", "head"]), name="home"),
     path("api/health/", health.basic, name="health"),
     path("api/", include("api.urls")),
+    path("digests/", include("api.digests.urls")),
 ]

@@ -7,13 +7,15 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from api.digests import rendering
 from api.digests.service import send_digests
 from api.mail.delivery import deliver_due
-from api.models import OutgoingMail, Property, Task, User
+from api.models import AuditEntry, OutgoingMail, Property, Task, User
 from tests import factories
+from tests.conftest import client_of
 from tests.smtp import free_port, mail_server
 
 NOON = datetime(2026, 6, 3, 12, tzinfo=UTC)  # a Wednesday
@@ -295,4 +297,47 @@ def test_a_preview_sends_nothing(carla, capsys, tmp_path):
 
     assert capsys.readouterr().out.startswith("Subject: Cosmo: 1 overdue\n\nHello Carla")
     assert "<h1" in (tmp_path / "digest.html").read_text()
+    assert not OutgoingMail.objects.exists()
+
+
+def test_one_click_in_the_mail_stops_it_and_a_look_does_not(carla, settings, client, logs):
+    task("late", -HOUR, assigned_to=carla)
+    send_digests()
+    header = the_mail().headers["List-Unsubscribe"]
+    assert header.startswith(f"<{settings.PUBLIC_BASE_URL}/digests/unsubscribe/")
+    assert the_mail().headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    path = header.strip("<>").removeprefix(settings.PUBLIC_BASE_URL)
+    assert path in the_mail().text_body
+    browser = Client(enforce_csrf_checks=True)
+
+    page = browser.get(path)
+    assert "Stop the daily digest?" in page.content.decode()
+    carla.refresh_from_db()
+    assert not carla.digest_opt_out
+
+    answer = browser.post(path, {"List-Unsubscribe": "One-Click"})
+    carla.refresh_from_db()
+    assert (answer.status_code, carla.digest_opt_out) == (200, True)
+    assert browser.post(path).status_code == 200
+    (entry,) = AuditEntry.objects.filter(event="user_updated")
+    assert (entry.actor_id, entry.changes) == (carla.pk, {"digest_opt_out": [False, True]})
+    assert send_digests(is_forced=True)["queued"] == 0
+    assert path.split("/")[3] not in logs.text()
+
+
+@pytest.mark.parametrize("token", ["nonsense", "NQ:1abcde:AAAAAAAAAAAAAAAA"])
+def test_a_forged_link_stops_nothing(db, token):
+    assert Client().post(f"/digests/unsubscribe/{token}/").status_code == 404
+
+
+def test_the_preview_of_the_api_is_ones_own(carla):
+    client = client_of(carla)
+    assert client.post("/api/digests/preview/").json() == {"subject": None, "text_body": "", "html_body": ""}
+    task("late", -HOUR, assigned_to=carla)
+
+    made = client.post("/api/digests/preview/").json()
+
+    assert made["subject"] == "Cosmo: 1 overdue"
+    assert "late" in made["text_body"]
+    assert "<h1" in made["html_body"]
     assert not OutgoingMail.objects.exists()

@@ -6,6 +6,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from api.common.vocabulary import Role
+from api.digests.unsubscribe import unsubscribe_url
 from tests import factories
 from tests.conftest import client_of
 
@@ -57,6 +58,9 @@ GET    /api/properties/{other_house}/       401 404 404 200 200
 PATCH  /api/properties/{other_house}/       401 404 404 200 200
 DELETE /api/properties/{other_house}/       401 404 404 204 204
 POST   /api/properties/{deleted_house}/restore/ 401 404 404 200 200
+POST   /api/digests/preview/                401 200 200 200 200
+GET    /digests/unsubscribe/{unsubscribe}/  200 200 200 200 200
+POST   /digests/unsubscribe/{unsubscribe}/  200 200 200 200 200
 GET    /api/users/                          401 200 200 200 200
 POST   /api/users/                          401 403 403 400 400
 GET    /api/users/{self}/                   401 200 200 200 200
@@ -90,6 +94,7 @@ def world(db):
     return {
         "people": {Role.VIEWER: viewer, Role.STAFF: staff},
         "session": uuid.uuid4(),
+        "unsubscribe": unsubscribe_url(staff).rstrip("/").rpartition("/")[2],
         "house": house.pk,
         "other_house": other_house.pk,
         "deleted_house": factories.property_(deleted_at=now, owners=(viewer,)).pk,
@@ -135,8 +140,11 @@ def _methods(callback) -> set[str]:
     actions = getattr(callback, "actions", None)
     if actions:
         return {method.upper() for method in actions} - {"HEAD"}
-    view = getattr(callback, "cls", None)
-    return {method.upper() for method in METHODS if hasattr(view, method)} if view else {"GET"}
+    view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+    if view is None:
+        return {"GET"}
+    allowed = callback.view_initkwargs.get("http_method_names", view.http_method_names)
+    return {method.upper() for method in METHODS if hasattr(view, method) and method in allowed}
 
 
 def test_no_route_is_missing_from_the_table():

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from api.digests.content import OVERDUE, TEAM_OVERDUE, TEAM_UNASSIGNED, TODAY, Digest
+from api.digests.unsubscribe import unsubscribe_url
 from api.mail.outbox import Letter
 
 KIND = "digest"
@@ -13,7 +14,8 @@ _SHORT = {OVERDUE: "overdue", TODAY: "due today", TEAM_OVERDUE: "overdue in the 
 def letter(digest: Digest, *, once_key: str | None) -> Letter:
     title = subject(digest)
     base_url = settings.FRONTEND_URL or settings.PUBLIC_BASE_URL
-    values = {"digest": digest, "subject": title, "base_url": base_url}
+    stop_url = unsubscribe_url(digest.user)
+    values = {"digest": digest, "subject": title, "base_url": base_url, "stop_url": stop_url}
     return Letter(
         kind=KIND,
         recipient=digest.user.email,
@@ -21,6 +23,7 @@ def letter(digest: Digest, *, once_key: str | None) -> Letter:
         subject=title,
         text_body=render_to_string("api/digests/digest.txt", values),
         html_body=render_to_string("api/digests/digest.html", values),
+        headers={"List-Unsubscribe": f"<{stop_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
         once_key=once_key,
     )
 

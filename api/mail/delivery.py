@@ -98,7 +98,7 @@ def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
     except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
         values = _after_failure(mail, error)
     else:
-        values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": ""}
+        values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": "", "headers": {}}
     # Unknown: somebody gave us up meanwhile, but we know the answer.
     _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN]).update(**values)
     return _tell(mail, values)

@@ -19,7 +19,7 @@ class OutgoingMail(models.Model):
     recipient = models.EmailField(max_length=254)
     user_id = models.BigIntegerField(null=True)  # the recipient, where he is one of ours
     subject = models.CharField(max_length=200)
-    text_body = models.TextField()  # gone once it is sent
+    text_body = models.TextField()  # this and the next two are emptied once it is sent
     html_body = models.TextField(blank=True)
     headers = models.JSONField(default=dict)
     message_id = models.CharField(max_length=255, unique=True)

@@ -1,0 +1,33 @@
+"""/api/digests/."""
+
+from typing import ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.common.serializers import EmptySerializer
+from api.common.views import RuledAPIView
+from api.digests import rendering, service
+
+
+class DigestPreviewSerializer(serializers.Serializer[dict[str, str | None]]):
+    subject = serializers.CharField(allow_null=True, help_text="null where there is nothing to read.")
+    text_body = serializers.CharField()
+    html_body = serializers.CharField()
+
+
+class DigestPreviewView(RuledAPIView):
+    rules: ClassVar = {"post": "account.use"}
+
+    @extend_schema(operation_id="digests_preview", request=EmptySerializer, responses=DigestPreviewSerializer)
+    def post(self, request: Request) -> Response:
+        """Your digest as it would be now; nothing is sent."""
+        self.body(EmptySerializer)
+        digest = service.digest_of(self.actor, now=timezone.now())
+        if digest is None:
+            return Response({"subject": None, "text_body": "", "html_body": ""})
+        made = rendering.letter(digest, once_key=None)
+        return Response({"subject": made.subject, "text_body": made.text_body, "html_body": made.html_body})
