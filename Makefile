@@ -31,10 +31,10 @@ test: $(VENV)/dev-installed  ## the tests, on SQLite
 test-services: $(VENV)/dev-installed  ## the same on PostgreSQL and Redis (DATABASE_URL_TEST, REDIS_URL_TEST)
 	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(PYTEST) $(ARGS)
 
-test-faults: $(VENV)/dev-installed  ## log files while workers are killed, files rotated, disks full (needs root and logrotate)
+test-faults: $(VENV)/dev-installed  ## log files while workers are killed, files rotated, disks full (needs root, logrotate, rsyslog, prometheus)
 	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m fault $(ARGS)
 
-test-browser: $(VENV)/dev-installed  ## pages in headless Chromium (needs chromium)
+test-browser: $(VENV)/dev-installed  ## pages in headless Chromium (needs chromium; SCREENSHOTS_DIR=folder keeps pictures)
 	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m browser $(ARGS)
 
 test-schema: $(VENV)/dev-installed  ## schemathesis against a running server (EXAMPLES for each operation)
@@ -71,6 +71,6 @@ $(VENV)/run-installed: requirements.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev-installed: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/dev-installed: requirements.txt requirements-tracing.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/run-installed

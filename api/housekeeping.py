@@ -4,17 +4,20 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
+from django.contrib.sessions.models import Session as BrowserSession
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from api.idempotency.models import IdempotencyKey
 from api.idempotency.service import KEPT_FOR
 from api.mail.models import MailState, OutgoingMail
+from api.notifications.models import Notification
 from api.users.models import GuessCounter, Session
 from backend.logging_config import API
 
 MAIL_KEPT_FOR = timedelta(days=30)
 DEAD_SESSIONS_KEPT_FOR = timedelta(days=30)
+READ_NOTIFICATIONS_KEPT_FOR = timedelta(days=90)
 BATCH = 1_000  # rows in one statement, so that none is locked for long
 
 logger = logging.getLogger(API)
@@ -27,6 +30,8 @@ def run() -> Mapping[str, int]:
     gone = {
         "sent mails": OutgoingMail.objects.filter(state=MailState.SENT, finished_at__lt=now - MAIL_KEPT_FOR),
         "dead sessions": Session.objects.filter(Q(ended_at__lt=dead_since) | Q(expires_at__lt=dead_since)),
+        "browser sessions": BrowserSession.objects.filter(expire_date__lt=now),
+        "read notifications": Notification.objects.filter(read_at__lt=now - READ_NOTIFICATIONS_KEPT_FOR),
         "limits": GuessCounter.objects.filter(window_ends_at__lt=now),
         "idempotency keys": IdempotencyKey.objects.filter(claimed_at__lt=now - KEPT_FOR),
     }

@@ -6,6 +6,8 @@ from django.urls import path
 
 from api.digests.views import DigestPreviewView
 from api.docs import DocsView, SchemaView
+from api.notifications.views import NotificationViewSet
+from api.operations.views import DetailedHealthView
 from api.properties.views import PropertyViewSet
 from api.tasks.views import TaskViewSet
 from api.users import auth_views
@@ -17,6 +19,7 @@ ITEM: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": 
 urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
+    path("health/detailed/", DetailedHealthView.as_view(), name="health-detailed"),
     path("auth/login/", auth_views.LoginView.as_view(), name="login"),
     path("auth/refresh/", auth_views.RefreshView.as_view(), name="refresh"),
     path("auth/logout/", auth_views.LogoutView.as_view(), name="logout"),
@@ -25,6 +28,8 @@ urlpatterns = [
     path("auth/sessions/<uuid:session_id>/", auth_views.SessionView.as_view(), name="session"),
     path("auth/me/", auth_views.MeView.as_view(), name="me"),
     path("auth/password/change/", auth_views.PasswordChangeView.as_view(), name="password-change"),
+    path("auth/password/reset/", auth_views.PasswordResetView.as_view(), name="password-reset"),
+    path("auth/password/reset/confirm/", auth_views.PasswordResetConfirmView.as_view(), name="password-reset-confirm"),
     path("tasks/", TaskViewSet.as_view(COLLECTION), name="tasks"),
     path("tasks/summary/", TaskViewSet.as_view({"get": "summary"}), name="task-summary"),
     path("tasks/<id:pk>/", TaskViewSet.as_view(ITEM), name="task"),
@@ -36,7 +41,12 @@ urlpatterns = [
     path("properties/", PropertyViewSet.as_view(COLLECTION), name="properties"),
     path("properties/<id:pk>/", PropertyViewSet.as_view(ITEM), name="property"),
     path("properties/<id:pk>/restore/", PropertyViewSet.as_view({"post": "restore"}), name="property-restore"),
+    path("notifications/", NotificationViewSet.as_view({"get": "list"}), name="notifications"),
+    path("notifications/unread-count/", NotificationViewSet.as_view({"get": "unread_count"}), name="unread-count"),
+    path("notifications/read-all/", NotificationViewSet.as_view({"post": "read_all"}), name="read-all"),
+    path("notifications/<id:pk>/read/", NotificationViewSet.as_view({"post": "read"}), name="notification-read"),
     path("digests/preview/", DigestPreviewView.as_view(), name="digest-preview"),
     path("users/", UserViewSet.as_view(COLLECTION), name="users"),
     path("users/<id:pk>/", UserViewSet.as_view(ITEM), name="user"),
+    path("users/<id:pk>/password-reset/", UserViewSet.as_view({"post": "password_reset"}), name="user-password-reset"),
 ]

@@ -1,10 +1,15 @@
-"""Celery for Cosmo: `celery -A backend worker` and `celery -A backend beat`, where a broker is configured."""
+"""Celery for Cosmo: `celery -A backend worker` and `celery -A backend beat`, where a broker is configured.
+
+A job belongs to the request that asked for it: its id and its trace travel in the headers of the message.
+"""
 
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+
+from backend import request_context, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
@@ -16,3 +21,28 @@ app.autodiscover_tasks(["api"], related_name="jobs")
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Django has configured logging; a receiver keeps Celery from doing it anew."""
+
+
+@before_task_publish.connect
+def hand_on(headers: dict[str, Any], **_: Any) -> None:
+    context = request_context.current()
+    if context is not None:
+        headers |= {"cosmo_request_id": context.request_id, "traceparent": context.traceparent}
+
+
+@task_prerun.connect
+def begin(task: Any, **_: Any) -> None:
+    context = request_context.RequestContext(
+        request_id=request_context.request_id(task.request.get("cosmo_request_id") or ""),
+        traceparent=task.request.get("traceparent") or "",
+    )
+    request_context.enter(context)
+    tracing.start(context, task.name)
+
+
+@task_postrun.connect
+def end(state: str | None = None, **_: Any) -> None:
+    context = request_context.current()
+    if context is not None and context.span is not None:
+        context.span.finish(is_error=state != "SUCCESS", attributes={})
+    request_context.enter(None)

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
+from backend import tracing
 from backend.log_handlers import SharedFileHandler
 from backend.sentry_config import dsn_is_valid
 
@@ -16,6 +17,14 @@ def check_sentry_dsn(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Copy the DSN from the project's settings in Sentry, or leave SENTRY_DSN empty."
     return [Warning("SENTRY_DSN cannot be parsed; error tracking is off.", hint=hint, id="backend.W001")]
+
+
+@register
+def check_tracing(**_: Any) -> list[CheckMessage]:
+    if not settings.OTEL_EXPORTER_OTLP_ENDPOINT or tracing.is_installed():
+        return []
+    hint = "pip install -r requirements-tracing.txt, or leave OTEL_EXPORTER_OTLP_ENDPOINT empty."
+    return [Warning("OpenTelemetry is not installed; no spans are exported.", hint=hint, id="backend.W004")]
 
 
 @register

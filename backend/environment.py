@@ -30,6 +30,7 @@ _BLANKS_AND_COMMENT = re.compile(
 _HTTP_ORIGIN = re.compile(r"https?://[^/\s?#@]+")
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]+")
 _SENDER = re.compile(r"(?:[^<>@\r\n]+<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+)")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _ADMIN = re.compile(r"([^:<>,]+):([^@\s:,]+@[^@\s:,]+)")
 
 
@@ -75,6 +76,10 @@ class Environment:
     def secret(self, name: str, default: str, *, min_length: int) -> str:
         return self._parsed(name, default, _secret(min_length), f"at least {min_length} characters")
 
+    def token(self, name: str) -> str:
+        """Empty for none; what a header can hold, without blanks."""
+        return self._parsed(name, "", partial(_matching, _TOKEN), "a word of ASCII without blanks")
+
     def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001 - reads like its neighbours
         return self._parsed(name, default, _boolean, "on or off (true, yes, 1; false, no, 0)")
 
@@ -100,6 +105,10 @@ class Environment:
 
     def base_url(self, name: str, default: str) -> str:
         return self._parsed(name, default, _base_url, "an address like https://cosmo.example.com")
+
+    def http_url(self, name: str) -> str:
+        expected = "an address like http://127.0.0.1:4318"
+        return self._parsed(name, "", lambda raw: _url(raw.rstrip("/"), {"http", "https"}), expected)
 
     def redis_url(self, name: str) -> str:
         return self._parsed(name, "", _redis_url, "an address like redis://127.0.0.1:6379/0")

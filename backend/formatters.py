@@ -20,7 +20,8 @@ _HEAD, _TAIL = 8_000, 16_000  # characters that stay of a long traceback
 _OURS = frozenset(
     {
         *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
-        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "exception", "extra"),
+        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "span_id"),
+        *("exception", "extra"),
         "stack",
     }
 )
@@ -111,7 +112,7 @@ def _entry(
     elif event is not None:
         collided["event"] = redact(event)
     entry |= {
-        "message": _message(record),
+        "message": message_of(record),
         "module": record.module,
         "function": record.funcName,
         "line": record.lineno,
@@ -123,6 +124,7 @@ def _entry(
     context = request_context.current()
     if context is not None:
         _add_request(entry, context)
+    entry["trace_id"], entry["span_id"] = request_context.trace()
     if has_measures:
         _add_measures(entry, extra)
     if has_security:
@@ -177,7 +179,6 @@ def _add_request(entry: dict[str, Any], context: request_context.RequestContext)
     }
     is_slow = bool(context.queries and context.queries.slow)
     entry["performance"] = {"duration_ms": context.duration_ms, "slow_query": is_slow}
-    entry["trace_id"] = context.trace_id
 
 
 def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
@@ -196,7 +197,8 @@ def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
         entry["memory"] = {"usage_mb": usage} | ({} if growth is None else {"growth_mb": growth})
 
 
-def _message(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
+    """The message with its arguments, without secrets: those of named arguments are known by their names."""
     if not record.args:
         return redact_text(text_of(record.msg))
     args: Any = record.args

@@ -1,23 +1,139 @@
-"""GET /api/health/: what a load balancer asks."""
+"""What load balancers ask: does the process answer, can the service be used. No word about the inside.
+
+A check that hangs must not hang its askers, and a hundred askers must not be a hundred checks: each check runs in a
+thread of its own, one at a time, and its result is shared for a second.
+"""
 
 import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, perf_counter
 
 import orjson
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.core.cache import cache
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from backend.logging_config import API
 
+SHARED_FOR = 1.0  # seconds
+LONGEST = 2.0  # seconds that an asker waits
+REMINDED_EVERY = 60.0  # seconds between lines about the same failure
+
 logger = logging.getLogger(API)
 
 
-def basic(request: HttpRequest) -> HttpResponse:
-    """200 {status, timestamp, service, version} while the database answers, else 503; no word about the inside."""
+@dataclass(frozen=True)
+class Result:
+    healthy: bool
+    duration_ms: int
+    reason: str = ""
+    at: float = 0.0  # monotonic
+
+
+class Check:
+    """Something that must work, tried by `attempt`, which raises if it does not."""
+
+    def __init__(self, name: str, attempt: Callable[[], None]) -> None:
+        self.name = name
+        self._attempt = attempt
+        self._lock = threading.Lock()
+        self._done: threading.Event | None = None  # of the attempt that is under way
+        self._last: Result | None = None
+        self._told_at = -REMINDED_EVERY
+
+    def result(self) -> Result:
+        """At most a second old; "no answer" where the attempt takes too long."""
+        with self._lock:
+            if self._last is not None and monotonic() - self._last.at < SHARED_FOR:
+                return self._last
+            if self._done is None:
+                self._done = threading.Event()
+                threading.Thread(target=self._run, args=(self._done,), name=f"health-{self.name}", daemon=True).start()
+            done = self._done
+        if done.wait(LONGEST) and self._last is not None:
+            return self._last
+        result = Result(healthy=False, duration_ms=round(LONGEST * 1000), reason="no answer", at=monotonic())
+        self._keep(result)
+        return result
+
+    def _run(self, done: threading.Event) -> None:
+        started = perf_counter()
+        reason = ""
+        try:
+            self._attempt()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it does not work
+            reason = f"{type(error).__name__}: {error}"
+        finally:
+            connection.close()
+        duration_ms = round((perf_counter() - started) * 1000)
+        self._keep(Result(healthy=not reason, duration_ms=duration_ms, reason=reason, at=monotonic()))
+        with self._lock:
+            self._done = None
+        done.set()
+
+    def _keep(self, result: Result) -> None:
+        with self._lock:
+            was_healthy = self._last is None or self._last.healthy
+            self._last = result
+            is_news = result.healthy != was_healthy
+            is_due = not result.healthy and result.at - self._told_at > REMINDED_EVERY
+            if not is_news and not is_due:
+                return
+            self._told_at = result.at
+        extra = {"check": self.name, "reason": result.reason}
+        if result.healthy:
+            logger.info("Health check recovered", extra={"event": "health_check_recovered", **extra})
+        else:
+            logger.error("Health check failed", extra={"event": "health_check_failed", **extra})
+
+
+def _use_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _use_cache() -> None:
+    cache.set("health", "1", timeout=10)
+    if cache.get("health") != "1":
+        raise RuntimeError("what was written was not read")
+
+
+_are_migrated = threading.Event()  # once is enough: nobody migrates back under a running process
+
+
+def _see_migrations() -> None:
+    if _are_migrated.is_set():
+        return
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise RuntimeError("there are migrations to apply")
+    _are_migrated.set()
+
+
+DATABASE = Check("database", _use_database)
+CACHE = Check("cache", _use_cache)
+MIGRATIONS = Check("migrations", _see_migrations)
+
+
+def is_draining() -> bool:
+    """Whether this machine is about to stop: the load balancer should ask others."""
+    return Path(settings.DRAIN_FILE).exists()
+
+
+def answer(request: HttpRequest) -> HttpResponse | None:
+    """The answer to one of the probes' addresses; None for any other."""
+    probe = _PROBES.get(request.path_info)
+    if probe is None:
+        return None
     if request.method not in {"GET", "HEAD"}:
         return HttpResponseNotAllowed(["GET", "HEAD"])
-    healthy = _database_answers()
+    healthy = probe()
     body = {
         "status": "healthy" if healthy else "unhealthy",
         "timestamp": datetime.now(UTC).replace(microsecond=0),
@@ -25,15 +141,29 @@ def basic(request: HttpRequest) -> HttpResponse:
         "version": settings.APP_VERSION,
     }
     content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Cache-Control": "no-store"}
     return HttpResponse(content, status=200 if healthy else 503, headers=headers)
 
 
-def _database_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, InterfaceError) as error:
-        logger.error("Database unavailable", exc_info=error, extra={"event": "database_unavailable"})
-        return False
+def view(request: HttpRequest) -> HttpResponse:
+    """For the address list; the middleware has answered before."""
+    return answer(request) or HttpResponse(status=404)
+
+
+def _is_alive() -> bool:
     return True
+
+
+def _is_usable() -> bool:
+    return not is_draining() and DATABASE.result().healthy
+
+
+def _is_ready() -> bool:
+    return _is_usable() and CACHE.result().healthy and MIGRATIONS.result().healthy
+
+
+_PROBES: dict[str, Callable[[], bool]] = {
+    "/api/health/": _is_usable,
+    "/api/health/live/": _is_alive,
+    "/api/health/ready/": _is_ready,
+}

@@ -13,6 +13,7 @@ import stat
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 FILE_MODE = 0o640
@@ -22,6 +23,9 @@ COMPLAINT_INTERVAL = 60.0  # seconds between two lines on stderr about the same 
 ABSENCE_GRACE = 0.5  # seconds between logrotate's rename and its new file
 _DAYS_TO_MONDAY_OF_EPOCH = 4  # 1970-01-01 was a Thursday; weeks begin on Mondays, 00:00 UTC
 _WEEK = 7 * 86_400
+
+# Called with the file's name for each line that is lost; backend.metrics counts them.
+drop_listeners: list[Callable[[str], None]] = []
 
 _open_handlers: "weakref.WeakSet[SharedFileHandler]" = weakref.WeakSet()
 
@@ -203,6 +207,8 @@ class SharedFileHandler(logging.Handler):
 
     def _drop(self, error: Exception) -> None:
         self.dropped += 1
+        for listener in drop_listeners:
+            listener(self.path.name)
         self._complain(error)
 
     def _complain(self, error: Exception) -> None:

@@ -3,9 +3,12 @@
 import gzip
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import IO, Any
 
 import orjson
@@ -32,25 +35,60 @@ def files_of(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}*"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
 
 
-def newest_first(path: Path, *, containing: bytes = b"") -> Iterator[Entry]:
-    """Every record, the newest first; `containing` leaves out lines without these bytes before they are parsed."""
-    for file in files_of(path):
-        lines = reversed(_unpacked(file)) if file.suffix == ".gz" else _backwards(file)
-        yield from _entries(lines, containing)
+class Backwards:
+    """The records of a file and of what was rotated from it, the newest first.
+
+    `keeps` looks at a line before it is parsed, `matches` at the record; `before` and `after` are times as lines have
+    them, both included. Once `seconds` were spent on reading, it ends; `reached` is then the time down to which was
+    read, and else "".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keeps: Callable[[bytes], bool] = bool,
+        matches: Callable[[Entry], bool] = lambda _: True,
+        before: str = "",
+        after: str = "",
+        seconds: float = inf,
+    ) -> None:
+        self.reached = ""
+        self._path, self._keeps, self._matches = path, keeps, matches
+        self._before, self._after, self._seconds = before, after, seconds
+
+    def __iter__(self) -> Iterator[Entry]:
+        started = perf_counter()
+        for lines in chain.from_iterable(_blocks(file, self._before) for file in files_of(self._path)):
+            found = [entry for entry in _entries(lines, self._keeps) if self._is_wanted(entry)]
+            self._seconds -= perf_counter() - started
+            yield from found
+            started = perf_counter()
+            oldest = next((_time_at(line) for line in reversed(lines) if line), "")
+            if oldest < self._after:
+                return
+            if self._seconds <= 0 and (not self._before or oldest < self._before):
+                self.reached = oldest
+                return
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        if entry.timestamp < self._after or (self._before and entry.timestamp > self._before):
+            return False
+        return self._matches(entry)
 
 
-def since(path: Path, timestamp: str, moment: float, *, containing: bytes = b"") -> Iterator[Entry]:
+def since(path: Path, timestamp: str, moment: float, *, keeps: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
     """The records from `timestamp` (as lines have it) on, the oldest first; `moment` is the same in seconds."""
     for file in reversed(files_of(path)):
         if file.stat().st_mtime < moment - DISORDER:
             continue  # its last line is older
         lines = iter(_unpacked(file)) if file.suffix == ".gz" else _from(file, timestamp)
-        for entry in _entries(lines, containing):
+        for entry in _entries(lines, keeps):
             if entry.timestamp >= timestamp:
                 yield entry
 
 
-def merged(sources: list[Iterator[Entry]], *, is_newest_first: bool) -> Iterator[Entry]:
+def merged(sources: Sequence[Iterable[Entry]], *, is_newest_first: bool) -> Iterator[Entry]:
     """The records of several files in the order of time; what stands in two files is given once."""
     recent: list[Entry] = []
     for entry in heapq.merge(*sources, key=lambda entry: entry.timestamp, reverse=is_newest_first):
@@ -71,9 +109,9 @@ class Follower:
             self._end()
 
     def new_entries(self) -> Iterator[Entry]:
-        yield from _entries(iter(self._new_lines()), b"")
+        yield from _entries(self._new_lines())
         if self._was_rotated() and self._open():
-            yield from _entries(iter(self._new_lines()), b"")
+            yield from _entries(self._new_lines())
 
     def _new_lines(self) -> list[bytes]:
         if self._file is None and not self._open():
@@ -104,9 +142,9 @@ class Follower:
             self._file.seek(0, os.SEEK_END)
 
 
-def _entries(lines: Iterator[bytes], containing: bytes) -> Iterator[Entry]:
+def _entries(lines: Iterable[bytes], keeps: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
     for line in lines:
-        if containing not in line:
+        if not keeps(line):
             continue
         try:
             values = orjson.loads(line)
@@ -121,37 +159,51 @@ def _unpacked(file: Path) -> list[bytes]:
         return unpacked.read().splitlines()
 
 
-def _backwards(file: Path) -> Iterator[bytes]:
+def _blocks(file: Path, before: str) -> Iterator[list[bytes]]:
+    """The lines of a file, the newest first, some hundred at a time; from about `before` on, if it is given."""
+    if file.suffix == ".gz":
+        yield _unpacked(file)[::-1]  # it can only be read from its beginning
+        return
     with file.open("rb") as opened:
-        position = opened.seek(0, os.SEEK_END)
+        end = opened.seek(0, os.SEEK_END)
+        position = min(end, _halved(opened, before) + 2 * BLOCK) if before else end
+        is_cut = position < end
         rest = b""
         while position:
             size = min(BLOCK, position)
             position -= size
             opened.seek(position)
-            first, *lines = (opened.read(size) + rest).split(b"\n")
-            yield from reversed(lines)
-            rest = first
-        yield rest
+            rest, *lines = (opened.read(size) + rest).split(b"\n")
+            if is_cut and lines:
+                del lines[-1]  # half of one
+                is_cut = False
+            yield lines[::-1]
+        yield [rest]
 
 
 def _from(file: Path, timestamp: str) -> Iterator[bytes]:
-    """The lines from some way before this time on, found by halving the file."""
+    """The lines from some way before this time on."""
     with file.open("rb") as opened:
-        low, high = 0, opened.seek(0, os.SEEK_END)
-        while high - low > BLOCK:
-            middle = (low + high) // 2
-            opened.seek(middle)
-            opened.readline()
-            if _time_at(opened.readline()) < timestamp:
-                low = middle
-            else:
-                high = middle
-        opened.seek(max(0, low - BLOCK))
-        if low > BLOCK:
+        start = _halved(opened, timestamp)
+        opened.seek(max(0, start - BLOCK))
+        if start > BLOCK:
             opened.readline()
         for line in opened:
             yield line.rstrip(b"\n")
+
+
+def _halved(opened: IO[bytes], timestamp: str) -> int:
+    """A place in the file before which all is older, found by halving; what is a block behind it is not."""
+    low, high = 0, opened.seek(0, os.SEEK_END)
+    while high - low > BLOCK:
+        middle = (low + high) // 2
+        opened.seek(middle)
+        opened.readline()
+        if _time_at(opened.readline()) < timestamp:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _time_at(line: bytes) -> str:

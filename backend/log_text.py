@@ -10,7 +10,8 @@ _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICA
 _SHOWN = frozenset(
     {
         *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
-        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "exception", "stack"),
+        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "span_id"),
+        *("exception", "stack"),
         *(
             "event",
             "ip_address",

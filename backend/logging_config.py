@@ -65,6 +65,7 @@ def get_logging_config(
     }
     files = {name: rules for name, rules in _FILES.items() if debug or name != "debug.log"}
     handlers: dict[str, Any] = {name: _file(Path(logs_dir) / name, rotation) for name in files}
+    handlers["metrics"] = {"class": "backend.metrics.CountingHandler"}
     handlers["console"] = {"class": "logging.StreamHandler", "formatter": f"console_{console}"}
     if mail_admins:
         handlers["mail_admins"] = {"class": "backend.admin_mail.AdminMailHandler", "level": "ERROR"}

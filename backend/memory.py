@@ -15,3 +15,22 @@ def resident_mb() -> float | None:
         return int(os.read(descriptor, 128).split()[1]) * _PAGE / (1024 * 1024)
     finally:
         os.close(descriptor)
+
+
+class GrowthWatch:
+    """Tells once when the process has grown by so many megabytes since its start, and again after it shrank."""
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._is_told = False
+
+    def has_grown(self, now_mb: float, *, threshold_mb: int) -> bool:
+        if self._start is None:
+            self._start = now_mb
+        is_over = now_mb - self._start >= threshold_mb
+        is_news = is_over and not self._is_told
+        self._is_told = is_over
+        return is_news
+
+
+growth = GrowthWatch()

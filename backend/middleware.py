@@ -4,23 +4,26 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from time import perf_counter
+from traceback import walk_tb
 from typing import Any
 
 from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template import Template, TemplateDoesNotExist
 from django.urls import NoReverseMatch
 
-from backend import health, request_context
+from backend import health, metrics, request_context, tracing
 from backend.floods import gate
 from backend.logging_config import API, PERFORMANCE, SECURITY
-from backend.memory import resident_mb
+from backend.memory import growth, resident_mb
 from backend.problems import fill_with_problem
 from backend.queries import QueryRecorder
 from backend.redaction import redact
 from backend.request_context import RequestContext
+from backend.sentry_config import NEVER_TRACED, add_request_context
 from backend.suspicious import suspicion
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -56,7 +59,10 @@ class RequestLoggingMiddleware:
         gate.sweep()
         context = request_context.of_request(request, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
         request_context.enter(context)
-        queries = context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD)
+        if not request.path_info.startswith(NEVER_TRACED):
+            tracing.start(context, context.method, is_server=True)
+        add_request_context()
+        queries = context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD, span=context.span)
         queries.start()
         memory_mb = resident_mb()
         try:
@@ -105,9 +111,25 @@ def _when_closed(response: HttpResponseBase, then: Callable[[], None]) -> None:
 
 def _finish(context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None) -> None:
     context.queries.stop()
+    metrics.observe_request(context, status, perf_counter() - context.started)
     if not context.path.startswith(settings.LOG_SKIP_PATHS):
         _log_request(context, status, size(), memory_mb)
+    if context.span is not None:
+        _finish_span(context, status)
     request_context.enter(None)
+
+
+def _finish_span(context: RequestContext, status: int) -> None:
+    attributes = {
+        "http.request.method": context.method,
+        "http.route": context.route,
+        "http.response.status_code": status,
+        "url.path": context.path,
+        "client.address": context.ip_address,
+        "user_agent.original": context.user_agent,
+    }
+    name = f"{context.method} {context.route}" if context.route else context.method
+    context.span.finish(name=name, is_error=status >= 500, attributes=attributes)
 
 
 def _log_request(context: RequestContext, status: int, size: int, memory_before: float | None) -> None:
@@ -124,6 +146,9 @@ def _log_request(context: RequestContext, status: int, size: int, memory_before:
     }
     if memory_mb is not None and memory_before is not None:
         extra |= {"memory_usage": round(memory_mb, 1), "memory_growth": round(memory_mb - memory_before, 1)}
+        if growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
+            grown = {"event": "memory_growth", "memory_usage": round(memory_mb, 1)}
+            performance_logger.warning("Memory has grown", extra=grown)
     if extra["duration"] >= settings.SLOW_REQUEST_THRESHOLD:
         performance_logger.warning("Slow request detected", extra=extra)
     else:
@@ -202,13 +227,29 @@ class ErrorLoggingMiddleware:
 
 def _log_fault(request: HttpRequest | None = None, **_: Any) -> None:
     error = sys.exc_info()[1]
-    event = "unhandled_exception"
+    event, message = "unhandled_exception", "Unhandled exception"
+    template = _template_of(error)
     if isinstance(error, NoReverseMatch):
         event = "no_reverse_match"
-    elif isinstance(error, TemplateDoesNotExist | TemplateSyntaxError):
-        event = "template_error"
-    extra = {"event": event, "request_data": _request_data(request) if request is not None else None}
-    logger.error("Unhandled exception", exc_info=error, extra=extra)
+    elif template:
+        event, message = "template_error", "Template rendering error"
+    request_data = _request_data(request) if request is not None else None
+    extra: dict[str, Any] = {"event": event, "request_data": request_data}
+    if template:
+        extra["template"] = template
+    logger.error(message, exc_info=error, extra=extra)
+
+
+def _template_of(error: BaseException | None) -> str:
+    """The innermost template that was being rendered or could not be, "" if it was something else."""
+    if isinstance(error, TemplateDoesNotExist):
+        return str(error)
+    names = [
+        frame.f_locals["self"].name or "unnamed"
+        for frame, _ in walk_tb(error.__traceback__ if error else None)
+        if isinstance(frame.f_locals.get("self"), Template)
+    ]
+    return names[-1] if names else ""
 
 
 def _request_data(request: HttpRequest) -> dict[str, Any]:
@@ -236,12 +277,15 @@ class ProblemDetailsMiddleware:
 
 
 class HealthCheckMiddleware:
-    """Answers the load balancer before the host check and the HTTPS redirect: probes come by address, in plain HTTP."""
+    """Answers the load balancer before the host check and the HTTPS redirect: probes come by address, in plain HTTP.
+
+    What else machines ask here passes both as well (see SECURE_REDIRECT_EXEMPT).
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info == "/api/health/":
-            return health.basic(request)
-        return self.get_response(request)
+        if request.path_info == "/metrics" or request.path_info.startswith("/api/health/"):
+            request.get_host = request._get_raw_host  # type: ignore[attr-defined, method-assign]
+        return health.answer(request) or self.get_response(request)

@@ -4,7 +4,8 @@ import ipaddress
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from backend.redaction import redact_text
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _MAX_USER_AGENT = 300
 _MAX_PATH = 1_000
 # As in 192.0.2.1:443, [2001:db8::1]:443 and [2001:db8::1].
@@ -24,7 +25,19 @@ class RequestContext:
     """One request, as every log line, limit and audit row inside it sees it."""
 
     __slots__ = (
-        *("request_id", "trace_id", "ip_address", "user_agent", "method", "path", "started"),
+        *(
+            "request_id",
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "is_sampled",
+            "span",
+            "ip_address",
+            "user_agent",
+            "method",
+            "path",
+            "started",
+        ),
         *("is_denial_logged", "queries", "_request", "_user_id"),
     )
 
@@ -34,11 +47,16 @@ class RequestContext:
         request_id: str,
         ip_address: str | None = None,
         user_agent: str = "",
-        trace_id: str = "",
+        traceparent: str = "",
         request: Any = None,
     ) -> None:
         self.request_id = request_id
-        self.trace_id = trace_id or os.urandom(16).hex()
+        caller = _TRACEPARENT.fullmatch(traceparent)
+        self.trace_id = caller[1] if caller else os.urandom(16).hex()
+        self.parent_span_id = caller[2] if caller else ""
+        self.is_sampled = bool(caller and int(caller[3], 16) & 1)
+        self.span_id = os.urandom(8).hex()
+        self.span: Any = None  # the backend.spans.WorkSpan of this request or job, where spans are exported
         self.ip_address = ip_address
         self.user_agent = user_agent
         self.method: str = request.method if request is not None else ""
@@ -48,6 +66,11 @@ class RequestContext:
         self.queries: Any = None  # the backend.queries.QueryRecorder of this request
         self._request = request
         self._user_id: int | None = None
+
+    @property
+    def traceparent(self) -> str:
+        """What is handed on with work that others do for this request (W3C Trace Context)."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.is_sampled:02x}"
 
     @property
     def route(self) -> str | None:
@@ -81,9 +104,35 @@ def current() -> RequestContext | None:
     return _current.get()
 
 
+def trace() -> tuple[str, str]:
+    """The ids of the trace and the span; what no request and no job does belongs to a trace of the process."""
+    context = _current.get()
+    return (context.trace_id, context.span_id) if context is not None else _process_trace
+
+
+def _begin_process_trace() -> None:
+    global _process_trace
+    _process_trace = (os.urandom(16).hex(), os.urandom(8).hex())
+
+
+_process_trace = ("", "")
+_begin_process_trace()
+os.register_at_fork(after_in_child=_begin_process_trace)
+
+
 def enter(context: RequestContext | None) -> None:
     """Make `context` the current one, until somebody enters another one or None."""
     _current.set(context)
+
+
+@contextmanager
+def entered(context: RequestContext) -> Iterator[None]:
+    """`context` is the current one inside the block, and afterwards the one that was."""
+    before = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(before)
 
 
 def signed_in(user_id: int) -> None:
@@ -98,17 +147,11 @@ def of_request(request: Any, *, trusted_proxies: int) -> RequestContext:
     meta = request.META
     return RequestContext(
         request_id=request_id(meta.get("HTTP_X_REQUEST_ID", "")),
-        trace_id=trace_id(meta.get("HTTP_TRACEPARENT", "")),
+        traceparent=meta.get("HTTP_TRACEPARENT", ""),
         ip_address=client_ip(meta, trusted_proxies=trusted_proxies),
         user_agent=redact_text(printable(meta.get("HTTP_USER_AGENT", "")[:_MAX_USER_AGENT])),
         request=request,
     )
-
-
-def trace_id(traceparent: str) -> str:
-    """The trace that the caller belongs to (W3C Trace Context), "" if he names none."""
-    match = _TRACEPARENT.fullmatch(traceparent)
-    return match[1] if match else ""
 
 
 def request_id(incoming: str) -> str:

@@ -9,6 +9,12 @@ from django.conf import settings
 from sentry_sdk.utils import BadDsn, Dsn
 
 from backend import request_context
+from backend.formatters import message_of
+from backend.redaction import redact
+
+NEVER_TRACED = ("/api/health/", "/metrics", "/static/")
+_MOST_ITEMS = 1_000  # of a list; an event has more than a log record
+_TIMES = ("timestamp", "start_timestamp")  # which the SDK writes in its own way
 
 
 def setup_sentry() -> bool:
@@ -26,13 +32,51 @@ def setup_sentry() -> bool:
         dsn=settings.SENTRY_DSN,
         environment=settings.DJANGO_ENVIRONMENT,
         release=settings.APP_VERSION,
-        traces_sample_rate=settings.SENTRY_TRACES_SAMPLE_RATE,
+        traces_sampler=_sample_rate,
+        before_send=_cleaned,
+        before_send_transaction=_cleaned,
+        before_breadcrumb=_cleaned_breadcrumb,
         # Bodies, local variables and personal data carry secrets.
         max_request_body_size="never",
         include_local_variables=False,
         send_default_pii=False,
     )
     return True
+
+
+def _sample_rate(sampling: dict[str, Any]) -> float:
+    """Nothing of what machines ask all the time; else the caller's decision, or SENTRY_TRACES_SAMPLE_RATE."""
+    path = (sampling.get("wsgi_environ") or {}).get("PATH_INFO", "")
+    if path.startswith(NEVER_TRACED):
+        return 0.0
+    parent = sampling.get("parent_sampled")
+    return settings.SENTRY_TRACES_SAMPLE_RATE if parent is None else float(parent)
+
+
+def _cleaned(event: Any, hint: Any) -> Any:
+    """The event through the same redaction as the logs, with the request that it belongs to."""
+    context = request_context.current()
+    if context is not None:
+        event.setdefault("tags", {}).update(request_id=context.request_id, trace_id=context.trace_id)
+    if "log_record" in hint and "logentry" in event:
+        event["logentry"]["formatted"] = message_of(hint["log_record"])
+    cleaned = redact(event, max_items=_MOST_ITEMS)
+    _keep_times(event, cleaned)
+    for before, after in zip(event.get("spans") or (), cleaned.get("spans") or (), strict=False):
+        _keep_times(before, after)
+    return cleaned
+
+
+def _keep_times(before: Any, after: Any) -> None:
+    after.update({name: before[name] for name in _TIMES if name in before})
+
+
+def _cleaned_breadcrumb(crumb: Any, hint: Any) -> Any:
+    if "log_record" in hint:
+        crumb["message"] = message_of(hint["log_record"])
+    cleaned = redact(crumb, max_items=_MOST_ITEMS)
+    _keep_times(crumb, cleaned)
+    return cleaned
 
 
 def dsn_is_valid(dsn: str) -> bool:
@@ -50,10 +94,12 @@ def add_user_context(user: Any) -> None:
 
 
 def add_request_context() -> None:
-    """Tag later events with the id of the request being served."""
+    """Tag later events with the ids of the request being served, and of its trace."""
     context = request_context.current()
     if sentry_sdk.is_initialized() and context is not None:
-        sentry_sdk.get_isolation_scope().set_tag("request_id", context.request_id)
+        scope = sentry_sdk.get_isolation_scope()
+        scope.set_tag("request_id", context.request_id)
+        scope.set_tag("trace_id", context.trace_id)
 
 
 def capture_task_context(task_name: str, task_args: Sequence[Any] = ()) -> None:

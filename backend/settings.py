@@ -64,11 +64,14 @@ TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, minimum=0, maximum=1
 INSTALLED_APPS = [
     "backend",  # first: our commands and templates stand before others of the same name
     "api",
+    "api.apps.CosmoAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "corsheaders",
+    "django_extensions",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -86,7 +89,8 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "api.users.browser_sessions.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -94,7 +98,19 @@ ROOT_URLCONF = "backend.urls"
 WSGI_APPLICATION = "backend.wsgi.application"
 APPEND_SLASH = False  # A redirect would turn a POST into a GET; a wrong address is 404.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -168,6 +184,7 @@ EMAIL_DIGEST_HOUR_UTC = env.integer("EMAIL_DIGEST_HOUR_UTC", 12, minimum=0, maxi
 CELERY_BEAT_SCHEDULE = {
     "digests": {"task": "api.send_digests", "schedule": crontab(hour=EMAIL_DIGEST_HOUR_UTC, minute=0)},
     "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1)},
+    "notify-overdue": {"task": "api.notify_overdue", "schedule": timedelta(minutes=5)},
     "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
 }
 
@@ -188,6 +205,8 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
 }
+PASSWORD_RESET_TIMEOUT = 3600  # seconds
+SESSION_COOKIE_AGE = 12 * 3600  # seconds; of a browser
 SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all the same
 
 # --- REST
@@ -232,6 +251,7 @@ SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", HARDENED)
 SECURE_HSTS_SECONDS = env.integer(
     "SECURE_HSTS_SECONDS", 365 * 24 * 3600 if HARDENED else 0, minimum=0, maximum=10 * 365 * 24 * 3600
 )
+SECURE_REDIRECT_EXEMPT = [r"^api/health/", r"^metrics$"]
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
@@ -266,6 +286,7 @@ LOG_ROTATION = env.choice("LOG_ROTATION", "internal", choices=("internal", "exte
 LOG_SKIP_PATHS = tuple(env.paths("LOG_SKIP_PATHS"))
 SLOW_REQUEST_THRESHOLD = env.integer("SLOW_REQUEST_THRESHOLD", 1000, minimum=1, maximum=3_600_000)  # milliseconds
 SLOW_QUERY_THRESHOLD = env.integer("SLOW_QUERY_THRESHOLD", 100, minimum=1, maximum=3_600_000)  # milliseconds
+MEMORY_GROWTH_THRESHOLD = env.integer("MEMORY_GROWTH_THRESHOLD", 200, minimum=1, maximum=100_000)  # megabytes
 LOGGING = get_logging_config(
     logs_dir=LOGS_DIR,
     service=SERVICE_NAME,
@@ -280,6 +301,11 @@ LOGGING = get_logging_config(
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 SENTRY_TRACES_SAMPLE_RATE = env.fraction("SENTRY_TRACES_SAMPLE_RATE", 0.1)
+OTEL_EXPORTER_OTLP_ENDPOINT = env.http_url("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+METRICS_TOKEN = env.token("METRICS_TOKEN")
+HEALTH_TOKEN = env.token("HEALTH_TOKEN")
+DRAIN_FILE = BASE_DIR / env.text("DRAIN_FILE", "drain")  # while it exists, the probes of load balancers get 503
 
 # --- Serving (deploy/gunicorn.conf.py asks for these)
 

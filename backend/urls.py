@@ -1,8 +1,11 @@
 """All addresses of Cosmo; the only module of the project that knows the product."""
 
+from django.contrib import admin
 from django.urls import include, path, register_converter
 from django.views.generic import RedirectView
 
+from api.managersite import manager_site
+from api.operations.views import MetricsView
 from backend import health
 from backend.converters import IdConverter
 
@@ -15,7 +18,12 @@ handler500 = "backend.error_pages.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/", http_method_names=["get", "head"]), name="home"),
-    path("api/health/", health.basic, name="health"),
+    path("api/health/", health.view, name="health"),
+    path("api/health/live/", health.view, name="health-live"),
+    path("api/health/ready/", health.view, name="health-ready"),
     path("api/", include("api.urls")),
-    path("digests/", include("api.digests.urls")),
+    path("metrics", MetricsView.as_view(), name="metrics"),
+    path("admin/", admin.site.urls),
+    path("manager/", manager_site.urls),
+    path("", include("api.users.urls")),
 ]

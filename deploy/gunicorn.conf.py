@@ -6,8 +6,10 @@ imported, its workers inherit, and a HUP would go on serving the old code.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +35,44 @@ def _ask_settings() -> dict[str, Any]:
 
 
 def _logging(config: dict[str, Any]) -> dict[str, Any]:
-    """Without mails, which need all of Django; the master has none."""
-    handlers = {name: handler for name, handler in config["handlers"].items() if name != "mail_admins"}
+    """Without mails, which need all of Django, and metrics, which are the workers'; the master has none."""
+    without = {"mail_admins", "metrics"}
+    handlers = {name: handler for name, handler in config["handlers"].items() if name not in without}
     return config | {"handlers": handlers, "root": config["root"] | {"handlers": list(handlers)}}
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Let the worker import Cosmo anew: the master imported what it logs with, perhaps before an update and a HUP."""
+    """Let the worker import Cosmo anew: the master imported what it logs with, perhaps before an update and a HUP.
+
+    With --preload all of Cosmo is the master's, and half of it anew would be two of everything.
+    """
+    if server.cfg.preload_app:
+        return
     for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
         del sys.modules[name]
 
+
+def on_starting(server: Any) -> None:
+    """Forget the counters of workers before."""
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+        path.unlink()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker that is gone uses no more is in no gauge."""
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    if _METRICS_ARE_OURS:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+
+
+# The folder by which workers add up their metrics; prometheus_client asks for it when it is imported.
+_METRICS_ARE_OURS = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+if _METRICS_ARE_OURS:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cosmo-metrics-")
+from prometheus_client import multiprocess  # noqa: E402
 
 _web = _ask_settings()
 

@@ -1,18 +1,21 @@
 """Fixtures: one signed-in client for each role, and a real server."""
 
 import logging.config
-import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from api.common.vocabulary import Role
+from api.mail.outbox import Letter, enqueue
 from api.users.models import User
 from api.users.sessions import open_session
 from backend.logging_config import get_logging_config
 from tests import factories
-from tests.live.server import Server, environment, fresh_database, manage, serving
+from tests.admin_sites import ADMIN, MANAGER, browser_of
+from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
 from tests.logs import Logs
 
 logging.raiseExceptions = False  # a console handler may have kept a stream that pytest has closed
@@ -87,5 +90,39 @@ def server(tmp_path_factory) -> Iterator[Server]:
         manage(variables, "migrate", "--verbosity", "0")
         printed = manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
         with serving(variables, folder / "server.log") as running:
-            running.passwords = dict(re.findall(r"^ +\w+ +(\S+\.\S+) +(\S+)$", printed, re.MULTILINE))
+            running.passwords = demo_passwords(printed)
             yield running
+
+
+@pytest.fixture
+def nothing_leaves(monkeypatch):
+    """Mails stay in the outbox."""
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+
+
+@pytest.fixture
+def root(db) -> Client:
+    """A browser of a superuser."""
+    return browser_of(factories.user(username="root", role="superuser"))
+
+
+@pytest.fixture
+def boss(db) -> Client:
+    """A browser of a manager."""
+    return browser_of(factories.user(username="boss", role="manager"))
+
+
+@pytest.fixture
+def browsers(root, boss) -> dict[str, Client]:
+    """The one who works in each of the two sites."""
+    return {ADMIN: root, MANAGER: boss}
+
+
+@pytest.fixture
+def one_of_each(db) -> dict[str, Any]:
+    """One of everything, but people."""
+    worker = factories.user(username="worker", role="staff", department="cleaning")
+    task = factories.task(title="Linen", assigned_to=worker)
+    factories.notification(task, worker)
+    mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+    return {"task": task, "property": task.property, "user": worker, "outgoingmail": mail}

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
+from api.notifications.models import Notification
 from api.properties.models import Property
 from api.tasks.models import Task, TaskDependency
 from api.users.models import User
@@ -65,6 +66,12 @@ def task(*, depends_on: tuple[Task, ...] = (), **values: Any) -> Task:
     row = Task.objects.create(**(defaults | values))
     TaskDependency.objects.bulk_create(TaskDependency(task=row, depends_on=other) for other in depends_on)
     return row
+
+
+def notification(task: Task, recipient: User, **values: Any) -> Notification:
+    """That the task is due at another time."""
+    defaults = {"kind": "due_date_changed", "task_title": task.title, "created_at": datetime.now(UTC)}
+    return Notification.objects.create(task=task, recipient=recipient, **(defaults | values))
 
 
 def task_body(**values: Any) -> dict[str, Any]:

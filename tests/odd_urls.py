@@ -6,8 +6,9 @@ import time
 
 from django.db import DatabaseError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.template import engines
+from django.template import Context, Template
 from django.urls import include, path, reverse
+from django.views.decorators.csrf import csrf_exempt
 
 from api.models import User
 from backend import error_pages
@@ -60,7 +61,7 @@ def fail_reverse(request: HttpRequest) -> HttpResponse:
 
 
 def fail_template(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(engines["django"].from_string("{% nonsense %}").render())
+    return HttpResponse(Template("{% nonsense %}", name="odd/page.html").render(Context()))
 
 
 def unread(request: HttpRequest) -> HttpResponse:
@@ -71,6 +72,7 @@ def own_headers(request: HttpRequest) -> HttpResponse:
     return HttpResponse("", headers={"X-Frame-Options": "SAMEORIGIN", "Content-Security-Policy": "sandbox"})
 
 
+@csrf_exempt
 def leak(request: HttpRequest, token: str = "") -> HttpResponse:
     """Tells its log everything, in every way there is, and fails."""
     data = json.loads(request.body) if request.content_type == "application/json" else request.POST.dict()

@@ -22,6 +22,11 @@ class ReceivedMail:
         return self.content.decode()
 
     @property
+    def plain(self) -> str:
+        """The text of the message, decoded."""
+        return self.message.get_body(("plain",)).get_content()
+
+    @property
     def message(self) -> Message:
         return message_from_bytes(self.content, policy=default)
 

@@ -47,6 +47,7 @@ def test_faults_of_pages_are_where_the_operator_greps(browser, logs, path, grep,
 
     (entry,) = logs.of_request("error", answer)
     assert entry["event"] == event
+    assert entry.get("template") == ("odd/page.html" if event == "template_error" else None)
     assert answer.headers["X-Request-ID"] in logs.grep(f'grep "{grep}" logs/error.log')
 
 

@@ -8,10 +8,17 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from api.mail.outbox import Letter, enqueue
-from api.models import AuditEntry, GuessCounter, IdempotencyKey, OutgoingMail, Session
+from api.models import AuditEntry, GuessCounter, IdempotencyKey, Notification, OutgoingMail, Session
 from tests import factories
+from tests.admin_sites import browser_of
 
-NOTHING = "Deleted: 0 sent mails, 0 dead sessions, 0 limits, 0 idempotency keys.\n"
+KINDS = ("sent mails", "dead sessions", "browser sessions", "read notifications", "limits", "idempotency keys")
+
+
+def deleted(*counts: int) -> str:
+    """What the command prints for so many of each kind, zero for the rest."""
+    padded = [*counts, *[0] * (len(KINDS) - len(counts))]
+    return f"Deleted: {', '.join(f'{count} {kind}' for count, kind in zip(padded, KINDS, strict=True))}.\n"
 
 
 @pytest.fixture
@@ -23,7 +30,10 @@ def things(client, manager):
     for state in ("sent", "failed"):
         mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
         OutgoingMail.objects.filter(pk=mail.pk).update(state=state, finished_at=timezone.now())
-    factories.task()
+    browser_of(factories.user())
+    task = factories.task()
+    for read_at in (None, timezone.now()):
+        factories.notification(task, task.created_by, read_at=read_at)
 
 
 def housekeeping(capsys) -> str:
@@ -33,19 +43,21 @@ def housekeeping(capsys) -> str:
 
 @pytest.mark.usefixtures("things")
 def test_what_is_young_stays(capsys):
-    assert housekeeping(capsys) == NOTHING
+    assert housekeeping(capsys) == deleted()
 
 
 @pytest.mark.usefixtures("things")
 def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, manager):
     entries, keys = AuditEntry.objects.count(), IdempotencyKey.objects.count()
     with time_machine.travel(timezone.now() + timedelta(days=29)):
-        printed = housekeeping(capsys)
-        assert printed == f"Deleted: 0 sent mails, 0 dead sessions, 2 limits, {keys} idempotency keys.\n"
+        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 2, keys)
     with time_machine.travel(timezone.now() + timedelta(days=38)):
-        assert housekeeping(capsys) == "Deleted: 1 sent mails, 1 dead sessions, 0 limits, 0 idempotency keys.\n"
-        assert housekeeping(capsys) == NOTHING
+        assert housekeeping(capsys) == deleted(1, 2)
+        assert housekeeping(capsys) == deleted()
+    with time_machine.travel(timezone.now() + timedelta(days=91)):
+        assert "1 read notifications" in housekeeping(capsys)
 
+    assert [note.read_at for note in Notification.objects.all()] == [None]
     assert list(OutgoingMail.objects.values_list("state", flat=True)) == ["failed"]
     assert (Session.objects.count(), GuessCounter.objects.count(), IdempotencyKey.objects.count()) == (0, 0, 0)
     assert AuditEntry.objects.count() == entries

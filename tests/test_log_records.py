@@ -34,7 +34,7 @@ def test_a_record_has_the_keys_of_the_specification_in_their_order(logs):
     logging.getLogger("api").info("Task created successfully", extra={"task_id": 123, "user_id": 42, "property_id": 10})
 
     entry = logs.entry("info", message="Task created successfully")
-    assert list(entry) == [*ALWAYS, "environment", "task_id", "user_id", "property_id"]
+    assert list(entry) == [*ALWAYS, "environment", "trace_id", "span_id", "task_id", "user_id", "property_id"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", entry["timestamp"])
     assert before <= datetime.fromisoformat(entry["timestamp"]) <= datetime.now(UTC)
     assert (entry["level"], entry["logger"]) == ("INFO", "api")
@@ -108,7 +108,7 @@ def test_inside_a_request_every_record_says_which(logs):
     finally:
         request_context.enter(None)
 
-    assert list(entry)[10:] == ["environment", "request", "performance", "trace_id"]
+    assert list(entry)[10:] == ["environment", "request", "performance", "trace_id", "span_id"]
     assert list(entry["request"]) == ["id", "method", "path", "route", "user_id", "user_agent", "remote_addr"]
     assert (entry["request"]["id"], entry["request"]["user_id"]) == ("abcdefgh", 42)
     assert list(entry["performance"]) == ["duration_ms", "slow_query"]
@@ -240,7 +240,18 @@ def test_a_long_value_is_cut_and_says_so(logs):
             "module",
             "taskName",
         ),
-        *("timestamp", "level", "logger", "environment", "request", "performance", "trace_id", "exception", "security"),
+        *(
+            "timestamp",
+            "level",
+            "logger",
+            "environment",
+            "request",
+            "performance",
+            "trace_id",
+            "span_id",
+            "exception",
+            "security",
+        ),
     ],
 )
 def test_a_name_that_is_taken_goes_into_extra(logs, name):

@@ -76,10 +76,13 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(db, server):
         ("ada@exam\nple.com", "failed", "Header values can't contain newlines"),
     ],
 )
-def test_each_answer_leads_to_its_state_and_stops_no_other_mail(db, server, logs, recipient, state, reason):
+def test_each_answer_leads_to_its_state_and_stops_no_other_mail(
+    db, server, logs, recipient, state, reason, django_capture_on_commit_callbacks
+):
     mail, other = queue(recipient), queue("other@example.com")
 
-    deliver_due()
+    with django_capture_on_commit_callbacks(execute=True):
+        deliver_due()
 
     assert now_it_is(mail) == state
     assert reason in mail.last_error
@@ -142,7 +145,9 @@ def test_a_mail_of_a_change_that_did_not_happen_never_was(db, server):
     assert not OutgoingMail.objects.exists()
 
 
-def test_whoever_asked_is_kept_and_the_line_has_his_request(db, server, logs):
+@pytest.mark.django_db(transaction=True)
+def test_whoever_asked_is_kept_and_the_line_has_his_request(server, logs, monkeypatch):
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
     person = factories.user(role="manager")
     request_context.enter(RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0"))
     mail = queue(asked_by=person, user_id=42)

@@ -5,6 +5,7 @@ import logging
 import pytest
 from django.test import Client
 
+from backend.memory import GrowthWatch
 from tests import factories
 
 
@@ -162,3 +163,16 @@ def test_what_is_logged_after_a_request_does_not_belong_to_it(browser, logs):
     logging.getLogger("api").info("Later")
 
     assert "request" not in logs.entry("info", message="Later")
+
+
+def test_a_worker_that_grows_is_told_once_until_it_falls_again(browser, logs, settings, monkeypatch):
+    monkeypatch.setattr("backend.middleware.growth", GrowthWatch())
+    settings.MEMORY_GROWTH_THRESHOLD = 50
+    for used in (100, 149, 150, 170, 120, 151):
+        monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
+        browser.get("/api/health/live/")
+
+    told = logs.entries("performance", event="memory_growth")
+
+    assert [entry["memory"]["usage_mb"] for entry in told] == [150.0, 151.0]
+    assert {entry["level"] for entry in told} == {"WARNING"}

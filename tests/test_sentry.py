@@ -1,15 +1,20 @@
 """Sentry: off without a DSN, never in the way, and real with one."""
 
 import gzip
+import json
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 
 from backend import sentry_config
 from tests import factories
-from tests.live.server import environment, manage
+from tests.live.server import environment, manage, serving
+from tests.logs import wait_until
 
 
 def test_without_a_dsn_nothing_happens(settings, db):
@@ -31,31 +36,75 @@ def test_a_broken_dsn_is_told_and_stops_nothing(settings, capsys, dsn):
     assert [message.id for message in run_checks() if message.id == "backend.W001"] == ["backend.W001"]
 
 
-@pytest.fixture
-def envelopes():
-    """A Sentry of our own: (its DSN, the bodies that it got)."""
-    bodies: list[str] = []
+class Sentry:
+    """A server of our own: what it got, and how it behaves."""
 
-    class Sentry(BaseHTTPRequestHandler):
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.status = 200
+        self.delay = 0.0
+        self.dsn = ""
+
+    def events(self, kind: str = "event") -> list[dict]:
+        """The events (or transactions) that arrived."""
+        found = []
+        for body in self.bodies:
+            lines = body.split("\n")  # the envelope's header, then a header and a payload for each item
+            for header, payload in zip(lines[1::2], lines[2::2], strict=False):
+                if json.loads(header)["type"] == kind:
+                    found.append(json.loads(payload))
+        return found
+
+    def of_request(self, answer: Any) -> list[dict]:
+        """The events of the request that got this answer."""
+        request_id = answer.headers["X-Request-ID"]
+        return [event for event in self.events() if event.get("tags", {}).get("request_id") == request_id]
+
+
+@pytest.fixture(scope="module")
+def listening():
+    running = Sentry()
+
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            bodies.append((gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body).decode())
-            self.send_response(200)
+            time.sleep(running.delay)
+            running.bodies.append(
+                (gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body).decode()
+            )
+            self.send_response(running.status)
             self.end_headers()
 
         def log_message(self, *_):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Sentry) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://key@127.0.0.1:{server.server_port}/1", bodies
+        running.dsn = f"http://key@127.0.0.1:{server.server_port}/1"
+        yield running
         server.shutdown()
         thread.join()
 
 
-def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, envelopes):
-    dsn, bodies = envelopes
+@pytest.fixture
+def sentry(listening):
+    yield listening
+    listening.status, listening.delay = 200, 0.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, listening):
+    """A gunicorn whose addresses fail on demand, with every trace sent."""
+    folder = tmp_path_factory.mktemp("service")
+    variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
+    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings"}
+    manage(variables, "migrate", "--verbosity", "0")
+    with serving(variables, folder / "console") as running:
+        yield running
+
+
+def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, sentry):
     code = (
         "import sentry_sdk; from api.models import User; from backend import sentry_config as s;"
         "s.add_user_context(User(pk=42, role='manager', email='private' + '@example.com'));"
@@ -63,11 +112,74 @@ def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, envelopes
         "sentry_sdk.capture_message('It works'); sentry_sdk.flush()"
     )
 
-    manage(environment(tmp_path, SENTRY_DSN=dsn, APP_VERSION="2.3.4"), "shell", "--verbosity", "0", "-c", code)
+    manage(environment(tmp_path, SENTRY_DSN=sentry.dsn, APP_VERSION="2.3.4"), "shell", "--verbosity", "0", "-c", code)
 
-    event = next(body for body in bodies if "It works" in body)
+    event = next(body for body in sentry.bodies if "It works" in body)
     assert '"user":{"id":"42","role":"manager"}' in event
     assert '"release":"2.3.4"' in event
     assert '"environment":"test"' in event
     assert "send_email_digest" in event
     assert "private@example.com" not in event
+
+
+def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentry):
+    canary = "canary-4417-secret"
+    answer = server.request(
+        "POST",
+        f"/odd/leak/?token={canary}",
+        json={"password": canary, "nested": {"secret": canary}},
+        headers={"Authorization": f"Bearer {canary}", "Cookie": f"sessionid={canary}", "X-Api-Key": canary},
+    )
+    assert answer.status_code == 500
+    wait_until(lambda: len(sentry.of_request(answer)) >= 3)
+    time.sleep(0.5)
+
+    # Two errors that the view logged, and the one by which it failed, which is logged and raised.
+    logged, queried, event = sentry.of_request(answer)
+    assert logged["logentry"]["message"] == "Raw"
+    assert queried["logentry"]["message"] == "A query failed"
+    assert len(event["tags"]["trace_id"]) == 32
+    assert event["exception"]["values"][-1]["type"] == "ValueError"
+    assert canary not in "".join(sentry.bodies)
+
+
+def test_what_machines_ask_is_no_trace(server, sentry):
+    for path in ("/api/health/", "/api/health/live/", "/metrics", "/api/tasks/"):
+        server.request("GET", path)
+    wait_until(lambda: "/api/tasks/" in "".join(sentry.bodies))
+    time.sleep(0.5)
+
+    asked = "".join(event["request"]["url"] + " " for event in sentry.events("transaction"))
+    assert "/api/tasks/" in asked
+    assert "/api/health/" not in asked
+    assert "/metrics" not in asked
+
+
+def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
+    times = []
+    for status, delay in [(500, 0.0)] * 10 + [(200, 2.0)] * 10:
+        sentry.status, sentry.delay = status, delay
+        started = time.perf_counter()
+        assert server.request("POST", "/odd/leak/", json={}).status_code == 500
+        times.append(time.perf_counter() - started)
+
+    assert sorted(times)[15] < 0.5
+
+
+def test_the_command_tells_what_the_server_said(sentry, settings, capsys):
+    settings.SENTRY_DSN = sentry.dsn
+
+    call_command("sentry_test")
+
+    printed = capsys.readouterr().out
+    event = sentry.events()[-1]
+    assert printed == f"Event {event['event_id']}: the server said 200 OK.\n"
+    sentry.status = 403
+    with pytest.raises(CommandError, match="the server said 403"):
+        call_command("sentry_test")
+    settings.SENTRY_DSN = "http://key@127.0.0.1:1/1"
+    with pytest.raises(CommandError, match="cannot be reached"):
+        call_command("sentry_test")
+    settings.SENTRY_DSN = ""
+    with pytest.raises(CommandError, match="is not set"):
+        call_command("sentry_test")

@@ -4,7 +4,7 @@ import logging
 
 from django.db import models
 
-from backend.logging_config import API, SECURITY
+from backend.logging_config import ADMIN, API, SECURITY
 
 
 class Event(models.TextChoices):
@@ -27,7 +27,9 @@ class Event(models.TextChoices):
     USER_UPDATED = "user_updated", "User updated"
     USER_DISABLED = "user_disabled", "User disabled"
     USER_ENABLED = "user_enabled", "User enabled"
+    USER_DELETED = "user_deleted", "User deleted"
     ROLE_CHANGED = "role_changed", "Role changed"
+    MAIL_RETRIED = "mail_retried", "Mail tried again"
 
     LOGIN_SUCCESS = "login_success", "User login successful"
     FAILED_LOGIN = "failed_login", "Failed login attempt"
@@ -36,22 +38,41 @@ class Event(models.TextChoices):
     SESSION_ENDED = "session_ended", "Session ended"
     TOKEN_REUSE = "token_reuse", "Token reuse detected"
     PASSWORD_CHANGED = "password_changed", "Password changed"
+    PASSWORD_RESET_REQUESTED = "password_reset_requested", "Password reset requested"
+    PASSWORD_RESET_EMAIL_SENT = "password_reset_email_sent", "Password reset email sent"
+    PASSWORD_RESET_EMAIL_FAILED = "password_reset_email_failed", "Password reset email failed"
+    PASSWORD_RESET_COMPLETED = "password_reset_completed", "Password reset completed"
+    PASSWORD_RESET_FAILED = "password_reset_failed", "Password reset failed"
     PERMISSION_DENIED = "permission_denied", "Permission denied"
 
 
-AUTHENTICATION = {
+PASSWORD = {
+    Event.PASSWORD_CHANGED,
+    Event.PASSWORD_RESET_REQUESTED,
+    Event.PASSWORD_RESET_EMAIL_SENT,
+    Event.PASSWORD_RESET_EMAIL_FAILED,
+    Event.PASSWORD_RESET_COMPLETED,
+    Event.PASSWORD_RESET_FAILED,
+}
+AUTHENTICATION = PASSWORD | {
     Event.LOGIN_SUCCESS,
     Event.FAILED_LOGIN,
     Event.ACCOUNT_LOCKED,
     Event.LOGOUT,
     Event.SESSION_ENDED,
     Event.TOKEN_REUSE,
-    Event.PASSWORD_CHANGED,
 }
 AUTHORIZATION = {Event.PERMISSION_DENIED, Event.ROLE_CHANGED}
 # The others may hold what people wrote: their changes are in the audit trail alone.
 WITH_CHANGES_IN_THE_LOG = {Event.ROLE_CHANGED, Event.TASK_STATUS_CHANGED, Event.TASK_COMPLETED, Event.TASK_ASSIGNED}
-WARNINGS = {Event.FAILED_LOGIN, Event.ACCOUNT_LOCKED, Event.TOKEN_REUSE, Event.PERMISSION_DENIED}
+WARNINGS = {
+    Event.FAILED_LOGIN,
+    Event.ACCOUNT_LOCKED,
+    Event.TOKEN_REUSE,
+    Event.PERMISSION_DENIED,
+    Event.PASSWORD_RESET_FAILED,
+    Event.PASSWORD_RESET_EMAIL_FAILED,
+}
 
 
 def category(event: Event) -> str:
@@ -61,10 +82,11 @@ def category(event: Event) -> str:
     return "authorization" if event in AUTHORIZATION else ""
 
 
-def logger_name(event: Event) -> str:
-    """api.security for security events; who signed in and who has which role is news for `api` too."""
-    is_for_all = event in {Event.LOGIN_SUCCESS, Event.ROLE_CHANGED}
-    return SECURITY if category(event) and not is_for_all else API
+def logger_name(event: Event, *, by_administrator: bool = False) -> str:
+    """api.admin for what an administrator did to others, else api.security; who signed in is news for `api`."""
+    if by_administrator or event in {Event.ROLE_CHANGED, Event.USER_DELETED, Event.MAIL_RETRIED}:
+        return ADMIN
+    return SECURITY if category(event) and event != Event.LOGIN_SUCCESS else API
 
 
 def level(event: Event) -> int:

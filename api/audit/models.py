@@ -36,10 +36,15 @@ class AppendOnlyQuerySet(QuerySet["AuditEntry", "AuditEntry"]):
         raise AppendOnlyError
 
 
+def event_choices() -> list[tuple[str, str]]:
+    """A function, so that a new event is no migration."""
+    return Event.choices
+
+
 class AuditEntry(models.Model):
     """One event. Ids are plain numbers and labels are copies, so that a row never depends on what it speaks of."""
 
-    event = models.CharField(max_length=40, choices=Event)
+    event = models.CharField(max_length=40, choices=event_choices)
     actor_id = models.BigIntegerField(null=True)
     actor_label = models.CharField(max_length=200, blank=True)
     object_type = models.CharField(max_length=40, blank=True)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from django.db import models, transaction
+from django.dispatch import Signal
 from django.utils import timezone
 
 from api.audit import events
@@ -14,6 +15,9 @@ from backend import request_context
 from backend.redaction import redact, redact_text
 
 Changes = Mapping[str, list[Any]]  # {field: [old, new]}
+
+# Sent with event, actor, target and changes, in the transaction of the change.
+recorded = Signal()
 
 
 class Actor(Protocol):
@@ -34,18 +38,21 @@ def record(
     target: models.Model | None = None,
     changes: Changes | None = None,
     detail: str = "",
+    message: str = "",
     facts: Mapping[str, Any] | None = None,
+    by_administrator: bool = False,
 ) -> None:
     """Write the row in the caller's transaction, and the log line once that has committed.
 
-    `actor` is None for what a command does by itself; `facts` are for the log line alone. Request id, address and user
-    agent come from the request being served.
+    `actor` is None for strangers and for what a command does by itself. `message` (the event's own, if not given) and
+    `facts` are for the log line alone; `by_administrator` sends it to api.admin. Request id, address and user agent
+    come from the request being served.
     """
     context = request_context.current()
     entry = AuditEntry.objects.create(
         event=event,
         actor_id=actor.pk if actor else None,
-        actor_label=label(actor),
+        actor_label=label(actor) if actor or context is None else "not signed in",
         object_type=(target._meta.model_name or "") if target else "",
         object_id=target.pk if target else None,
         object_label=redact_text(str(target))[:200] if target else "",
@@ -60,7 +67,8 @@ def record(
         context.is_denial_logged = True
     if (property_id := getattr(target, "property_id", None)) is not None:
         facts = {"property_id": property_id, **(facts or {})}
-    transaction.on_commit(partial(_log, event, entry, actor, facts or {}))
+    recorded.send(sender=AuditEntry, event=event, actor=actor, target=target, changes=changes or {})
+    transaction.on_commit(partial(_log, event, entry, actor, message, facts or {}, by_administrator))
 
 
 def label(actor: Actor | None) -> str:
@@ -68,7 +76,14 @@ def label(actor: Actor | None) -> str:
     return f"{actor.username} ({actor.role})" if actor else "system"
 
 
-def _log(event: events.Event, entry: AuditEntry, actor: Actor | None, facts: Mapping[str, Any]) -> None:
+def _log(
+    event: events.Event,
+    entry: AuditEntry,
+    actor: Actor | None,
+    message: str,
+    facts: Mapping[str, Any],
+    by_administrator: bool,  # noqa: FBT001
+) -> None:
     extra: dict[str, Any] = {
         "event": event.value,
         "user_id": entry.actor_id,
@@ -84,8 +99,8 @@ def _log(event: events.Event, entry: AuditEntry, actor: Actor | None, facts: Map
         extra["target_user_id" if entry.object_type == "user" else f"{entry.object_type}_id"] = entry.object_id
     if events.category(event):
         extra |= {"security_event": event.value, "security_category": events.category(event)}
-    message = event.label
     if event is events.Event.PERMISSION_DENIED:
         extra["attempted_action"] = extra.pop("detail")
-        message = f"{event.label}: {entry.detail}"
-    logging.getLogger(events.logger_name(event)).log(events.level(event), message, extra=extra | dict(facts))
+        message = message or f"{event.label}: {entry.detail}"
+    logger = logging.getLogger(events.logger_name(event, by_administrator=by_administrator))
+    logger.log(events.level(event), message or event.label, extra=extra | dict(facts))

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.common.vocabulary import EARLIEST, LATEST
@@ -71,3 +72,8 @@ class MomentField(serializers.DateTimeField):
         if not EARLIEST <= moment < LATEST:
             self.fail("out_of_range")
         return moment
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
+class ChangesField(serializers.JSONField):
+    """{field: [old, new]}"""

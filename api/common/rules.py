@@ -66,6 +66,17 @@ RULES: Mapping[str, Mapping[Role, Scope]] = MappingProxyType(
         "users.edit_profile": _HIMSELF,
         "users.disable": {S: Scope.ALL, M: Scope.STAFF_AND_VIEWERS},
         "users.set_password": {S: Scope.ALL},
+        "users.send_reset": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "users.end_sessions": {S: Scope.ALL},
+        "users.delete": {S: Scope.ALL},
+        "audit.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "mail.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "mail.retry": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "notifications.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "operations.view": _MANAGING,
+        "metrics.read": {S: Scope.ALL},
+        "sites.admin": {S: Scope.ALL},
+        "sites.manager": _MANAGING,
     }
 )
 
@@ -100,9 +111,9 @@ def require(rule: str, actor: Actor, *, target: Model | None = None) -> None:
         raise Denied(action=rule, target=target)
 
 
-def rows(rule: str, actor: Actor, filters: ScopeFilters) -> Q:
-    """The condition for the rows on which the actor may act."""
-    scope = scope_of(rule, actor.role)
+def rows(rule: str, actor: Actor, filters: ScopeFilters, *, role: str = "") -> Q:
+    """The condition for the rows on which the actor may act, in his own role or in the one of `role`."""
+    scope = scope_of(rule, role or actor.role)
     return filters[scope](actor) if scope else Q(pk__in=[])
 
 

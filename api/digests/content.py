@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,8 +14,8 @@ from api.tasks.models import Priority, Task, is_overdue, overdue
 from api.users.models import User
 
 DAYS_AHEAD = 2
-TEAM_LINES = 25  # of each kind; the rest is counted
-_COLUMNS = ("id", "title", "priority", "status", "due_date", "assigned_to_id", "modified_by_id", "modified_at")
+LINES, TEAM_LINES = 100, 25  # of each section; the rest is counted
+_COLUMNS = ("id", "title", "priority", "status", "due_date", "modified_by_id", "modified_at")
 
 OVERDUE, TODAY, SOON, CHANGED = "overdue", "due_today", "due_soon", "changed"
 TEAM_OVERDUE, TEAM_UNASSIGNED = "team_overdue", "team_unassigned"
@@ -74,15 +75,27 @@ class Digest:
         return {section.name: section.total for section in self.sections}
 
 
-def digests_of(users: Sequence[User], *, last: Mapping[int, datetime], now: datetime) -> Iterator[Digest]:
+class Team:
+    """What managers read beside their own tasks; read once for all of them, when the first one needs it."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        return _team(self._now)
+
+
+def digests_of(
+    users: Sequence[User], *, last: Mapping[int, datetime], now: datetime, team: Team | None = None
+) -> Iterator[Digest]:
     """The digests of those who have something to read. `last` is when each was told before."""
     tasks = _tasks_of(users, since=min((_told(user, last, now) for user in users), default=now), now=now)
-    has_managers = any(user.role in {Role.MANAGER, Role.SUPERUSER} for user in users)
-    team = _team(now) if has_managers else []
+    team = team or Team(now)
     for user in users:
         sections = [*_own(user, tasks.get(user.pk, []), _told(user, last, now), now)]
         if user.role in {Role.MANAGER, Role.SUPERUSER}:
-            sections += _of_team(user, team)
+            sections += _of_team(user, team.rows)
         sections = [section for section in sections if section.lines]
         if sections:
             yield Digest(user, now.astimezone(ZoneInfo(user.timezone)).date(), sections)
@@ -93,17 +106,25 @@ def _told(user: User, last: Mapping[int, datetime], now: datetime) -> datetime:
 
 
 def _tasks_of(users: Sequence[User], *, since: datetime, now: datetime) -> dict[int, list[dict[str, Any]]]:
-    """Open tasks until the day after the last one that counts anywhere on earth, and what changed; by assignee."""
+    """Open tasks until the day after the last one that counts anywhere on earth, and what changed; by reader.
+
+    The crew and managers read of what is theirs to do, owners of what is to be done at their properties.
+    """
     due = Q(status__in=OPEN_STATUSES, due_date__lt=now + timedelta(days=DAYS_AHEAD + 2))
-    rows = (
-        Task.objects.filter(due | Q(modified_at__gte=since), assigned_to__in=[user.pk for user in users])
-        .filter(deleted_at=None, property__deleted_at=None)
-        .order_by("due_date", "id")
-        .values(*_COLUMNS, house=F("property__name"))
+    tasks = (
+        Task.objects.filter(due | Q(modified_at__gte=since), deleted_at=None, property__deleted_at=None)
+        .annotate(house=F("property__name"))
+        .order_by()
     )
+    owners = [user.pk for user in users if user.role == Role.VIEWER]
+    workers = [user.pk for user in users if user.role != Role.VIEWER]
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["assigned_to_id"], []).append(row)
+    done_by, owned_by = (
+        tasks.filter((f"{way}__in", readers)).values(*_COLUMNS, "house", reader=F(way))
+        for way, readers in (("assigned_to", workers), ("property__owners", owners))
+    )
+    for row in done_by.union(owned_by, all=True).order_by("due_date", "id"):
+        found.setdefault(row["reader"], []).append(row)
     return found
 
 
@@ -114,7 +135,8 @@ def _own(user: User, rows: Sequence[dict[str, Any]], told: datetime, now: dateti
     for row in rows:
         name = _section_of(row, user, today, told, now)
         if name is not None:
-            sections[name].lines.append(_line(row, zone))
+            if sections[name].total < LINES:
+                sections[name].lines.append(_line(row, zone))
             sections[name].total += 1
     return list(sections.values())
 

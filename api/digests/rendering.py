@@ -4,8 +4,8 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from api.digests.content import OVERDUE, TEAM_OVERDUE, TEAM_UNASSIGNED, TODAY, Digest
-from api.digests.unsubscribe import unsubscribe_url
 from api.mail.outbox import Letter
+from api.users.unsubscribe import List, stop_headers, stop_url
 
 KIND = "digest"
 _SHORT = {OVERDUE: "overdue", TODAY: "due today", TEAM_OVERDUE: "overdue in the team", TEAM_UNASSIGNED: "unassigned"}
@@ -14,8 +14,8 @@ _SHORT = {OVERDUE: "overdue", TODAY: "due today", TEAM_OVERDUE: "overdue in the 
 def letter(digest: Digest, *, once_key: str | None) -> Letter:
     title = subject(digest)
     base_url = settings.FRONTEND_URL or settings.PUBLIC_BASE_URL
-    stop_url = unsubscribe_url(digest.user)
-    values = {"digest": digest, "subject": title, "base_url": base_url, "stop_url": stop_url}
+    stop = stop_url(digest.user, List.DIGEST)
+    values = {"digest": digest, "subject": title, "base_url": base_url, "stop_url": stop}
     return Letter(
         kind=KIND,
         recipient=digest.user.email,
@@ -23,7 +23,7 @@ def letter(digest: Digest, *, once_key: str | None) -> Letter:
         subject=title,
         text_body=render_to_string("api/digests/digest.txt", values),
         html_body=render_to_string("api/digests/digest.html", values),
-        headers={"List-Unsubscribe": f"<{stop_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
+        headers=stop_headers(stop),
         once_key=once_key,
     )
 

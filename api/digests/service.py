@@ -12,13 +12,14 @@ from django.db.models import Count, Max, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
-from api.digests.content import Digest, digests_of
+from api.digests.content import Digest, Team, digests_of
 from api.digests.rendering import KIND, letter
 from api.mail.delivery import delivery_told
 from api.mail.models import MailState, OutgoingMail
 from api.mail.outbox import Letter, enqueue_once
 from api.users.models import User
 from backend.logging_config import DIGEST
+from backend.sentry_config import capture_task_context
 
 BATCH = 100  # people
 
@@ -40,9 +41,10 @@ def send_digests(
     `is_forced` sends again what went out; `progress` is called with the number of people looked at so far.
     """
     now = _moment(day)
+    team = Team(now)
     results: Counter[str] = Counter(queued=0, before=0, nothing=0, failed=0)
     for users in _batches(user_id):
-        results.update(_send_to(users, now, is_forced=is_forced, is_dry_run=is_dry_run))
+        results.update(_send_to(users, now, team, is_forced=is_forced, is_dry_run=is_dry_run))
         if progress is not None:
             progress(results.total())
     summary = {"date": now.date(), "is_dry_run": is_dry_run, **results}
@@ -93,12 +95,13 @@ def _last_told(users: Sequence[User]) -> dict[int, datetime]:
     return dict(told.order_by().values_list("user_id").annotate(at=Max("created_at")))
 
 
-def _send_to(users: Sequence[User], now: datetime, *, is_forced: bool, is_dry_run: bool) -> Counter[str]:
+def _send_to(users: Sequence[User], now: datetime, team: Team, *, is_forced: bool, is_dry_run: bool) -> Counter[str]:
     suffix = f":{uuid.uuid4().hex}" if is_forced else ""
     letters: dict[str, tuple[Digest, Letter]] = {}
     results: Counter[str] = Counter()
-    for digest in digests_of(users, last=_last_told(users), now=now):
+    for digest in digests_of(users, last=_last_told(users), now=now, team=team):
         key = f"digest:{now.date()}:{digest.user.pk}{suffix}"
+        capture_task_context("send_email_digest", task_args=[digest.user.pk])
         try:
             letters[key] = digest, letter(digest, once_key=key)
         except Exception:  # one person's data must not keep the others from theirs

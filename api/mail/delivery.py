@@ -8,6 +8,7 @@ import logging
 import smtplib
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +20,8 @@ from django.utils import timezone
 
 from api.mail.models import MailState, OutgoingMail
 from api.mail.smtp import Mailer
-from backend import request_context
+from api.mail.writers import NotWanted, bodies_of
+from backend import request_context, tracing
 from backend.logging_config import API
 from backend.redaction import redact_text
 from backend.request_context import RequestContext
@@ -28,7 +30,7 @@ RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 48
 
 logger = logging.getLogger(f"{API}.mail")
 
-# Sent with `mail` after every attempt, whatever came of it.
+# Sent with `mail` in the transaction that says what came of an attempt.
 delivery_told = Signal()
 
 
@@ -45,7 +47,6 @@ def deliver_due() -> Counter[str]:
             results[_deliver(mail, mailer)] += 1
     finally:
         mailer.close()
-        request_context.enter(None)
     return results
 
 
@@ -58,8 +59,9 @@ def recover_abandoned() -> Counter[str]:
             values: dict[str, Any] = {"state": MailState.QUEUED, "last_error": "The sender died before it was sent."}
         else:
             values = _finished(MailState.UNKNOWN, "The sender died while the mail server had it; it may have arrived.")
-        if _claim_of(mail).filter(abandoned).update(**values):
-            results[_tell(mail, values)] += 1
+        with transaction.atomic():
+            if _claim_of(mail).filter(abandoned).update(**values):
+                results[_tell(mail, values)] += 1
     return results
 
 
@@ -84,7 +86,12 @@ def _claim_of(mail: OutgoingMail) -> QuerySet[OutgoingMail]:
 
 
 def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
-    request_context.enter(_context(mail))
+    context = _context(mail)
+    with request_context.entered(context), tracing.span(context, "deliver mail"):
+        return _attempt(mail, mailer)
+
+
+def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
 
     def before_data() -> None:
         mail.data_started_at = timezone.now()
@@ -95,20 +102,25 @@ def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
         mailer.send(_message(mail), before_data=before_data)
     except ClaimLostError:
         return "lost"
+    except NotWanted:
+        _claim_of(mail).delete()
+        return "dropped"
     except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
         values = _after_failure(mail, error)
     else:
         values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": "", "headers": {}}
-    # Unknown: somebody gave us up meanwhile, but we know the answer.
-    _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN]).update(**values)
-    return _tell(mail, values)
+    with transaction.atomic():
+        # Unknown: somebody gave us up meanwhile, but we know the answer.
+        _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN]).update(**values)
+        return _tell(mail, values)
 
 
 def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
     headers = {"Auto-Submitted": "auto-generated", **mail.headers, "Message-ID": mail.message_id}
-    message = EmailMultiAlternatives(mail.subject, mail.text_body, to=[mail.recipient], headers=headers)
-    if mail.html_body:
-        message.attach_alternative(mail.html_body, "text/html")
+    bodies = bodies_of(mail)
+    message = EmailMultiAlternatives(mail.subject, bodies.text, to=[mail.recipient], headers=headers)
+    if bodies.html:
+        message.attach_alternative(bodies.html, "text/html")
     return message
 
 
@@ -152,13 +164,18 @@ def _tell(mail: OutgoingMail, values: dict[str, Any]) -> str:
     facts = {"mail_id": mail.pk, "kind": mail.kind, "target_user_id": mail.user_id, "attempt": mail.attempts}
     if mail.last_error:
         facts["reason"] = mail.last_error
-    logger.log(level, message, extra={"event": event, "user_id": mail.asked_by_id, **facts})
+    extra = {"event": event, "user_id": mail.asked_by_id, **facts}
+    transaction.on_commit(partial(logger.log, level, message, extra=extra))
     delivery_told.send_robust(sender=OutgoingMail, mail=mail)
     return str(mail.state)
 
 
-def _context(mail: OutgoingMail) -> RequestContext | None:
-    """The request that asked for this mail, so that its lines are found by its id."""
-    if not mail.request_id:
-        return None
-    return RequestContext(request_id=mail.request_id, ip_address=mail.ip_address, user_agent=mail.user_agent)
+def _context(mail: OutgoingMail) -> RequestContext:
+    """That of the request or the job that asked for this mail, so that its lines are found by its id."""
+    job = request_context.current()
+    return RequestContext(
+        request_id=mail.request_id or (job.request_id if job else request_context.request_id("")),
+        traceparent=mail.traceparent or (job.traceparent if job else ""),
+        ip_address=mail.ip_address,
+        user_agent=mail.user_agent,
+    )

@@ -39,6 +39,7 @@ class OutgoingMail(models.Model):
     asked_by_name = models.CharField(max_length=150, blank=True)
     asked_by_role = models.CharField(max_length=20, blank=True)
     request_id = models.CharField(max_length=128, blank=True)
+    traceparent = models.CharField(max_length=55, blank=True)
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()

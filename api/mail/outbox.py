@@ -8,9 +8,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from api.audit.trail import Actor
+from api.audit.events import Event
+from api.audit.trail import Actor, record
+from api.common.errors import Conflict
 from api.mail import background
-from api.mail.models import OutgoingMail
+from api.mail.models import MailState, OutgoingMail
 from backend import request_context
 from backend.request_context import printable
 
@@ -69,6 +71,19 @@ def _row(letter: Letter, asked_by: Actor | None) -> OutgoingMail:
         asked_by_name=asked_by.username if asked_by else "",
         asked_by_role=asked_by.role if asked_by else "",
         request_id=context.request_id if context else "",
+        traceparent=context.traceparent if context else "",
         ip_address=context.ip_address if context else None,
         user_agent=context.user_agent if context else "",
     )
+
+
+@transaction.atomic
+def retry(mail: OutgoingMail, *, actor: Actor) -> None:
+    """Another try of a mail that failed, or of which nobody knows; Conflict for the others."""
+    again = OutgoingMail.objects.filter(pk=mail.pk, state__in=[MailState.FAILED, MailState.UNKNOWN]).update(
+        state=MailState.QUEUED, attempts=0, next_try_at=timezone.now(), finished_at=None, last_error=""
+    )
+    if not again:
+        raise Conflict("Only what failed, or may not have arrived, can be tried again.", code="not_failed")
+    record(Event.MAIL_RETRIED, actor=actor, target=mail)
+    transaction.on_commit(background.wake, robust=True)

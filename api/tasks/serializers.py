@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from api.audit.events import Event
 from api.audit.models import AuditEntry
-from api.common.fields import IdField, MomentField, WordField
+from api.common.fields import ChangesField, IdField, MomentField, WordField
 from api.common.queries import (
     FlagParameter,
     IdParameter,
@@ -129,16 +129,11 @@ class CountsSerializer(serializers.Serializer[Any]):
     due_today = serializers.IntegerField(help_text="Open tasks that are due today in your time zone.")
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
-class _ChangesField(serializers.JSONField):
-    """{field: [old, new]}"""
-
-
 class HistoryEntrySerializer(serializers.ModelSerializer[AuditEntry]):
     event = serializers.ChoiceField(choices=Event.choices)
     actor = serializers.IntegerField(source="actor_id", allow_null=True)
     actor_name = serializers.CharField(source="actor_label")
-    changes = _ChangesField()
+    changes = ChangesField()
     at = serializers.DateTimeField(source="created_at")
 
     class Meta:

@@ -17,7 +17,7 @@ from api.common.rules import PUBLIC
 from api.common.schema import page_schema
 from api.common.serializers import EmptySerializer
 from api.common.views import RuledAPIView
-from api.users import services, sessions, sign_in
+from api.users import password_reset, services, sessions, sign_in
 from api.users.models import Session
 from api.users.selectors import live_sessions
 from api.users.serializers import (
@@ -25,11 +25,16 @@ from api.users.serializers import (
     MeSerializer,
     PasswordChangeSerializer,
     RefreshSerializer,
+    ResetConfirmSerializer,
+    ResetRequestedSerializer,
+    ResetRequestSerializer,
     SessionSerializer,
     SignedInSerializer,
     TokensSerializer,
     UserSerializer,
 )
+
+RESET_REQUESTED = "If there is an account with this address, a mail is on its way."
 
 
 class LoginView(RuledAPIView):
@@ -119,6 +124,28 @@ class MeView(RuledAPIView):
         values = self.body(MeSerializer, self.actor, partial=True)
         user = services.update_own_profile(user=self.actor, if_match=self.if_match, **values)
         return Response(UserSerializer(user).data, headers={"ETag": versions.etag(user)})
+
+
+class PasswordResetView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        """A mail with a link to set a new password; the answer is the same whether there is such an account or not."""
+        password_reset.request_reset(**self.body(ResetRequestSerializer))
+        return Response({"detail": RESET_REQUESTED})
+
+
+class PasswordResetConfirmView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
+    def post(self, request: Request) -> Response:
+        """Set the password with what the mail's link holds; every session and token ends, and nobody is signed in."""
+        password_reset.confirm_reset(**self.body(ResetConfirmSerializer))
+        return Response(status=204)
 
 
 class PasswordChangeView(RuledAPIView):

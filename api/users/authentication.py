@@ -10,6 +10,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from api.common.errors import Unauthenticated
 from api.users.models import Session, User
 from api.users.sessions import session_of
+from backend.sentry_config import add_user_context
 
 REFUSED = "This access token is not valid, or not any more. Refresh it or sign in again."
 
@@ -26,4 +27,5 @@ class BearerAuthentication(JWTAuthentication):
             session = session_of(AccessToken(raw))
         except (TokenError, ValueError):
             raise Unauthenticated(REFUSED, code="token_not_valid") from None
+        add_user_context(session.user)
         return session.user, session

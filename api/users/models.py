@@ -59,6 +59,7 @@ class User(AbstractUser):
     phone_number = models.CharField(max_length=40, blank=True, validators=[validate_phone_number])
     timezone = models.CharField(max_length=64, default=DEFAULT_TIMEZONE, validators=[validate_timezone])
     digest_opt_out = models.BooleanField(default=False)
+    notification_opt_out = models.BooleanField(default=False)  # no mails about urgent tasks
     # Raised to end every session and token at once.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -119,7 +120,7 @@ class Session(models.Model):
         indexes = [models.Index(fields=["user", "-started_at"], name="session_user")]
 
     def __str__(self) -> str:
-        return f"{self.user_id} since {self.started_at}"
+        return f"{self.user_agent or 'Unknown device'} from {self.ip_address or 'unknown address'}"
 
 
 class GuessCounter(models.Model):

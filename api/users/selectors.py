@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from api.audit.models import AuditEntry
 from api.common import rules
 from api.common.ordering import order_terms
 from api.common.rules import Scope
@@ -55,3 +56,21 @@ def find_login(text: str) -> User | None:
 
 def live_sessions(user: User) -> QuerySet[Session]:
     return user.sessions.filter(ended_at=None, expires_at__gt=timezone.now()).order_by("-last_seen_at")
+
+
+# Entries of the trail about superusers are those whose object one is, and those that tell of his own sign-ins.
+ENTRY_FILTERS: rules.ScopeFilters = {
+    Scope.ALL: lambda _: Q(),
+    Scope.BUT_SUPERUSERS: lambda _: (
+        ~(Q(object_type="user", object_id__in=_superusers()) | Q(object_id=None, actor_id__in=_superusers()))
+    ),
+}
+
+
+def _superusers() -> QuerySet[User, Any]:
+    return User.objects.filter(role=Role.SUPERUSER).values("pk")
+
+
+def visible_entries(actor: User, *, role: str = "") -> QuerySet[AuditEntry]:
+    """The audit trail, for who may read it."""
+    return AuditEntry.objects.filter(rules.rows("audit.view", actor, ENTRY_FILTERS, role=role))

@@ -12,7 +12,7 @@ from api.common.vocabulary import Department, Role
 from api.users.models import Session, User
 from api.users.passwords import MAX_LENGTH
 
-PROFILE_FIELDS = ("first_name", "last_name", "phone_number", "timezone", "digest_opt_out")
+PROFILE_FIELDS = ("first_name", "last_name", "phone_number", "timezone", "digest_opt_out", "notification_opt_out")
 ADA = {
     "id": 7,
     "username": "ada.lovelace",
@@ -24,6 +24,7 @@ ADA = {
     "phone_number": "+1 212 555 0100",
     "timezone": "America/New_York",
     "digest_opt_out": False,
+    "notification_opt_out": False,
     "is_active": True,
 }
 
@@ -41,7 +42,7 @@ class UserSerializer(StrictModelSerializer):
         model = User
         fields = (
             *("id", "username", "email", "first_name", "last_name", "role", "department"),
-            *("phone_number", "timezone", "digest_opt_out", "is_active"),
+            *("phone_number", "timezone", "digest_opt_out", "notification_opt_out", "is_active"),
         )
         read_only_fields = ("id",)
 
@@ -96,6 +97,20 @@ class SignedInSerializer(TokensSerializer):
 class PasswordChangeSerializer(StrictSerializer):
     current_password = password_field()
     new_password = password_field(help_text="12 to 128 characters.")
+
+
+class ResetRequestSerializer(StrictSerializer):
+    email = TextField(max_length=254)
+
+
+class ResetRequestedSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+
+
+class ResetConfirmSerializer(StrictSerializer):
+    uid = TextField(max_length=64)
+    token = TextField(max_length=128)
+    new_password = password_field()
 
 
 class SessionSerializer(serializers.ModelSerializer[Session]):

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import PROTECT, ProtectedError
 
 from api.audit.events import Event
 from api.audit.trail import record
@@ -15,7 +16,9 @@ from api.common.rules import Scope
 from api.common.versions import IfMatch, require_match
 from api.common.vocabulary import Role
 from api.common.writing import apply_changes, initial_values, naming_duplicates, save_changes
+from api.mail.outbox import enqueue
 from api.users import sessions
+from api.users.mails import notice_letter
 from api.users.models import User
 from api.users.selectors import get_user
 from api.users.sign_in import require_password
@@ -28,7 +31,7 @@ TAKEN = {
 }
 AUDITED = (
     *("username", "email", "first_name", "last_name", "role", "department"),
-    *("phone_number", "timezone", "digest_opt_out", "is_active"),
+    *("phone_number", "timezone", "digest_opt_out", "notification_opt_out", "is_active"),
 )
 # A change of one of these ends every session: what the tokens vouched for is not true any more.
 IDENTITY = frozenset({"email", "role", "is_active"})
@@ -95,7 +98,7 @@ def change_password(*, user: User, current_password: str, new_password: str) -> 
         locked = _locked(user.pk)
         if locked.password != user.password:
             raise Conflict("The password was changed a moment ago. Sign in again.")
-        _give_password(locked, new_password, actor=locked)
+        give_password(locked, new_password, actor=locked)
 
 
 @transaction.atomic
@@ -105,15 +108,48 @@ def set_password(*, actor: User | None, user_id: int, new_password: str) -> None
     if actor is not None:
         rules.require("users.set_password", actor, target=user)
     check_new_password(new_password, user, field="new_password")
-    _give_password(user, new_password, actor=actor)
+    give_password(user, new_password, actor=actor, by_administrator=actor is not None)
 
 
 @transaction.atomic
 def sign_out_everywhere(*, user_id: int) -> None:
     user = _locked(user_id)
+    _end_sessions(user)
+    record(Event.LOGOUT, actor=user, detail="all sessions")
+
+
+@transaction.atomic
+def end_sessions_of(*, actor: User, user_id: int) -> None:
+    """What an administrator does to somebody whose telephone was stolen."""
+    user = get_user(actor=actor, pk=user_id, rule="users.end_sessions", lock=True)
+    _end_sessions(user)
+    record(Event.SESSION_ENDED, actor=actor, target=user, detail="all sessions", by_administrator=True)
+
+
+@transaction.atomic
+def delete_user(*, actor: User, user_id: int) -> None:
+    """Erase somebody who has left no trace. Conflict for the others: they can be disabled."""
+    _lock_superusers({"is_active": False})
+    user = get_user(actor=actor, pk=user_id, rule="users.delete", lock=True)
+    _keep_a_superuser(user, {"is_active": False})
+    record(Event.USER_DELETED, actor=actor, target=user)
+    try:
+        user.delete()
+    except ProtectedError:
+        raise Conflict(
+            f"{user} has tasks or sessions and cannot be erased. Disable the account instead.", code="user_has_traces"
+        ) from None
+
+
+def has_traces(user: User) -> bool:
+    """Whether rows point at him that must not lose him."""
+    relations = [rel for rel in user._meta.related_objects if getattr(rel, "on_delete", None) is PROTECT]
+    return any(rel.related_model._default_manager.filter((rel.field.name, user)).exists() for rel in relations)
+
+
+def _end_sessions(user: User) -> None:
     sessions.end_all_sessions(user)
     user.save(update_fields=["session_epoch"])
-    record(Event.LOGOUT, actor=user, detail="all sessions")
 
 
 def check_new_password(password: str, user: User, *, field: str) -> None:
@@ -124,11 +160,20 @@ def check_new_password(password: str, user: User, *, field: str) -> None:
         raise Invalid({field: " ".join(error.messages)}, code="weak_password") from None
 
 
-def _give_password(user: User, new_password: str, *, actor: User | None) -> None:
+def give_password(
+    user: User,
+    new_password: str,
+    *,
+    actor: User | None,
+    event: Event = Event.PASSWORD_CHANGED,
+    by_administrator: bool = False,
+) -> None:
+    """To a user row that the caller has locked. Every session and token dies, and a mail tells him."""
     user.set_password(new_password)
     sessions.end_all_sessions(user)
     save_changes(user, {"password": None, "session_epoch": None})
-    record(Event.PASSWORD_CHANGED, actor=actor, target=user)
+    record(event, actor=actor, target=user, by_administrator=by_administrator)
+    enqueue(notice_letter(user), asked_by=actor)
 
 
 def _require_role(actor: User, rule: str, role: str, target: User | None = None) -> None:

@@ -27,19 +27,22 @@ REUSE_GRACE = timedelta(seconds=10)  # two tabs of one client may refresh at the
 
 def open_session(user: User) -> dict[str, str]:
     """Start a session for somebody who has proved who he is; its tokens as {access, refresh}."""
+    return _tokens(new_session(user, lifetime=jwt_settings.REFRESH_TOKEN_LIFETIME))
+
+
+def new_session(user: User, *, lifetime: timedelta) -> Session:
     now = timezone.now()
     context = request_context.current()
-    session = Session.objects.create(
+    return Session.objects.create(
         user=user,
         started_at=now,
         last_seen_at=now,
         rotated_at=now,
         previously_rotated_at=now,
-        expires_at=now + jwt_settings.REFRESH_TOKEN_LIFETIME,
+        expires_at=now + lifetime,
         ip_address=context.ip_address if context else None,
         user_agent=context.user_agent if context else "",
     )
-    return _tokens(session)
 
 
 def session_of(token: Token) -> Session:

@@ -15,25 +15,33 @@ from api.users.selectors import find_login
 from backend import request_context
 
 
-def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
-    """The user and his tokens. Unauthenticated says nothing about what was wrong; TooManyAttempts when guessing."""
+def prove(*, login: str, password: str, rule: str = "account.use") -> User:
+    """Whose password this is, and who may use this door (`rule`).
+
+    Unauthenticated says nothing about what was wrong; TooManyAttempts when guessing.
+    """
     user = find_login(login)
     try:
         with limits.guess(account=_account(user, login), ip_address=_address()):
-            proven = _proven(user, password)
+            return _proven(user, password, rule)
     except limits.WrongGuess as wrong:
-        _record_failure(user, wrong, detail="" if user else f"unknown account {_unknown(login)}")
+        _record_failure(user, wrong, detail="" if user else f"unknown account {unknown_login(login)}")
         raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
+
+
+def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
+    """The user and his tokens; refuses as `prove` does."""
+    proven = prove(login=login, password=password)
     request_context.signed_in(proven.pk)
     with transaction.atomic():
-        _require_unchanged(proven)
+        require_unchanged(proven)
         tokens = sessions.open_session(proven)
         update_last_login(type(proven), proven)
         record(Event.LOGIN_SUCCESS, actor=proven)
     return proven, tokens
 
 
-def _require_unchanged(proven: User) -> None:
+def require_unchanged(proven: User) -> None:
     """Refuse where the password or the account changed while the old password was being hashed."""
     rules.lock(User.objects.filter(pk=proven.pk))
     if not User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True).exists():
@@ -51,11 +59,11 @@ def require_password(user: User, password: str) -> None:
         raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
 
 
-def _proven(user: User | None, password: str) -> User:
+def _proven(user: User | None, password: str, rule: str) -> User:
     if user is None:
         make_password(password)  # the same work, so that the time does not tell who exists
         raise limits.WrongGuess
-    if not user.check_password(password) or not user.is_active:
+    if not user.check_password(password) or not user.is_active or not rules.allows(rule, user):
         raise limits.WrongGuess
     return user
 
@@ -73,7 +81,8 @@ def _account(user: User | None, login: str) -> str:
     return f"user {user.pk}" if user else f"login {login}"
 
 
-def _unknown(login: str) -> str:
+def unknown_login(login: str) -> str:
+    """What stands in the trail for a name that nobody has."""
     # Never the text itself: people type passwords there.
     return salted_hmac("api.users.sign_in", limits.fold(login), algorithm="sha256").hexdigest()[:16]
 

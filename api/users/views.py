@@ -10,9 +10,11 @@ from api.common import rules
 from api.common.errors import Denied
 from api.common.lists import page_of, rendered
 from api.common.schema import page_schema
+from api.common.serializers import EmptySerializer
 from api.idempotency.views import CreateOnceViewSet
 from api.users import services
 from api.users.models import User
+from api.users.password_reset import send_reset
 from api.users.selectors import filter_users, get_user, visible_users
 from api.users.serializers import (
     NewUserSerializer,
@@ -31,6 +33,7 @@ class UserViewSet(CreateOnceViewSet):
         "retrieve": "users.view",
         "partial_update": "users.edit",
         "destroy": "users.disable",
+        "password_reset": "users.send_reset",
     }
 
     def find_row(self, rule: str) -> User:
@@ -75,6 +78,13 @@ class UserViewSet(CreateOnceViewSet):
             actor=self.actor, user_id=pk, rule="users.disable", if_match=self.if_match, is_active=False
         )
         return Response(status=204)
+
+    @extend_schema(request=EmptySerializer, responses={202: None})
+    def password_reset(self, request: Request, pk: int) -> Response:
+        """Send this person a mail with a link to set a password; 409 for a disabled account."""
+        self.body(EmptySerializer)
+        send_reset(actor=self.actor, user_id=pk)
+        return Response(status=202)
 
     def _own_rule(self, rule: str) -> str:
         """Of himself, a person edits his profile; a superuser everything."""

@@ -1,6 +1,7 @@
 """A real gunicorn with two workers on a database of its own, for tests of what only several processes can show."""
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -61,6 +62,11 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         "WEB_THREADS": "8",
         **variables,
     }
+
+
+def demo_passwords(printed: str) -> dict[str, str]:
+    """{username: password} from what seed_demo printed."""
+    return dict(re.findall(r"^ +\w+ +(\S+\.\S+) +(\S+)$", printed, re.MULTILINE))
 
 
 @contextmanager

@@ -1,14 +1,23 @@
 """A real Celery worker on a real broker: mails leave through it, and its lines are in the same files."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from tests.live.server import PROJECT, environment, fresh_database, manage
 from tests.logs import Logs, wait_until
-from tests.smtp import mail_server
+from tests.smtp import MailServer, mail_server
 
 pytestmark = pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
 
@@ -16,18 +25,67 @@ ENQUEUE = """
 from api.mail.outbox import Letter, enqueue
 from backend import request_context
 from backend.request_context import RequestContext
-request_context.enter(RequestContext(request_id="asked-by-1"))
+trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+request_context.enter(RequestContext(request_id="asked-by-1", traceparent=trace))
 enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
 """
 
 
+ENQUEUE_MANY = """
+from api.mail.outbox import Letter, enqueue
+from django.db import transaction
+with transaction.atomic():
+    for number in range(20):
+        name = f"person{{20 * {round_} + number}}@example.com"
+        enqueue(Letter(kind="test", recipient=name, subject="Hello", text_body="Plain text"))
+"""
+EXPIRE_CLAIMS = """
+from django.utils import timezone
+from api.models import OutgoingMail
+OutgoingMail.objects.filter(state="sending").update(claimed_until=timezone.now())
+"""
+STATES = """
+from api.models import OutgoingMail
+print(*OutgoingMail.objects.values_list("state", flat=True))
+"""
+KILLS = 3
+
+
+@contextmanager
+def worker(folder: Path, variables: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A Celery worker that is ready, until the block ends; in a process group of its own."""
+    command = [sys.executable, "-m", "celery", "-A", "backend", "worker", "--concurrency=1", "--without-gossip"]
+    console = folder / f"worker-{time.monotonic()}"
+    with console.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        wait_until(lambda: "ready" in console.read_text(errors="replace"), seconds=30)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
 @pytest.fixture
-def variables(tmp_path):
+def broker():
+    """The address of an empty broker: other tests leave tasks that nobody takes in the one they were given."""
+    given = urlsplit(os.environ["REDIS_URL"])
+    address = given._replace(path=f"/{int(given.path.strip('/') or 0) + 1}").geturl()
+    with redis.from_url(address) as connection:
+        connection.flushdb()
+        yield address
+        connection.flushdb()
+
+
+@pytest.fixture
+def variables(tmp_path, broker):
     with fresh_database(tmp_path) as database, mail_server() as server:
         variables = environment(
             tmp_path,
             DATABASE_URL=database,
-            CELERY_BROKER_URL=os.environ["REDIS_URL"],
+            CELERY_BROKER_URL=broker,
             EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=str(server.port),
@@ -38,24 +96,53 @@ def variables(tmp_path):
 
 def test_a_worker_delivers_and_logs_with_the_request_that_asked(tmp_path, variables):
     server = variables.pop("server")
-    command = [sys.executable, "-m", "celery", "-A", "backend", "worker", "--concurrency=1", "--without-gossip"]
-    with (tmp_path / "worker").open("wb") as output:
-        worker = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT)
     logs = Logs(tmp_path / "logs")
-    try:
-        wait_until(lambda: "ready" in (tmp_path / "worker").read_text(errors="replace"), seconds=30)
+    with worker(tmp_path, variables):
         manage(variables, "shell", "--verbosity", "0", "-c", ENQUEUE)
         wait_until(lambda: server.mails, seconds=15)
         wait_until(lambda: logs.entries("info", event="mail_sent"))
-    finally:
-        worker.terminate()
-        worker.wait(timeout=30)
 
     entry = logs.entry("info", event="mail_sent")
     assert entry["request"]["id"] == "asked-by-1"
+    assert entry["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert entry["process"] != os.getpid()
+    done = next(
+        line
+        for line in logs.entries("info")
+        if "api.deliver_mail" in line["message"] and "succeeded" in line["message"]
+    )
+    assert done["request"]["id"] == "asked-by-1"
     assert any(line["logger"].startswith("celery.") for line in logs.entries("info"))
     assert len(server.mails) == 1
+
+
+def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, variables):
+    server = variables.pop("server")
+    for round_ in range(KILLS):
+        manage(variables, "shell", "--verbosity", "0", "-c", ENQUEUE_MANY.format(round_=round_))
+        with worker(tmp_path, variables) as process:
+            wait_until(partial(has_arrived, server, 20 * round_ + 5), seconds=20)
+            os.killpg(process.pid, signal.SIGKILL)
+    manage(variables, "shell", "--verbosity", "0", "-c", EXPIRE_CLAIMS)
+    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.background import wake; wake()")
+
+    with worker(tmp_path, variables):
+        names = {f"person{number}@example.com" for number in range(20 * KILLS)}
+        wait_until(lambda: set(states(variables)) <= {"sent", "unknown"}, seconds=40)
+
+    arrived = Counter(mail.recipients[0] for mail in server.mails)
+    assert {name for name, times in arrived.items() if times > 1} == set()
+    assert len(names - set(arrived)) <= states(variables)["unknown"] <= KILLS
+    assert states(variables).total() == len(names)
+
+
+def has_arrived(server: MailServer, number: int) -> bool:
+    return len(server.mails) > number
+
+
+def states(variables: dict[str, str]) -> Counter[str]:
+    """How many mails are in each state."""
+    return Counter(manage(variables, "shell", "--verbosity", "0", "-c", STATES).split())
 
 
 def test_without_the_broker_mails_leave_all_the_same(variables, tmp_path):

@@ -8,7 +8,7 @@ from api import housekeeping
 
 
 class Command(BaseCommand):
-    help = "Delete old mails, dead sessions, limits and idempotency keys; the audit trail stays."
+    help = "Delete old mails and notifications, dead sessions, limits and idempotency keys; the audit trail stays."
 
     def handle(self, *args: Any, **options: Any) -> None:
         told = ", ".join(f"{count} {name}" for name, count in housekeeping.run().items())

@@ -10,18 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from backend import log_reader
 from backend.formatters import timestamp
-from backend.log_reader import Entry, Follower
+from backend.log_reader import Backwards, Entry, Follower
+from backend.log_search import ALL_FILES, FILES, LEVELS, Query, paths_of
 from backend.log_text import as_text
 
-# Together these hold every record once, but for security events of `api`, which are in two of them.
-FILES = ("info", "security", "performance", "digest")
-ALL_FILES = (*FILES, "debug", "error", "digest_err")
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLL = 0.25  # seconds
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -47,30 +43,30 @@ class Command(BaseCommand):
         if unknown:
             self.stderr.write(f"There is no {min(unknown)}.log; choose of {', '.join(ALL_FILES)}.")
             sys.exit(2)
-        paths = [Path(settings.LOGS_DIR) / f"{name}.log" for name in options["files"] or FILES]
+        paths = paths_of(options["files"] or FILES)
+        query = _query(options)
         show = _shown(options, is_coloured=self.style.ERROR("") != "" and not options["json"])
         followers = [Follower(path) for path in paths] if options["follow"] else []
         try:
             recent: deque[Entry] = deque(maxlen=1_000)
-            for entry in _found(paths, options):
+            for entry in _found(paths, query, options):
                 self.stdout.write(show(entry))
                 recent.append(entry)
-            self._follow(followers, options, show, recent)
+            self._follow(followers, query, show, recent)
         except (KeyboardInterrupt, BrokenPipeError):
             sys.stderr.close()  # Python would complain about the pipe once more
 
     def _follow(
         self,
         followers: list[Follower],
-        options: dict[str, Any],
+        query: Query,
         show: Callable[[Entry], str],
         recent: deque[Entry],  # written since the followers began, and shown already
     ) -> None:
-        matches = _filter(options)
         while followers:
             entries = log_reader.merged([_sorted(follower) for follower in followers], is_newest_first=False)
             for entry in entries:
-                if matches(entry) and entry not in recent:
+                if query.matches(entry) and entry not in recent:
                     self.stdout.write(show(entry))
             recent.clear()
             self.stdout.flush()
@@ -81,36 +77,26 @@ def _sorted(follower: Follower) -> Iterator[Entry]:
     return iter(sorted(follower.new_entries(), key=lambda entry: entry.timestamp))
 
 
-def _found(paths: list[Path], options: dict[str, Any]) -> Iterator[Entry]:
+def _found(paths: list[Path], query: Query, options: dict[str, Any]) -> Iterator[Entry]:
     """The records asked for, the oldest first."""
-    matches = _filter(options)
-    hint = (options["request_id"] or options["event"] or "").encode()
     if options["since"] is not None:
         moment = time.time() - options["since"]
-        sources = [log_reader.since(path, timestamp(moment), moment, containing=hint) for path in paths]
-        found = filter(matches, log_reader.merged(sources, is_newest_first=False))
+        sources = [log_reader.since(path, timestamp(moment), moment, keeps=query.keeps) for path in paths]
+        found = filter(query.matches, log_reader.merged(sources, is_newest_first=False))
         return iter(list(found)[-options["lines"] :]) if options["lines"] else found
-    sources = [log_reader.newest_first(path, containing=hint) for path in paths]
-    newest = filter(matches, log_reader.merged(sources, is_newest_first=True))
+    backwards = [Backwards(path, keeps=query.keeps, matches=query.matches) for path in paths]
+    newest = log_reader.merged(backwards, is_newest_first=True)
     return reversed(list(islice(newest, options["lines"] or 50)))
 
 
-def _filter(options: dict[str, Any]) -> Callable[[Entry], bool]:
-    lowest = LEVELS.index(options["level"]) if options["level"] else 0
-    logger = f"{options['logger']}." if options["logger"] else ""
-
-    def matches(entry: Entry) -> bool:
-        values = entry.values
-        request = values.get("request") or {}
-        return (
-            (values.get("level") not in LEVELS or LEVELS.index(values["level"]) >= lowest)
-            and f"{values.get('logger')}.".startswith(logger)
-            and options["event"] in {None, values.get("event")}
-            and options["request_id"] in {None, request.get("id")}
-            and options["user"] in {None, values.get("user_id"), values.get("target_user_id"), request.get("user_id")}
-        )
-
-    return matches
+def _query(options: dict[str, Any]) -> Query:
+    return Query(
+        level=options["level"] or "",
+        logger=options["logger"] or "",
+        event=options["event"] or "",
+        request_id=options["request_id"] or "",
+        user=options["user"],
+    )
 
 
 def _shown(options: dict[str, Any], *, is_coloured: bool) -> Callable[[Entry], str]:

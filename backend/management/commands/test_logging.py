@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from backend import log_reader
 from backend.log_handlers import SharedFileHandler
+from backend.log_reader import Backwards
 from backend.logging_config import ADMIN, API, DIGEST, PERFORMANCE, SECURITY
 
 LOOKED_AT = 2_000  # records from the end of a file, for others may write meanwhile
@@ -90,7 +90,7 @@ def _rows(test_id: str) -> Iterator[tuple[str, str, bool, str]]:
 
 
 def _has(path: Path, test_id: str, kind: str) -> bool:
-    entries = log_reader.newest_first(path, containing=test_id.encode())
+    entries = Backwards(path, keeps=lambda line: test_id.encode() in line)
     return any(entry.values.get("test_kind") == kind for entry in islice(entries, LOOKED_AT))
 
 

@@ -1,0 +1,28 @@
+"""What is registered on which admin site."""
+
+from django.contrib import admin
+
+from api.audit.models import AuditEntry
+from api.mail.models import OutgoingMail
+from api.managersite import UserManagerAdmin, manager_site
+from api.notifications.admin import NotificationAdmin
+from api.notifications.models import Notification
+from api.office.audit_admin import AuditEntryAdmin
+from api.office.mail_admin import OutgoingMailAdmin
+from api.properties.admin import PropertyAdmin
+from api.properties.models import Property
+from api.tasks.admin import TaskAdmin
+from api.tasks.models import Task
+from api.users.admin import CosmoUserAdmin, SessionAdmin
+from api.users.models import Session, User
+
+for site, user_admin in ((admin.site, CosmoUserAdmin), (manager_site, UserManagerAdmin)):
+    site.register(Task, TaskAdmin)
+    site.register(Property, PropertyAdmin)
+    site.register(User, user_admin)
+    site.register(Session, SessionAdmin)
+    site.register(Notification, NotificationAdmin)
+    site.register(OutgoingMail, OutgoingMailAdmin)
+    site.register(AuditEntry, AuditEntryAdmin)
+
+__all__ = ["CosmoUserAdmin", "UserManagerAdmin"]

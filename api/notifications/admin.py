@@ -1,0 +1,20 @@
+"""Notifications in the admin sites: who was told what, and has read it."""
+
+from django.contrib import admin
+from django.db.models import Q
+
+from api.common.admin import RuledAdmin
+from api.common.rules import Scope
+from api.common.vocabulary import Role
+
+
+class NotificationAdmin(RuledAdmin):
+    domain = "notifications"
+    filters = {Scope.ALL: lambda _: Q(), Scope.BUT_SUPERUSERS: lambda _: ~Q(recipient__role=Role.SUPERUSER)}
+    list_display = ("created_at", "recipient", "kind", "task_title", "actor_name", "read_at")
+    list_filter = ("kind", ("read_at", admin.EmptyFieldListFilter))
+    list_select_related = ("recipient",)
+    search_fields = ("recipient__username", "task_title")
+    date_hierarchy = "created_at"
+    ordering = ("-id",)
+    fields = ("recipient", "kind", "task", "task_title", "actor_name", "changes", "read_at", "created_at")

@@ -1,0 +1,45 @@
+"""A notification as a letter."""
+
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from api.mail.outbox import Letter
+from api.notifications.models import Kind, Notification
+from api.users.unsubscribe import List, stop_headers, stop_url
+
+_SENTENCES = {
+    Kind.ASSIGNED: "This urgent task is yours now.",
+    Kind.UNASSIGNED: "This urgent task is not yours any more.",
+    Kind.STATUS_CHANGED: "The status of this urgent task changed.",
+    Kind.DUE_DATE_CHANGED: "This urgent task is due at another time.",
+    Kind.COMPLETED: "This urgent task is done.",
+    Kind.OVERDUE: "This urgent task is overdue.",
+}
+
+
+def letter(notification: Notification) -> Letter:
+    """For a row that is saved, with its task and its recipient."""
+    user, task = notification.recipient, notification.task
+    stop = stop_url(user, List.NOTIFICATIONS)
+    values = {
+        "sentence": _SENTENCES[Kind(notification.kind)],
+        "notification": notification,
+        "house": task.property.name,
+        "status": task.get_status_display(),
+        "due": task.due_date.astimezone(ZoneInfo(user.timezone)).replace(tzinfo=None),
+        "user": user,
+        "base_url": settings.FRONTEND_URL or settings.PUBLIC_BASE_URL,
+        "stop_url": stop,
+    }
+    return Letter(
+        kind="notification",
+        recipient=user.email,
+        user_id=user.pk,
+        subject=f"Cosmo: {Kind(notification.kind).label.lower()}: {task.title}",
+        text_body=render_to_string("api/notifications/notification.txt", values),
+        html_body=render_to_string("api/notifications/notification.html", values),
+        headers=stop_headers(stop),
+        once_key=f"notification:{notification.pk}",
+    )

@@ -1,0 +1,50 @@
+"""/api/notifications/."""
+
+from typing import ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.common.lists import page_of, rendered
+from api.common.schema import page_schema
+from api.common.serializers import EmptySerializer
+from api.common.views import RuledViewSet
+from api.notifications import services
+from api.notifications.models import Notification
+from api.notifications.selectors import get_notification, notifications_of
+from api.notifications.serializers import NotificationListQuery, NotificationSerializer, UnreadCountSerializer
+
+
+class NotificationViewSet(RuledViewSet):
+    serializer_class = NotificationSerializer
+    queries: ClassVar = {"list": NotificationListQuery}
+    rules: ClassVar = dict.fromkeys(("list", "unread_count", "read", "read_all"), "account.use")
+
+    def find_row(self, rule: str) -> Notification:
+        return get_notification(actor=self.actor, pk=self.kwargs["pk"])
+
+    @extend_schema(parameters=[NotificationListQuery], responses=page_schema(NotificationSerializer))
+    def list(self, request: Request) -> Response:
+        """What you are told about your tasks, the newest first."""
+        found = notifications_of(self.actor, unread=self.query.get("unread"))
+        return Response(page_of(request, found, rendered(NotificationSerializer), self.query))
+
+    @extend_schema(responses=UnreadCountSerializer)
+    def unread_count(self, request: Request) -> Response:
+        """How many you have not read."""
+        return Response({"unread_count": notifications_of(self.actor, unread=True).count()})
+
+    @extend_schema(request=EmptySerializer, responses=NotificationSerializer)
+    def read(self, request: Request, pk: int) -> Response:
+        """You have read it."""
+        self.body(EmptySerializer)
+        services.mark_read(self.row)
+        return Response(self.shown(self.row))
+
+    @extend_schema(request=EmptySerializer, responses=UnreadCountSerializer)
+    def read_all(self, request: Request) -> Response:
+        """You have read all of them."""
+        self.body(EmptySerializer)
+        services.mark_all_read(self.actor)
+        return self.unread_count(request)

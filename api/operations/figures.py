@@ -1,0 +1,82 @@
+"""Numbers of the business and the backlog, counted in the background: a request never waits for a count of millions."""
+
+import logging
+import threading
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Max, Min, Q
+from django.utils import timezone
+
+from api.common.vocabulary import TaskStatus
+from api.mail.models import MailState, OutgoingMail
+from api.tasks.models import Task, overdue
+from api.users.models import Session, User
+from backend.logging_config import API
+
+FRESH_FOR = 30.0  # seconds
+FIRST_WAIT = 0.03  # seconds that the very first asker waits
+
+logger = logging.getLogger(API)
+
+
+class Figures:
+    """The last numbers, {} before the first count is done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counting: threading.Event | None = None
+        self._at = float("-inf")
+        self._last: dict[str, Any] = {}
+
+    def current(self) -> dict[str, Any]:
+        """At most about half a minute old while somebody asks."""
+        with self._lock:
+            if self._counting is None and monotonic() - self._at > FRESH_FOR:
+                self._counting = threading.Event()
+                threading.Thread(target=self._count, args=(self._counting,), name="figures", daemon=True).start()
+            counting = self._counting
+        if counting is not None and not self._last:
+            counting.wait(FIRST_WAIT)
+        return self._last
+
+    def _count(self, done: threading.Event) -> None:
+        try:
+            self._last = count()
+        except Exception:
+            logger.exception("Figures not counted", extra={"event": "figures_failed"})
+        finally:
+            connection.close()
+            with self._lock:
+                self._at, self._counting = monotonic(), None
+            done.set()
+
+
+def count() -> dict[str, Any]:
+    """{tasks {status: n, overdue, total}, users {total, active_24h}, mail {...}}."""
+    now = timezone.now()
+    tasks = Task.objects.filter(deleted_at=None, property__deleted_at=None)
+    statuses = {status: Count("pk", filter=Q(status=status)) for status in TaskStatus.values}
+    by_status = tasks.aggregate(total=Count("pk"), overdue=Count("pk", filter=overdue(now)), **statuses)
+    waiting = Q(state__in=[MailState.QUEUED, MailState.SENDING])
+    mail = OutgoingMail.objects.aggregate(
+        queued=Count("pk", filter=waiting),
+        failed=Count("pk", filter=Q(state=MailState.FAILED)),
+        unknown=Count("pk", filter=Q(state=MailState.UNKNOWN)),
+        oldest=Min("created_at", filter=waiting),
+        last_digest=Max("created_at", filter=Q(kind="digest")),
+    )
+    active = Session.objects.filter(last_seen_at__gte=now - timedelta(days=1))
+    return {
+        "tasks": by_status,
+        "users": {
+            "total": User.objects.filter(is_active=True).count(),
+            "active_24h": active.values("user").distinct().count(),
+        },
+        "mail": mail,
+    }
+
+
+FIGURES = Figures()

@@ -1,0 +1,74 @@
+"""How the service is: its checks, and the figures of system, application and logs."""
+
+import logging
+import shutil
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.utils import timezone
+
+from api.operations.figures import FIGURES
+from backend import health
+from backend.log_handlers import SharedFileHandler
+
+LEAST_FREE = 5.0  # percent of the disk; below, the service is degraded
+
+psutil.cpu_percent()  # the next call tells what was used since this one
+
+
+def status(checks: dict[str, dict[str, Any]], logs: dict[str, dict[str, Any]]) -> str:
+    """healthy, degraded, or unhealthy where it cannot be used."""
+    if not checks["database"]["healthy"]:
+        return "unhealthy"
+    is_well = all(check["healthy"] for check in checks.values())
+    return "healthy" if is_well and not any(log["last_error"] for log in logs.values()) else "degraded"
+
+
+def checks() -> dict[str, dict[str, Any]]:
+    """{name: {healthy, duration_ms or disk_free_percent}}; of the database and the cache at most a second old."""
+    found: dict[str, dict[str, Any]] = {}
+    for check in (health.DATABASE, health.CACHE):
+        result = check.result()
+        found[check.name] = {"healthy": result.healthy, "duration_ms": result.duration_ms}
+    usage = shutil.disk_usage(settings.LOGS_DIR if settings.LOGS_DIR.exists() else settings.BASE_DIR)
+    free = round(100 * usage.free / usage.total, 1)
+    found["filesystem"] = {"healthy": free >= LEAST_FREE, "disk_free_percent": free}
+    return found
+
+
+def system() -> dict[str, Any]:
+    """Processor (since somebody asked last) and memory, in percent of the machine."""
+    return {
+        "cpu": {"usage_percent": psutil.cpu_percent(interval=None)},
+        "memory": {"usage_percent": psutil.virtual_memory().percent},
+    }
+
+
+def application() -> dict[str, Any]:
+    """null where nothing was counted yet."""
+    figures = FIGURES.current()
+    tasks, users, mail = (figures.get(name, {}) for name in ("tasks", "users", "mail"))
+    oldest = mail.get("oldest")
+    return {
+        "tasks": {"total": tasks.get("total"), "overdue": tasks.get("overdue")},
+        "users": {"total": users.get("total"), "active_24h": users.get("active_24h")},
+        "mail": {
+            **{state: mail.get(state) for state in ("queued", "failed", "unknown")},
+            "oldest_queued_seconds": round((timezone.now() - oldest).total_seconds()) if oldest else 0,
+        },
+    }
+
+
+def logs() -> dict[str, dict[str, Any]]:
+    """The files of this worker: {name: {written, dropped, size_bytes, last_error}}."""
+    return {
+        handler.path.name: {
+            "written": handler.written,
+            "dropped": handler.dropped,
+            "size_bytes": handler.path.stat().st_size if handler.path.exists() else 0,
+            "last_error": handler.last_error,
+        }
+        for handler in logging.root.handlers
+        if isinstance(handler, SharedFileHandler)
+    }

@@ -1,0 +1,88 @@
+"""/api/health/detailed/ and /metrics."""
+
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import django
+from django.conf import settings
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.common.views import RuledAPIView
+from api.common.vocabulary import TaskStatus
+from api.operations import state
+from api.operations.figures import FIGURES
+from api.operations.machines import PEOPLE, HealthToken, MetricsToken
+from backend import metrics
+
+_STARTED = time.time()
+
+
+class DetailedHealthView(RuledAPIView):
+    rules: ClassVar = {"get": "operations.view"}
+    authentication_classes = (HealthToken, *PEOPLE)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        """Every check, and the figures of system and application; 503 where the service cannot be used."""
+        checks, logs = state.checks(), state.logs()
+        status = state.status(checks, logs)
+        body = {
+            "status": status,
+            "checks": checks,
+            "metrics": {"system": state.system(), "application": state.application()},
+            "logs": logs,
+            "versions": {
+                "application": settings.APP_VERSION,
+                "django": django.__version__,
+                "python": platform.python_version(),
+            },
+            "uptime_seconds": round(time.time() - _STARTED),
+        }
+        return Response(body, status=503 if status == "unhealthy" else 200)
+
+
+class MetricsView(RuledAPIView):
+    rules: ClassVar = {"get": "metrics.read"}
+    authentication_classes = (MetricsToken, *PEOPLE)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """Prometheus' text format."""
+        text = metrics.exposition(_gauges(FIGURES.current()))
+        return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+
+def _gauges(figures: dict[str, Any]) -> Iterable[GaugeMetricFamily]:
+    if not figures:
+        return
+    tasks = GaugeMetricFamily("cosmo_tasks", "Tasks that are not deleted.", labels=["status"])
+    for status in TaskStatus.values:
+        tasks.add_metric([status], figures["tasks"][status])
+    yield tasks
+    yield GaugeMetricFamily("cosmo_tasks_overdue", "Overdue tasks.", value=figures["tasks"]["overdue"])
+    yield GaugeMetricFamily("cosmo_users", "Active accounts.", value=figures["users"]["total"])
+    yield GaugeMetricFamily(
+        "cosmo_users_active_24h", "People seen in the last day.", value=figures["users"]["active_24h"]
+    )
+    mail = GaugeMetricFamily("cosmo_mails", "Mails in the outbox that were not sent.", labels=["state"])
+    for mail_state in ("queued", "failed", "unknown"):
+        mail.add_metric([mail_state], figures["mail"][mail_state])
+    yield mail
+    digest = figures["mail"]["last_digest"]
+    yield GaugeMetricFamily(
+        "cosmo_digest_last_queued_timestamp_seconds",
+        "When a digest was last put into the outbox.",
+        value=digest.timestamp() if digest else 0,
+    )
+    usage = shutil.disk_usage(settings.LOGS_DIR if settings.LOGS_DIR.exists() else settings.BASE_DIR)
+    yield GaugeMetricFamily(
+        "cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=usage.free / usage.total
+    )

@@ -1,0 +1,208 @@
+"""Tasks in the admin sites."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+
+from api.common.admin import DeletedFilter, SoftDeletingAdmin
+from api.common.admin_fields import PickOne, PickSeveral, RowField, RowsField
+from api.common.vocabulary import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
+from api.tasks import services
+from api.tasks.models import Priority, Task, overdue
+from api.tasks.selectors import FILTERS
+from api.users.browser_sessions import actor_of
+from api.users.models import User
+
+_DUE: dict[str | None, tuple[str, Callable[[datetime, datetime, timedelta], Q]]] = {
+    "overdue": ("Overdue", lambda now, today, day: overdue(now)),
+    "today": ("Due today", lambda now, today, day: Q(due_date__gte=today, due_date__lt=today + day)),
+    "week": ("Due in seven days", lambda now, today, day: Q(due_date__gte=today, due_date__lt=today + 7 * day)),
+}
+
+
+class DueFilter(admin.SimpleListFilter):
+    """Open tasks by when they are due, in the time zone of whoever looks."""
+
+    title = "due"
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(name), title) for name, (title, _) in _DUE.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task] | None:
+        if self.value() not in _DUE:
+            return None
+        now = timezone.now()
+        today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        condition = _DUE[self.value()][1](now, today, timedelta(days=1))
+        return queryset.filter(condition, status__in=OPEN_STATUSES)
+
+
+class AssignedFilter(admin.SimpleListFilter):
+    title = "assigned"
+    parameter_name = "assigned"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("me", "To me"), ("none", "To nobody")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task] | None:
+        values: dict[str | None, int | None] = {"me": request.user.pk, "none": None}
+        return queryset.filter(assigned_to=values[self.value()]) if self.value() in values else None
+
+
+class TaskForm(forms.ModelForm):
+    after = RowsField(
+        Task.objects.filter(deleted_at=None, property__deleted_at=None),
+        required=False,
+        help_text="The task cannot be completed before these are.",
+    )
+
+    class Meta:
+        model = Task
+        fields = ("title", "description", "task_type", "priority", "property", "assigned_to", "due_date")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "after" in self.fields:
+            self.fields["after"].initial = self.instance.depends_on.all()
+
+    def clean_due_date(self) -> datetime:
+        due_date: datetime = self.cleaned_data["due_date"]
+        if not EARLIEST <= due_date < LATEST:
+            raise forms.ValidationError("The year must be from 2000 to 2100.", code="out_of_range")
+        return due_date
+
+
+class TaskAdmin(SoftDeletingAdmin):
+    domain = "tasks"
+    filters = FILTERS
+    form = TaskForm
+    list_display = ("title", "property", "assigned_to", "shown_status", "shown_priority", "shown_due_date")
+    list_filter = (DueFilter, AssignedFilter, "status", "priority", "task_type", DeletedFilter)
+    list_select_related = ("property", "assigned_to")
+    search_fields = ("title", "description", "property__name")
+    date_hierarchy = "due_date"
+    ordering = ("due_date", "id")
+    autocomplete_fields = ("property", "assigned_to")
+    readonly_fields = ("status", "started_at", "completed_at", "created_by", "created_at", "modified_by", "modified_at")
+    actions = ("assign", "start", "complete", "cancel", "reopen", "restore")
+    fieldsets = (
+        (None, {"fields": ("title", "description", ("task_type", "priority"), "property", "assigned_to", "due_date")}),
+        ("After which tasks", {"classes": ("collapse",), "fields": ("after",)}),
+        (
+            "State",
+            {
+                "fields": (
+                    ("status", "started_at", "completed_at"),
+                    ("created_by", "created_at"),
+                    ("modified_by", "modified_at"),
+                )
+            },
+        ),
+    )
+
+    def __init__(self, model: type[Task], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        assignee = Task._meta.get_field("assigned_to")
+        field = RowField(
+            User.objects.filter(is_active=True),
+            required=False,
+            label="to",
+            widget=PickOne(assignee, admin_site),
+        )
+        self.action_form = type(  # type: ignore[misc]
+            "TaskActionForm", (ActionForm,), {"assigned_to": field}
+        )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if "after" in form.base_fields:
+            relation = Task._meta.get_field("depends_on")
+            form.base_fields["after"].widget = PickSeveral(relation, self.admin_site)
+        return form
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        return super().get_queryset(request).filter(property__deleted_at=None)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fieldsets if obj else self.fieldsets[:2]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:  # noqa: FBT001
+        names = form.changed_data if change else form.cleaned_data
+        values = {name: form.cleaned_data[name] for name in names}
+        if "after" in values:
+            values["depends_on"] = [task.pk for task in values.pop("after")]
+        if change:
+            saved = services.update_task(actor=actor_of(request), task_id=obj.pk, **values)
+        else:
+            saved = services.create_task(actor=actor_of(request), **values)
+        vars(obj).update(vars(saved))
+
+    def delete_row(self, request: HttpRequest, obj: Task) -> None:
+        services.delete_task(actor=actor_of(request), task_id=obj.pk)
+
+    @admin.display(description="status", ordering="status")
+    def shown_status(self, task: Task) -> str:
+        return format_html('<span class="cosmo-status cosmo-{}">{}</span>', task.status, task.get_status_display())
+
+    @admin.display(description="priority", ordering="priority")
+    def shown_priority(self, task: Task) -> str:
+        return format_html(
+            '<span class="cosmo-{}">{}</span>', Priority(task.priority).word, task.get_priority_display()
+        )
+
+    @admin.display(description="due", ordering="due_date")
+    def shown_due_date(self, task: Task) -> str:
+        due = f"{timezone.localtime(task.due_date):%a %d %b %Y, %H:%M}"
+        return format_html('<span class="cosmo-overdue">{} overdue</span>', due) if task.is_overdue else due
+
+    @admin.action(description="Assign to the person chosen beside (nobody: unassign)")
+    def assign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        form = self.action_form(request.POST)
+        form.fields["action"].choices = self.get_action_choices(request)
+        person = form.cleaned_data["assigned_to"] if form.is_valid() else None
+
+        def change(task: Task) -> None:
+            services.assign_task(actor=actor_of(request), task_id=task.pk, assigned_to=person)
+
+        self.apply(request, queryset, change, f"assigned to {person}" if person else "unassigned")
+
+    @admin.action(description="Start")
+    def start(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._move(request, queryset, TaskStatus.IN_PROGRESS, "started")
+
+    @admin.action(description="Complete")
+    def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._move(request, queryset, TaskStatus.COMPLETED, "completed")
+
+    @admin.action(description="Cancel")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._move(request, queryset, TaskStatus.CANCELED, "canceled")
+
+    @admin.action(description="Reopen")
+    def reopen(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._move(request, queryset, TaskStatus.PENDING, "reopened")
+
+    @admin.action(description="Restore deleted")
+    def restore(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        def change(task: Task) -> None:
+            services.restore_task(actor=actor_of(request), task_id=task.pk)
+
+        self.apply(request, queryset, change, "restored")
+
+    def _move(self, request: HttpRequest, tasks: QuerySet[Task], status: str, done: str) -> None:
+        def change(task: Task) -> None:
+            services.change_status(actor=actor_of(request), task_id=task.pk, status=status)
+
+        self.apply(request, tasks, change, done)

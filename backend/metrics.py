@@ -1,0 +1,97 @@
+"""What Prometheus reads: counters of this process, added up over all workers by the files of PROMETHEUS_MULTIPROC_DIR.
+
+Labels are few: the route's pattern, known methods, classes of status, names of events; what is more is "other".
+"""
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import REGISTRY, Collector
+
+from backend import log_handlers
+from backend.memory import resident_mb
+from backend.request_context import RequestContext
+
+MAX_NAMES = 300  # routes, and events
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter("cosmo_http_requests", "Requests answered.", ["route", "method", "status"])
+DURATIONS = Histogram(
+    "cosmo_http_request_duration_seconds", "Time of a request.", ["route", "method"], buckets=_SECONDS
+)
+QUERIES = Counter("cosmo_database_queries", "Statements sent to the database by requests.", ["route"])
+QUERY_SECONDS = Counter("cosmo_database_query_seconds", "Time that they took.", ["route"])
+LOG_RECORDS = Counter("cosmo_log_records", "Log records.", ["level"])
+LOG_EVENTS = Counter("cosmo_log_events", "Log records that have an event: docs/logging.md lists them.", ["event"])
+LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file could not take.", ["file"])
+MEMORY = Gauge("cosmo_worker_memory_megabytes", "Memory of the workers.", multiprocess_mode="livesum")
+
+# Series that alerts watch are there from the start: of a counter that begins at 1, nothing has increased.
+ALERTED = ("failed_login", "account_locked", "database_unavailable")
+for _event in ALERTED:
+    LOG_EVENTS.labels(_event)
+
+_names: dict[str, set[str]] = {"route": set(), "event": set(ALERTED)}
+
+
+def observe_request(context: RequestContext, status: int, seconds: float) -> None:
+    """Count a request whose answer is closed."""
+    route = _capped("route", context.route or "none")
+    method = context.method if context.method in _METHODS else "other"
+    REQUESTS.labels(route, method, f"{status // 100}xx").inc()
+    DURATIONS.labels(route, method).observe(seconds)
+    if context.queries.count:
+        QUERIES.labels(route).inc(context.queries.count)
+        QUERY_SECONDS.labels(route).inc(context.queries.seconds)
+
+
+def _capped(kind: str, name: str) -> str:
+    known = _names[kind]
+    if name not in known:
+        if len(known) >= MAX_NAMES:
+            return "other"
+        known.add(name)
+    return name
+
+
+class CountingHandler(logging.Handler):
+    """Counts records instead of writing them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        LOG_RECORDS.labels(record.levelname if record.levelname in logging.getLevelNamesMapping() else "other").inc()
+        event = getattr(record, "event", None) or getattr(record, "security_event", None)
+        if isinstance(event, str):
+            LOG_EVENTS.labels(_capped("event", event[:100])).inc()
+
+
+def _count_drop(name: str) -> None:
+    LOG_DROPPED.labels(name).inc()
+
+
+log_handlers.drop_listeners.append(_count_drop)
+
+
+class _Given(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def exposition(more: Iterable[Metric] = ()) -> bytes:
+    """Everything in Prometheus' text format; `more` is what the product adds."""
+    MEMORY.set(resident_mb() or 0)
+    registry = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
+    registry.register(_Given(more))
+    text: Any = generate_latest(registry)
+    return bytes(text)

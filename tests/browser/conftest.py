@@ -1,0 +1,86 @@
+"""Pages in headless Chromium, at the widths of a telephone and of a desk."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
+from tests.smtp import mail_server
+
+WIDTHS = (390, 1200)
+WIDER_THAN = """width => [...document.querySelectorAll("body *")]
+    .filter(element => element.getBoundingClientRect().right > width)
+    .map(element => element.outerHTML.slice(0, 80))"""
+# Where screenshots are kept, if somebody wants to look at them.
+SCREENSHOTS = os.environ.get("SCREENSHOTS_DIR", "")
+
+# A deployed environment without TLS in front of it.
+STAGING = {
+    "DJANGO_ENVIRONMENT": "staging",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "PUBLIC_BASE_URL": "https://cosmo.example.com",
+    "DEFAULT_FROM_EMAIL": "cosmo@example.com",
+    "TRUSTED_PROXY_COUNT": "0",
+    "SECURE_SSL_REDIRECT": "off",
+}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "install chromium"
+    # Playwright's loop runs in this thread, and Django would take its own calls for asynchronous ones.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium) -> Iterator[Page]:
+    """A tab of a browser that nobody has used; whatever its console complains of fails the test."""
+    context = chromium.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    # An answer of 400 and above is a line there too; what the page should answer is for the test to say.
+    assert [line for line in complaints if "the server responded with a status of" not in line] == []
+
+
+def look(page: Page, name: str) -> None:
+    """Fail where something is wider than the window, on a telephone or at a desk; keep the pictures if asked to."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = page.evaluate(WIDER_THAN, width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name}, {width} px: {wide}"
+        if SCREENSHOTS:
+            page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}-{width}.png"), full_page=True)
+
+
+@pytest.fixture(scope="session", params=["development", "staging"])
+def site(request, tmp_path_factory) -> Iterator[Server]:
+    """A server with the demo portfolio in each of two environments: with DEBUG, and as it is deployed."""
+    folder = tmp_path_factory.mktemp("site")
+    values = STAGING if request.param == "staging" else {"DJANGO_ENVIRONMENT": "development"}
+    with fresh_database(folder) as database, mail_server() as mails:
+        values |= {"EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend", "EMAIL_HOST": "127.0.0.1"}
+        variables = environment(folder, DATABASE_URL=database, EMAIL_PORT=str(mails.port), **values)
+        manage(variables, "migrate", "--verbosity", "0")
+        printed = manage(
+            variables | {"DJANGO_ENVIRONMENT": "test"}, "seed_demo", "--accounts", str(folder / "accounts")
+        )
+        if request.param == "staging":
+            manage(variables, "collectstatic", "--noinput", "--verbosity", "0")
+        with serving(variables, folder / "console") as running:
+            running.passwords = demo_passwords(printed)
+            running.mails = mails.mails
+            yield running

@@ -1,0 +1,350 @@
+"""What an attacker would try, against a real server with two workers: nothing moves, and nothing tells him more."""
+
+import re
+import secrets
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from tests.live.server import Server
+
+NEW = "a new and longer passphrase"
+
+
+class Browser:
+    """A browser that sends the CSRF token of the page before, as a person's does."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.session = requests.Session()
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.server.url + path, allow_redirects=False, timeout=30, **options)
+
+    def post(self, path: str, body: dict[str, Any] | None = None, **options: Any) -> requests.Response:
+        values = {"csrfmiddlewaretoken": self.session.cookies.get("csrftoken", ""), **(body or {})}
+        return self.session.post(self.server.url + path, data=values, allow_redirects=False, timeout=30, **options)
+
+    def sign_in(self, site: str, username: str, password: str = "", **options: Any) -> requests.Response:
+        self.get(f"{site}/login/")
+        values = {"username": username, "password": password or self.server.passwords[username]}
+        return self.post(f"{site}/login/", values, **options)
+
+
+@pytest.fixture(scope="module")
+def root(server) -> dict[str, str]:
+    return server.sign_in("root.admin", server.passwords["root.admin"])
+
+
+def users(server: Server, root: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """{username: what a superuser sees of him}"""
+    found = server.request("GET", "/api/users/?page_size=100", headers=root).json()
+    return {user["username"]: user for user in found["results"]}
+
+
+@pytest.fixture(scope="module")
+def ids(server, root) -> dict[str, int]:
+    """What the addresses below name."""
+    found = users(server, server.sign_in("root.admin", server.passwords["root.admin"]))
+    staff = [user for user in found.values() if user["role"] == "staff"]
+    return {
+        "self": found["maria.manager"]["id"],
+        "root": found["root.admin"]["id"],
+        "peer": found["daniel.manager"]["id"],
+        "staff": staff[0]["id"],
+    }
+
+
+@pytest.fixture(scope="module")
+def manager(server) -> Browser:
+    """maria.manager, who would like to be more."""
+    browser = Browser(server)
+    assert browser.sign_in("/manager", "maria.manager").status_code == 302
+    return browser
+
+
+PERSON = {
+    "username": "mallory",
+    "email": "mallory@example.com",
+    "department": "general",
+    "timezone": "UTC",
+    "role": "staff",
+    "is_active": "on",
+}
+IN_THE_LIST = {
+    "form-TOTAL_FORMS": "1",
+    "form-INITIAL_FORMS": "1",
+    "form-0-id": "{staff}",
+    "form-0-role": "superuser",
+    "_save": "Save",
+}
+COMPLETE = "/manager/autocomplete/?"
+FLAGS = {"is_superuser": "on", "is_staff": "on", "groups": "1", "user_permissions": "1"}
+
+
+def act(action: str, row: str) -> dict[str, str]:
+    return {"action": action, "_selected_action": row}
+
+
+# (what is tried, method, path, body, what may be answered)
+FORGED = [
+    ("to be superuser", "POST", "/manager/api/user/{self}/change/", PERSON | {"role": "superuser"}, {403}),
+    ("to give himself flags", "POST", "/manager/api/user/{self}/change/", PERSON | FLAGS, {403}),
+    ("to change himself", "POST", "/manager/api/user/{self}/change/", PERSON, {403}),
+    ("to change another manager", "POST", "/manager/api/user/{peer}/change/", PERSON, {403}),
+    ("to disable another manager", "POST", "/manager/api/user/{peer}/change/", {"username": "x"}, {403}),
+    ("to see a superuser", "GET", "/manager/api/user/{root}/change/", None, {404}),
+    ("to change a superuser", "POST", "/manager/api/user/{root}/change/", PERSON, {404}),
+    ("to see his history", "GET", "/manager/api/user/{root}/history/", None, {404}),
+    ("to send a superuser a mail", "POST", "/manager/api/user/{root}/password-reset/", {}, {404}),
+    ("to end a superuser's sessions", "POST", "/manager/api/user/{root}/end-sessions/", {}, {404}),
+    ("to end others' sessions", "POST", "/manager/api/user/{staff}/end-sessions/", {}, {302}),
+    ("to make a manager", "POST", "/manager/api/user/add/", PERSON | {"role": "manager"}, {200}),
+    ("to make a superuser", "POST", "/manager/api/user/add/", PERSON | {"role": "superuser"}, {200}),
+    ("to make one in a popup", "POST", "/manager/api/user/add/?_popup=1", PERSON | {"role": "superuser"}, {200}),
+    ("to promote staff", "POST", "/manager/api/user/{staff}/change/", PERSON | {"role": "manager"}, {200}),
+    ("to promote more", "POST", "/manager/api/user/{staff}/change/", PERSON | {"role": "superuser"}, {200}),
+    ("to erase somebody", "POST", "/manager/api/user/{staff}/delete/", {"post": "yes"}, {403}),
+    ("to see a password form", "GET", "/manager/api/user/{staff}/password/", None, {403}),
+    ("to set a password", "POST", "/manager/api/user/{staff}/password/", {"new_password1": NEW}, {403}),
+    ("to set a superuser's password", "POST", "/manager/api/user/{root}/password/", {"new_password1": NEW}, {403}),
+    ("to set it elsewhere", "POST", "/admin/api/user/{staff}/password/", {"new_password1": NEW}, {403}),
+    ("to enter /admin/", "GET", "/admin/", None, {403}),
+    ("to edit in /admin/", "POST", "/admin/api/user/{staff}/change/", PERSON, {403}),
+    ("to act in /admin/", "POST", "/admin/api/user/", act("deactivate", "{staff}"), {403}),
+    ("to act on the hidden", "POST", "/manager/api/user/", act("deactivate", "{root}"), {302}),
+    ("to act on a peer", "POST", "/manager/api/user/", act("deactivate", "{peer}"), {302}),
+    ("to erase many", "POST", "/manager/api/user/", act("delete_selected", "{staff}"), {302, 403}),
+    ("to edit in the list", "POST", "/manager/api/user/", IN_THE_LIST, {200, 302}),
+    ("to forge the trail", "POST", "/manager/api/auditentry/add/", {"event": "logout"}, {403}),
+    ("to change the trail", "POST", "/manager/api/auditentry/1/change/", {"event": "logout"}, {403, 404}),
+    ("to delete from the trail", "POST", "/manager/api/auditentry/1/delete/", {"post": "yes"}, {403, 404}),
+    ("to empty the trail", "POST", "/manager/api/auditentry/", act("delete_selected", "1"), {302}),
+    ("to write a mail", "POST", "/manager/api/outgoingmail/add/", {"recipient": "all@example.com"}, {403}),
+    ("to guess by a filter", "GET", "/manager/api/user/?password__startswith=argon2", None, {302, 400}),
+    ("to guess by a relation", "GET", "/manager/api/task/?created_by__password__startswith=a", None, {302, 400}),
+    ("to complete the hidden", "GET", COMPLETE + "app_label=api&model_name=task&field_name=created_by", None, {200}),
+    ("to read groups", "GET", COMPLETE + "app_label=auth&model_name=user&field_name=groups", None, {403, 404}),
+    ("a way around by content type", "GET", "/manager/r/1/1/", None, {404}),
+    ("a page of Django's", "GET", "/manager/auth/group/", None, {404}),
+    ("to be superuser by the API", "PATCH", "/api/users/{self}/", {"role": "superuser"}, {403, 415}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"), [row[1:] for row in FORGED], ids=[r[0] for r in FORGED]
+)
+def test_a_manager_tries(server, manager, root, ids, method, path, body, expected):
+    root = server.sign_in("root.admin", server.passwords["root.admin"])
+    before = users(server, root)
+    filled = {name: str(value).format(**ids) for name, value in (body or {}).items()}
+
+    if method == "GET":
+        answer = manager.get(path.format(**ids))
+    elif method == "POST":
+        answer = manager.post(path.format(**ids), filled)
+    else:
+        answer = manager.session.request(method, server.url + path.format(**ids), json=filled)
+
+    assert answer.status_code in expected, answer.text[:2000]
+    assert users(server, root) == before
+    assert "root.admin" not in answer.text
+    assert "Ruth" not in answer.text  # his first name
+
+
+def test_a_person_made_by_a_manager_has_no_password_and_no_flag(server, manager, root):
+    name = f"guest.{secrets.token_hex(4)}"
+    body = PERSON | FLAGS | {"username": name, "email": f"{name}@example.com", "password": NEW, "password1": NEW}
+
+    assert manager.post("/manager/api/user/add/", body).status_code == 302
+
+    login = server.request("POST", "/api/auth/login/", json={"username": name, "password": NEW})
+    assert login.status_code == 401
+    assert users(server, server.sign_in("root.admin", server.passwords["root.admin"]))[name]["role"] == "staff"
+
+
+def test_another_persons_session_cannot_be_ended(server, manager):
+    victim = server.sign_in("daniel.manager", server.passwords["daniel.manager"])
+    (session,) = [
+        s for s in server.request("GET", "/api/auth/sessions/", headers=victim).json()["results"] if s["is_current"]
+    ]
+
+    manager.post("/manager/api/session/", {"action": "end", "_selected_action": session["id"]})
+
+    assert server.request("GET", "/api/auth/me/", headers=victim).status_code == 200
+
+
+# --- Forged by another site
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/manager/login/", "/accounts/password-reset/", "/manager/api/user/{staff}/password-reset/", "/manager/logout/"],
+)
+def test_a_form_without_the_token_is_refused(server, manager, ids, path):
+    answer = manager.post(path.format(**ids), {"csrfmiddlewaretoken": "", "email": "a@example.com"})
+
+    assert answer.status_code == 403
+
+
+def test_a_form_from_another_origin_is_refused(manager, ids):
+    path = f"/manager/api/user/{ids['staff']}/password-reset/"
+
+    assert manager.post(path, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert manager.post(path, headers={"Origin": "null"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/manager/logout/", "/manager/api/user/{staff}/password-reset/", "/admin/logout/"])
+def test_a_look_has_no_effect(manager, ids, path):
+    assert manager.get(path.format(**ids)).status_code in {403, 405}
+    assert manager.get("/manager/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil.example"]
+)
+def test_signing_in_leads_to_no_other_site(server, target):
+    browser = Browser(server)
+    browser.get("/manager/login/")
+    body = {"username": "aisha.manager", "password": server.passwords["aisha.manager"], "next": target}
+
+    answer = browser.post("/manager/login/", body)
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/manager/"
+
+
+# --- Sessions
+
+
+def test_a_session_that_was_planted_is_not_the_one_after_signing_in(server):
+    browser = Browser(server)
+    browser.session.cookies.set("sessionid", "a" * 32, domain="127.0.0.1")
+
+    browser.sign_in("/manager", "aisha.manager")
+
+    assert "a" * 32 not in browser.session.cookies.values()
+    stranger = Browser(server)
+    stranger.session.cookies.set("sessionid", "a" * 32)
+    assert stranger.get("/manager/").status_code == 302
+
+
+def test_a_copied_cookie_dies_with_signing_out(server):
+    browser = Browser(server)
+    browser.sign_in("/manager", "aisha.manager")
+    copy = Browser(server)
+    copy.session.cookies.set("sessionid", browser.session.cookies["sessionid"])
+    assert copy.get("/manager/").status_code == 200
+    browser.get("/manager/")
+
+    assert browser.post("/manager/logout/").status_code == 200
+
+    assert copy.get("/manager/").status_code == 302
+
+
+def test_the_cookies_are_for_the_server_alone(server):
+    browser = Browser(server)
+
+    answer = browser.sign_in("/manager", "aisha.manager")
+
+    cookie = next(line for line in answer.raw.headers.getlist("Set-Cookie") if line.startswith("sessionid"))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+# --- Links
+
+
+MADE = """
+import secrets
+from api.users.models import User
+from api.users.mails import reset_url
+name = "victim." + secrets.token_hex(4)
+user = User.objects.create_user(name, name + "@example.com", {password!r})
+print(name, reset_url(user))
+"""
+
+
+@pytest.fixture
+def victim(server) -> Iterator[tuple[str, dict[str, str]]]:
+    """(username, what his link holds)"""
+    name, url = server.manage("shell", "--verbosity", "0", "-c", MADE.format(password=NEW)).split()
+    uid, token = re.search(r"/confirm/([^/]+)/([^/]+)/", url).groups()
+    return name, {"uid": uid, "token": token}
+
+
+def confirm(server: Server, link: dict[str, str], password: str) -> int:
+    body = link | {"new_password": password}
+    return server.request("POST", "/api/auth/password/reset/confirm/", json=body).status_code
+
+
+def test_a_link_is_good_once(server, victim):
+    assert confirm(server, victim[1], NEW + " 1") == 204
+    assert confirm(server, victim[1], NEW + " 2") == 400
+
+
+def test_of_ten_at_once_one_wins(server, victim):
+    barrier = threading.Barrier(10)
+
+    def use(number):
+        barrier.wait()
+        return confirm(server, victim[1], f"{NEW} {number}")
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(use, range(10)))
+
+    assert sorted(answers) == [204] + [400] * 9
+
+
+def test_a_link_is_good_for_nobody_else(server, victim):
+    other = server.manage("shell", "--verbosity", "0", "-c", MADE.format(password=NEW)).split()[1]
+    uid = re.search(r"/confirm/([^/]+)/", other)[1]
+
+    assert confirm(server, victim[1] | {"uid": uid}, NEW) == 400
+
+
+def test_a_link_dies_with_a_changed_password(server, victim):
+    name, link = victim
+    body = {"current_password": NEW, "new_password": NEW + " 1"}
+    answer = server.request("POST", "/api/auth/password/change/", json=body, headers=server.sign_in(name, NEW))
+    assert answer.status_code == 204
+
+    assert confirm(server, link, NEW + " 2") == 400
+
+
+def test_links_hold_no_other_host(server):
+    answer = server.request(
+        "POST", "/api/auth/password/reset/", json={"email": "a@example.com"}, headers={"Host": "evil.example"}
+    )
+
+    assert answer.status_code == 400
+
+
+# --- Telling who exists
+
+
+def test_neither_words_nor_time_tell_who_has_an_account(server):
+    asked = {"known": "tom.manager@cosmo.example", "unknown": "nobody.at.all@cosmo.example"}
+    times: dict[str, list[float]] = {name: [] for name in asked}
+    bodies = set()
+    for _ in range(15):
+        for name, email in asked.items():
+            started = time.perf_counter()
+            answer = server.request("POST", "/api/auth/password/reset/", json={"email": email})
+            times[name].append(time.perf_counter() - started)
+            bodies.add((answer.status_code, answer.content))
+
+    known, unknown = (statistics.median(found) for found in times.values())
+    assert len(bodies) == 1
+    assert abs(known - unknown) < 0.01, times
+
+
+def test_the_victims_of_all_this_sign_in_as_before(server):
+    for name in ("root.admin", "maria.manager", "daniel.manager", "tom.manager"):
+        server.sign_in(name, server.passwords[name])

@@ -1,0 +1,191 @@
+"""Who gets into /admin/ and /manager/, and what everybody else gets."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+
+from api.common.vocabulary import Role
+from api.models import AuditEntry, Session, User
+from tests import factories
+from tests.admin_sites import ADMIN, MANAGER, act, browser_of, fields_of, sign_in
+
+SITES = [ADMIN, MANAGER]
+pytestmark = pytest.mark.usefixtures("nothing_leaves")
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("path", ["/", "/api/task/", "/api/user/1/change/", "/api/user/1/password/", "/nowhere/"])
+def test_a_stranger_gets_the_sign_in_page(client, db, site, path):
+    answer = client.get(site + path)
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith(f"{site}/login/?next=")
+    assert client.get(answer.headers["Location"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "role", "expected"),
+    [
+        (ADMIN, Role.SUPERUSER, 302),
+        (ADMIN, Role.MANAGER, 200),
+        (ADMIN, Role.STAFF, 200),
+        (ADMIN, Role.VIEWER, 200),
+        (MANAGER, Role.SUPERUSER, 302),
+        (MANAGER, Role.MANAGER, 302),
+        (MANAGER, Role.STAFF, 200),
+        (MANAGER, Role.VIEWER, 200),
+    ],
+)
+def test_only_who_has_the_right_signs_in(db, site, role, expected):
+    browser = Client()
+
+    answer = sign_in(browser, site, factories.user(role=role))
+
+    assert answer.status_code == expected
+    assert ("_auth_user_id" in browser.session) is (expected == 302)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_sign_in_page_answers_alike_for_all_who_are_refused(db, site):
+    refused = {
+        "wrong password": (factories.user(role="superuser"), "wrong"),
+        "nobody": (User(username="nobody"), "wrong"),
+        "no right": (factories.user(role="staff"), factories.PASSWORD),
+        "inactive": (factories.user(role="superuser", is_active=False), factories.PASSWORD),
+    }
+
+    def shown(user, password):
+        page = sign_in(Client(), site, user, password)
+        text = page.content.decode().replace(user.username, "NAME")
+        return page.status_code, [line for line in text.splitlines() if "csrfmiddlewaretoken" not in line]
+
+    pages = [shown(*attempt) for attempt in refused.values()]
+
+    assert pages == [pages[0]] * len(pages)
+    assert "is wrong, or this is not the site for your account" in "".join(pages[0][1])
+
+
+def test_the_sign_in_pages_link_to_each_other_and_to_the_forgotten_password(db, client):
+    for site, other in ((ADMIN, MANAGER), (MANAGER, ADMIN)):
+        page = client.get(f"{site}/login/").content.decode()
+        assert f'href="{other}/"' in page
+        assert 'href="/accounts/password-reset/"' in page
+
+
+@pytest.mark.parametrize(("site", "role"), [(ADMIN, "manager"), (ADMIN, "staff"), (MANAGER, "viewer")])
+def test_who_is_signed_in_without_the_right_gets_403_and_is_written_down(db, site, role):
+    user = factories.user(role=role)
+
+    page = browser_of(user).get(f"{site}/api/task/")
+
+    assert page.status_code == 403
+    entry = AuditEntry.objects.get(event="permission_denied")
+    assert (entry.actor_id, entry.detail) == (user.pk, "task_changelist")
+    text = page.content.decode()
+    assert ("Cosmo Manager</a>" in text.partition("Your site is")[2]) is (role == "manager")
+    assert ("You work in the app" in text) is (role != "manager")
+
+
+@pytest.mark.parametrize("door", ["/admin/login/", "/manager/login/"])
+def test_guessing_counts_together_at_all_doors(client, db, door):
+    user = factories.user(role="superuser")
+    for other in ("/admin/login/", "/manager/login/", door):
+        Client().post(other, {"username": user.username, "password": "wrong"})
+    for _ in range(2):
+        client.post("/api/auth/login/", {"username": user.username, "password": "wrong"})
+
+    answer = Client().post(door, {"username": user.username, "password": factories.PASSWORD})
+
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Too many failed attempts" in answer.content.decode()
+
+
+def test_signing_in_changes_the_session_and_is_a_session_that_can_be_ended(db):
+    browser, user = Client(), factories.user(role="superuser")
+    browser.get("/admin/login/")
+    before = browser.session.session_key
+    sign_in(browser, ADMIN, user)
+    assert browser.session.session_key != before
+    (session,) = Session.objects.filter(user=user, ended_at=None)
+    assert browser.get("/admin/").status_code == 200
+
+    act(browser, ADMIN, "session", "end", session)
+
+    assert browser.get("/admin/").status_code == 302
+    session.refresh_from_db()
+    assert session.ended_at is not None
+
+
+def test_signing_out_ends_the_session(root):
+    assert root.get("/admin/logout/").status_code == 405
+    assert Session.objects.filter(ended_at=None).count() == 1
+
+    root.post("/admin/logout/")
+
+    assert Session.objects.filter(ended_at=None).count() == 0
+    assert AuditEntry.objects.filter(event="logout", actor_id=root.user.pk).exists()
+
+
+@pytest.mark.parametrize("change", [{"role": "staff"}, {"is_active": False}, {"email": "new@example.com"}])
+def test_a_browser_session_ends_with_what_it_vouched_for(root, boss, change):
+    boss.get("/manager/")
+    values = fields_of(root.get(f"/admin/api/user/{boss.user.pk}/change/")) | change
+    if change == {"is_active": False}:
+        del values["is_active"]
+    assert root.post(f"/admin/api/user/{boss.user.pk}/change/", values).status_code == 302
+
+    assert boss.get("/manager/").status_code == 302
+
+
+def addresses(site: str) -> list[str]:
+    """Every address of a site, its parts filled with what may exist."""
+    (resolver,) = [found for found in get_resolver().url_patterns if str(found.pattern) == f"{site.strip('/')}/"]
+
+    def walk(patterns, prefix):
+        for pattern in patterns:
+            path = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, path)
+            else:
+                yield path
+
+    shown = (re.sub(r"<[^>]*>", "1", path) for path in walk(resolver.url_patterns, f"{site}/"))
+    return sorted({re.sub(r"\^\(\?P1\(?api\)?/\$|\(\?P1\.\*\)\$", "api/", path) for path in shown})
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("role", ["anonymous", *Role])
+def test_every_address_answers_each_person_as_the_contract_says(db, site, role):
+    browser = Client() if role == "anonymous" else browser_of(factories.user(role=role))
+    may = (role == Role.SUPERUSER) or (role == Role.MANAGER and site == MANAGER)
+    found = {path: browser.get(path).status_code for path in addresses(site)}
+    del found[f"{site}/login/"]
+
+    assert len(found) > 40
+    if role == "anonymous":
+        assert set(found.values()) == {302}
+    elif may:
+        assert set(found.values()) <= {200, 301, 302, 400, 403, 404, 405}
+        assert found[f"{site}/"] == 200
+    else:
+        assert set(found.values()) == {403}
+
+
+def test_a_superuser_is_a_manager_in_the_managers_site(root, boss):
+    other_root, peer = factories.user(username="second.root", role="superuser"), boss.user
+
+    assert "second.root" not in root.get("/manager/api/user/").content.decode()
+    assert root.get(f"/manager/api/user/{other_root.pk}/change/").status_code == 404
+    page = f"/manager/api/user/{peer.pk}/change/"
+    assert root.post(page, {"username": "x", "role": "staff"}).status_code == 403
+    assert root.post(f"/manager/api/user/{peer.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert act(root, MANAGER, "user", "deactivate", peer) == ["Boss: not done. You may not do this."]
+    page = "/manager/api/user/add/"
+    forged = {"username": "ada", "email": "ada@example.com", "role": "superuser", "password": factories.PASSWORD}
+    assert "Select a valid choice" in root.post(page, fields_of(root.get(page)) | forged).content.decode()
+    act(root, ADMIN, "user", "deactivate", other_root)
+    assert "second.root" in root.get("/admin/api/auditentry/").content.decode()
+    assert "second.root" not in root.get("/manager/api/auditentry/").content.decode()

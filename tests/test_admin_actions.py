@@ -1,0 +1,209 @@
+"""What people do on the pages of /admin/ and /manager/."""
+
+import pytest
+from django.utils import timezone
+
+from api.models import AuditEntry, OutgoingMail, Property, Task, User
+from tests import factories
+from tests.admin_sites import ADMIN, MANAGER, act, fields_of, messages_of
+
+SITES = [ADMIN, MANAGER]
+pytestmark = pytest.mark.usefixtures("nothing_leaves")
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_task_is_made_changed_and_deleted_by_the_same_services_as_in_the_api(browsers, one_of_each, site):
+    browser, house, worker = browsers[site], one_of_each["property"], one_of_each["user"]
+    first = one_of_each["task"]
+    values = fields_of(browser.get(f"{site}/api/task/add/")) | {
+        "title": "Towels",
+        "task_type": "laundry",
+        "property": house.pk,
+        "assigned_to": worker.pk,
+        "due_date_0": "2030-05-31",
+        "due_date_1": "09:00:00",
+        "after": [first.pk],
+    }
+
+    made = browser.post(f"{site}/api/task/add/", values, follow=True)
+
+    task = Task.objects.get(title="Towels")
+    assert "was added successfully" in messages_of(made)[0]
+    assert (task.created_by, task.due_date.isoformat()) == (browser.user, "2030-05-31T13:00:00+00:00")  # New York
+    assert list(task.depends_on.all()) == [first]
+    page = f"{site}/api/task/{task.pk}/change/"
+    browser.post(page, fields_of(browser.get(page)) | {"title": "All towels"})
+    entry = AuditEntry.objects.get(event="task_updated")
+    assert (entry.actor_id, entry.changes) == (browser.user.pk, {"title": ["Towels", "All towels"]})
+    assert "Towels → All towels" in browser.get(page).content.decode()
+    browser.post(f"{site}/api/task/{task.pk}/delete/", {"post": "yes"})
+    task.refresh_from_db()
+    assert task.deleted_at is not None
+    assert AuditEntry.objects.filter(event="task_deleted", object_id=task.pk).exists()
+
+
+def test_bulk_actions_say_what_they_did_for_each(boss, one_of_each):
+    worker = one_of_each["user"]
+    one, two = factories.task(title="one"), factories.task(title="two", status="completed")
+
+    assert act(boss, MANAGER, "task", "assign", one, two, assigned_to=worker.pk) == [
+        f"One: assigned to {worker}.",
+        "Two: not done. The task is completed; reopen it first.",
+    ]
+    assert act(boss, MANAGER, "task", "start", one) == ["One: started."]
+    assert act(boss, MANAGER, "task", "complete", one, two) == [
+        "One: completed.",
+        "Two: not done. The task is completed; it can become pending.",
+    ]
+    assert act(boss, MANAGER, "task", "reopen", two) == ["Two: reopened."]
+    assert act(boss, MANAGER, "task", "cancel", two) == ["Two: canceled."]
+    assert act(boss, MANAGER, "task", "restore", one) == ["One: not done. There is nothing to do."]
+    assert act(boss, MANAGER, "task", "delete_selected", one, post="yes") == ["Successfully deleted 1 task."]
+    assert Task.objects.get(pk=one.pk).deleted_at is not None
+
+
+def test_what_was_deleted_is_restored(boss):
+    task = factories.task(title="one", deleted_at=timezone.now())
+    body = {"action": "restore", "_selected_action": [task.pk]}
+
+    page = boss.post("/manager/api/task/?deleted=yes", body, follow=True)
+
+    assert messages_of(page) == ["One: restored."]
+    task.refresh_from_db()
+    assert task.deleted_at is None
+
+
+def test_a_property_is_made_with_owners_and_deleted(boss):
+    owner = factories.user(role="viewer")
+    values = fields_of(boss.get("/manager/api/property/add/")) | {
+        "name": "Loft",
+        "address": "Quay",
+        "owners": [owner.pk],
+    }
+
+    boss.post("/manager/api/property/add/", values)
+
+    house = Property.objects.get(name="Loft")
+    assert list(house.owners.all()) == [owner]
+    boss.post(f"/manager/api/property/{house.pk}/delete/", {"post": "yes"})
+    house.refresh_from_db()
+    assert house.deleted_at is not None
+
+
+def test_a_manager_makes_a_person_who_gets_an_invitation(boss):
+    values = fields_of(boss.get("/manager/api/user/add/")) | {
+        "username": "ada",
+        "email": "ada@example.com",
+        "role": "staff",
+    }
+
+    boss.post("/manager/api/user/add/", values)
+
+    ada = User.objects.get(username="ada")
+    assert not ada.has_usable_password()
+    mail = OutgoingMail.objects.get(kind="invitation")
+    assert (mail.recipient, mail.asked_by_name) == ("ada@example.com", "boss")
+
+
+def test_a_superuser_makes_a_person_with_a_password(root):
+    values = fields_of(root.get("/admin/api/user/add/")) | {
+        "username": "ada",
+        "email": "ada@example.com",
+        "role": "manager",
+        "password": "weak",
+    }
+    page = root.post("/admin/api/user/add/", values)
+    assert "Use at least 12 characters" in page.content.decode()
+
+    root.post("/admin/api/user/add/", values | {"password": factories.PASSWORD})
+
+    ada = User.objects.get(username="ada")
+    assert ada.check_password(factories.PASSWORD)
+    assert (ada.role, ada.is_staff, ada.is_superuser) == ("manager", True, False)
+    assert not OutgoingMail.objects.exists()
+
+
+def test_people_are_switched_off_and_on_in_bulk(boss, one_of_each):
+    worker, other = one_of_each["user"], factories.user(username="other", role="manager")
+
+    told = act(boss, MANAGER, "user", "deactivate", worker, other)
+
+    assert sorted(told) == ["Other: not done. You may not do this.", "Worker: deactivated."]
+    assert list(User.objects.filter(is_active=False)) == [worker]
+    assert AuditEntry.objects.filter(event="permission_denied", object_id=other.pk).exists()
+    assert act(boss, MANAGER, "user", "activate", worker) == ["Worker: activated."]
+
+
+def test_who_left_traces_cannot_be_erased_and_the_page_says_so(root, one_of_each):
+    page = root.get(f"/admin/api/user/{one_of_each['user'].pk}/delete/")
+    assert "Disable the account instead" in page.content.decode()
+    root.post(f"/admin/api/user/{one_of_each['user'].pk}/delete/", {"post": "yes"})
+    assert User.objects.filter(pk=one_of_each["user"].pk).exists()
+
+    nobody = factories.user(username="nobody", role="staff")
+    root.post(f"/admin/api/user/{nobody.pk}/delete/", {"post": "yes"})
+
+    assert not User.objects.filter(pk=nobody.pk).exists()
+    assert AuditEntry.objects.get(event="user_deleted").object_label == "nobody"
+
+
+def test_the_last_superuser_stays(root):
+    page = f"/admin/api/user/{root.user.pk}/change/"
+    answer = root.post(page, fields_of(root.get(page)) | {"role": "manager"}, follow=True)
+
+    assert messages_of(answer) == ["This is the last active superuser. Make somebody else superuser first."]
+    root.user.refresh_from_db()
+    assert root.user.role == "superuser"
+
+
+def test_a_mail_that_failed_is_tried_again(boss, one_of_each):
+    mail = one_of_each["outgoingmail"]
+    assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(
+        "Only what failed, or may not have arrived, can be tried again."
+    )
+    OutgoingMail.objects.update(state="failed", attempts=7)
+
+    assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(": on its way again.")
+
+    mail.refresh_from_db()
+    assert (mail.state, mail.attempts) == ("queued", 0)
+
+
+def test_the_export_of_the_trail_holds_no_formula(root):
+    entry = AuditEntry.objects.create(
+        event="task_updated", actor_label="=1+1", object_label="@SUM(A1)", detail="-2", created_at=timezone.now()
+    )
+
+    answer = root.post("/admin/api/auditentry/", {"action": "export", "_selected_action": [entry.pk]})
+
+    line = b"".join(answer.streaming_content).decode().splitlines()[1]
+    assert '"\'=1+1"' in line
+    assert '"\'@SUM(A1)"' in line
+    assert '"\'-2"' in line
+
+
+def test_a_form_that_is_refused_is_written_down_without_its_values(root, logs):
+    values = fields_of(root.get("/admin/api/user/add/")) | {
+        "username": "white space",
+        "email": "not an address",
+        "password": "geheim",
+    }
+
+    root.post("/admin/api/user/add/", values)
+
+    entry = logs.entry("info", event="form_validation")
+    assert {"field": "email", "code": "invalid"} in entry["refused"]
+    assert {"field": "password", "code": "weak_password"} in entry["refused"]
+    assert "geheim" not in logs.text()
+    assert "white space" not in logs.text()
+
+
+def test_each_request_of_somebody_signed_in_is_an_admin_access(boss, logs):
+    boss.get("/manager/api/task/")
+
+    entry = logs.entry("security", event="admin_access")
+    assert (entry["user_id"], entry["user_role"], entry["request"]["path"]) == (
+        boss.user.pk,
+        "manager",
+        "/manager/api/task/",
+    )

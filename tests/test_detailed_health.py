@@ -1,0 +1,101 @@
+"""GET /api/health/detailed/: what a person on call looks at."""
+
+import threading
+import time
+
+import pytest
+
+from api.operations import state
+from api.operations.figures import Figures
+from backend import health
+from tests import factories
+from tests.admin_sites import browser_of
+from tests.conftest import client_of
+from tests.logs import wait_until
+
+PATH = "/api/health/detailed/"
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Nothing is known from other tests."""
+    monkeypatch.setattr(state, "FIGURES", Figures())
+    for name in ("DATABASE", "CACHE"):
+        check = getattr(health, name)
+        monkeypatch.setattr(health, name, health.Check(check.name, check._attempt))
+
+
+def shape(value):
+    return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_has_every_key_of_the_specification():
+    boss = client_of(factories.user(role="manager"))
+    factories.task()
+    wait_until(lambda: boss.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
+
+    body = boss.get(PATH).json()
+
+    assert body["status"] == "healthy"
+    assert shape(body["checks"]) == {
+        "database": {"healthy": None, "duration_ms": None},
+        "cache": {"healthy": None, "duration_ms": None},
+        "filesystem": {"healthy": None, "disk_free_percent": None},
+    }
+    assert shape(body["metrics"]["system"]) == {"cpu": {"usage_percent": None}, "memory": {"usage_percent": None}}
+    application = body["metrics"]["application"]
+    assert application["tasks"] == {"total": 1, "overdue": 0}
+    assert application["users"]["active_24h"] == 1
+    assert application["mail"]["queued"] == 0
+    assert body["logs"]["info.log"].keys() == {"written", "dropped", "size_bytes", "last_error"}
+    assert body["versions"].keys() == {"application", "django", "python"}
+    assert body["uptime_seconds"] >= 0
+
+
+def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
+    settings.HEALTH_TOKEN = "a-token-of-machines"
+
+    assert client.get(PATH).status_code == 401
+    assert client.get(PATH, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get(PATH, headers={"Authorization": "Bearer a-token-of-machines"}).status_code == 200
+    assert browser_of(factories.user(role="manager")).get(PATH).status_code == 200
+    denied = browser_of(factories.user(role="staff")).get(PATH, headers={"Host": "10.0.0.7"})
+    assert (denied.status_code, denied.headers["Content-Type"]) == (403, "application/problem+json")
+
+
+def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("10.0.0.5 refused")
+
+    monkeypatch.setattr(health, "CACHE", health.Check("cache", fail))
+    degraded = manager.get(PATH)
+    monkeypatch.setattr(health, "DATABASE", health.Check("database", fail))
+    unhealthy = manager.get(PATH)
+
+    assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
+    assert (unhealthy.status_code, unhealthy.json()["status"]) == (503, "unhealthy")
+    assert degraded.json()["checks"]["cache"]["healthy"] is False
+
+
+def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
+    (tmp_path / "file").touch()
+    log_to(tmp_path / "file" / "logs")
+
+    body = manager.get(PATH).json()
+
+    assert body["status"] == "degraded"
+    assert "NotADirectoryError" in body["logs"]["info.log"]["last_error"]
+
+
+def test_it_waits_for_no_count(manager, monkeypatch):
+    slow = threading.Event()
+    monkeypatch.setattr("api.operations.figures.count", lambda: slow.wait(5) and {})
+    manager.get(PATH)
+    started = time.perf_counter()
+
+    body = manager.get(PATH).json()
+
+    assert time.perf_counter() - started < 0.2
+    slow.set()
+    assert body["metrics"]["application"]["tasks"] == {"total": None, "overdue": None}

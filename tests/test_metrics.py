@@ -1,0 +1,140 @@
+"""/metrics: what Prometheus reads, over all workers, and for nobody else."""
+
+import logging
+import time
+
+import psutil
+import pytest
+
+from backend import metrics
+from tests import factories
+from tests.conftest import client_of
+from tests.live.server import environment, manage, serving
+from tests.logs import wait_until
+
+TOKEN = "a-token-of-machines"
+
+
+def samples(text: str) -> dict[str, float]:
+    """{"name{labels}": value}"""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+@pytest.fixture
+def scrape(client, db, settings):
+    """A function that reads /metrics as Prometheus does."""
+    settings.METRICS_TOKEN = TOKEN
+
+    def scrape() -> dict[str, float]:
+        answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        return samples(answer.content.decode())
+
+    return scrape
+
+
+def test_requests_are_counted_by_route_method_and_class(scrape, manager):
+    name = 'cosmo_http_requests_total{method="GET",route="api/tasks/<id:pk>/",status="%s"}'
+    before = scrape()
+    task = factories.task()
+    for pk in (task.pk, task.pk, 10**6):
+        manager.get(f"/api/tasks/{pk}/")
+
+    after = scrape()
+
+    assert after[name % "2xx"] - before.get(name % "2xx", 0) == 2
+    assert after[name % "4xx"] - before.get(name % "4xx", 0) == 1
+    counts = 'cosmo_http_request_duration_seconds_count{method="GET",route="api/tasks/<id:pk>/"}'
+    assert after[counts] - before.get(counts, 0) == 3
+    queries = 'cosmo_database_queries_total{route="api/tasks/<id:pk>/"}'
+    assert after[queries] > before.get(queries, 0)
+
+
+@pytest.mark.usefixtures("logs")
+def test_events_of_the_log_are_counted(scrape):
+    names = ['cosmo_log_events_total{event="failed_login"}', 'cosmo_log_records_total{level="WARNING"}']
+    before = scrape()
+
+    logging.getLogger("api.security").warning("Failed login attempt", extra={"event": "failed_login"})
+
+    after = scrape()
+    assert [after[name] - before.get(name, 0) for name in names] == [1, 1]
+
+
+def test_strangers_make_no_labels(scrape, client):
+    for number in range(20):
+        client.get(f"/nowhere/{number}/")
+        client.generic(f"ODD{number}", "/api/tasks/")
+
+    names = scrape()
+
+    assert not any("nowhere" in name or "ODD" in name for name in names)
+    assert any('method="other"' in name for name in names)
+
+
+def test_labels_end_at_some_number(monkeypatch):
+    monkeypatch.setattr(metrics, "MAX_NAMES", 2)
+    monkeypatch.setattr(metrics, "_names", {"route": set()})
+
+    assert [metrics._capped("route", name) for name in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]
+
+
+def test_the_business_is_counted_in_the_background(scrape, manager):
+    factories.task(status="completed")
+    wait_until(lambda: "cosmo_tasks_overdue" in scrape())
+
+    found = scrape()
+
+    assert {name for name in found if name.startswith("cosmo_tasks{")} == {
+        f'cosmo_tasks{{status="{status}"}}' for status in ("pending", "in_progress", "completed", "canceled")
+    }
+    assert 'cosmo_mails{state="queued"}' in found
+    assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
+
+
+@pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])
+def test_a_token_opens_it(client, db, settings, token, status):
+    settings.METRICS_TOKEN = TOKEN
+
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
+
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_without_a_token_in_the_settings_none_opens_it(client, db):
+    assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
+    assert client_of(factories.user(role="superuser")).get("/metrics").status_code == 200
+
+
+def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
+    variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
+    manage(variables, "migrate", "--verbosity", "0")
+    name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
+    with serving(variables, tmp_path / "log") as server:
+
+        def scrape() -> dict[str, float]:
+            answer = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            return samples(answer.text)
+
+        before = scrape().get(name, 0)
+        for _ in range(100):
+            server.request("GET", "/nowhere/")
+        assert scrape()[name] - before == 100
+
+        master = psutil.Process(server.process.pid)
+        workers = master.children()
+        for worker in workers:
+            worker.kill()
+        psutil.wait_procs(workers, timeout=10)
+        wait_until(lambda: len(master.children()) == 2)
+        time.sleep(0.5)
+        after = scrape()
+        one_worker = psutil.Process(master.children()[0].pid).memory_info().rss / 2**20
+
+    assert after[name] - before == 100
+    assert after["cosmo_worker_memory_megabytes"] < 3 * one_worker
+    assert not any("pid=" in name for name in after)

@@ -1,0 +1,399 @@
+"""Passwords: asked for, sent, set and changed; each step leaves its mark, and ends what it must."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from api.mail.delivery import deliver_due
+from api.models import AuditEntry, OutgoingMail, User
+from tests import factories
+from tests.admin_sites import ADMIN, MANAGER, browser_of, messages_of
+from tests.conftest import client_of
+from tests.smtp import mail_server
+
+NEW = "a new and longer passphrase"
+TWICE = {"new_password1": NEW, "new_password2": NEW}
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def smtp(settings, monkeypatch):
+    """A real mail server; mails leave when a test says so."""
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST = "127.0.0.1"
+    with mail_server() as server:
+        settings.EMAIL_PORT = server.port
+        yield server
+
+
+@pytest.fixture
+def ada(db) -> User:
+    return factories.user(username="ada", email="ada@example.com", role="staff")
+
+
+@pytest.fixture
+def root(db):
+    return browser_of(factories.user(username="root", role="superuser"), headers={"user-agent": "Mozilla/5.0"})
+
+
+@pytest.fixture
+def boss(db):
+    return browser_of(factories.user(username="boss", role="manager"), headers={"user-agent": "Mozilla/5.0"})
+
+
+def ask(email: str) -> None:
+    assert Client().post("/api/auth/password/reset/", {"email": email}, "application/json").status_code == 200
+
+
+def link(smtp) -> str:
+    """The path of the link in the mail that arrived last."""
+    deliver_due()
+    return re.search(r"http://localhost:8000(/accounts/password-reset/confirm/\S+)", smtp.mails[-1].plain)[1]
+
+
+def parts(path: str) -> dict[str, str]:
+    uid, token = path.strip("/").split("/")[-2:]
+    return {"uid": uid, "token": token}
+
+
+def confirm(path: str, password: str = NEW):
+    return Client().post(
+        "/api/auth/password/reset/confirm/", parts(path) | {"new_password": password}, "application/json"
+    )
+
+
+def link_of(smtp, email: str = "ada@example.com") -> str:
+    ask(email)
+    return link(smtp)
+
+
+def can_sign_in(user: User, password: str) -> bool:
+    body = {"username": user.username, "password": password}
+    return Client().post("/api/auth/login/", body, "application/json").status_code == 200
+
+
+# --- By a mail
+
+
+def test_a_reset_ends_every_session_and_signs_nobody_in(ada, smtp):
+    phone, browser = client_of(ada), browser_of(factories.user(role="superuser", username="x"))
+    path = link_of(smtp)
+
+    answer = confirm(path)
+
+    assert answer.status_code == 204
+    assert not answer.cookies
+    assert can_sign_in(ada, NEW)
+    assert not can_sign_in(ada, factories.PASSWORD)
+    assert phone.get("/api/auth/me/").status_code == 401
+    assert phone.post("/api/auth/refresh/", {"refresh": phone.tokens["refresh"]}).status_code == 401
+    assert browser.get("/admin/").status_code == 200
+    deliver_due()
+    assert smtp.mails[-1].message["Subject"] == "Cosmo: your password was changed"
+
+
+def test_the_link_is_in_no_table_and_no_log(ada, smtp, logs):
+    path = link_of(smtp)
+    token = parts(path)["token"]
+    Client().get(path)
+    confirm(path)
+
+    for model in (OutgoingMail, AuditEntry):
+        assert token not in str(list(model.objects.values()))
+    assert token not in logs.text()
+    assert "password-reset/confirm" in logs.text()
+
+
+def test_an_account_that_does_not_exist_is_answered_alike(ada, smtp):
+    answers = [
+        Client().post("/api/auth/password/reset/", {"email": email}, "application/json")
+        for email in ("ada@example.com", "nobody@example.com", "nonsense", factories.user(is_active=False).email)
+    ]
+
+    assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+    deliver_due()
+    assert [mail.recipients for mail in smtp.mails] == [["ada@example.com"]]
+    assert set(OutgoingMail.objects.values_list("state", flat=True)) == {"sent"}
+
+
+def test_known_and_unknown_accounts_cost_the_same_statements(ada):
+    shapes = []
+    for email in ("ada@example.com", "nobody@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            ask(email)
+        shapes.append([re.sub(r"'[^']*'|\d+|NULL", "?", query["sql"].partition("VALUES")[0]) for query in queries])
+
+    assert shapes[0] == shapes[1]
+
+
+def test_an_address_in_another_case_is_the_same_account(ada, smtp):
+    assert link_of(smtp, "ADA@Example.com")
+    assert smtp.mails[-1].recipients == ["ada@example.com"]
+
+
+def test_the_link_comes_from_the_settings_and_never_from_the_request(ada, smtp, settings):
+    settings.ALLOWED_HOSTS = ["*"]
+    Client().post(
+        "/api/auth/password/reset/",
+        {"email": ada.email},
+        "application/json",
+        headers={"host": "evil.example", "x-forwarded-host": "evil.example"},
+    )
+    deliver_due()
+    assert "evil.example" not in smtp.mails[-1].text
+
+    settings.FRONTEND_URL = "https://app.example.com"
+    ask(ada.email)
+    deliver_due()
+    assert "https://app.example.com/password-reset/confirm/" in smtp.mails[-1].text
+
+
+def test_strangers_cannot_flood_a_mailbox(ada, smtp):
+    for _ in range(5):
+        ask(ada.email)
+        deliver_due()
+
+    assert len(smtp.mails) == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("used", "used"),
+        ("expired", "expired"),
+        ("forged", "invalid"),
+        ("weak", "weak password"),
+        ("gone", "disabled account"),
+    ],
+)
+def test_a_link_that_is_refused_says_why_in_the_trail_alone(ada, smtp, logs, what, reason):
+    path, password = link_of(smtp), NEW
+    later = timedelta()
+    if what == "used":
+        confirm(path)
+    if what == "expired":
+        later = timedelta(hours=1, minutes=1)
+    if what == "forged":
+        path = path[:-2] + ("a" if path[-2] != "a" else "b") + "/"
+    if what == "weak":
+        password = "short"
+    if what == "gone":
+        User.objects.filter(pk=ada.pk).update(is_active=False)
+
+    with time_machine.travel(timezone.now() + later):
+        answer = confirm(path, password)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == ("new_password" if what == "weak" else "token")
+    entry = AuditEntry.objects.get(event="password_reset_failed")
+    assert (entry.object_id, entry.detail) == (ada.pk, reason)
+    line = logs.entry("security", event="password_reset_failed")
+    assert (line["reason"], line["target_user_id"], line["level"]) == (reason, ada.pk, "WARNING")
+
+
+def test_a_link_dies_with_a_changed_address(ada, smtp):
+    path = link_of(smtp)
+    User.objects.filter(pk=ada.pk).update(email="new@example.com")
+
+    assert confirm(path).status_code == 400
+
+
+# --- By the web pages
+
+
+def test_the_web_pages_lead_from_forgotten_to_set(ada, smtp):
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.get("/accounts/password-reset/")
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())[1]
+    asked = browser.post("/accounts/password-reset/", {"email": ada.email, "csrfmiddlewaretoken": token}, follow=True)
+    assert "a mail is on its way" in asked.content.decode()
+
+    first = browser.get(link(smtp))
+    assert first.status_code == 302
+    assert first.headers["Location"].endswith("/set-password/")
+    assert first.headers["Referrer-Policy"] == "no-referrer"
+    form = browser.get(first.headers["Location"])
+    assert form.headers["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in form.headers["Cache-Control"]
+
+    def send(one, two):
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.content.decode())[1]
+        body = {"new_password1": one, "new_password2": two, "csrfmiddlewaretoken": token}
+        return browser.post(first.headers["Location"], body)
+
+    assert "The two differ." in send(NEW, NEW + "x").content.decode()
+    assert "at least 12 characters" in send("short", "short").content.decode()
+    assert send(NEW, NEW).headers["Location"] == "/accounts/password-reset/done/"
+    assert can_sign_in(ada, NEW)
+    assert browser.get("/admin/").status_code == 302
+    again = browser.get(first.headers["Location"])
+    assert "This link is not good any more" in again.content.decode()
+
+
+def test_a_look_at_a_link_changes_nothing(ada, smtp):
+    path = link_of(smtp)
+    Client().get(path, follow=True)
+
+    assert can_sign_in(ada, factories.PASSWORD)
+    path = link_of(smtp)
+    assert confirm(path).status_code == 204
+
+
+# --- By administrators
+
+
+@pytest.mark.parametrize("site", [ADMIN, MANAGER])
+def test_the_button_sends_a_mail_with_the_name_of_whoever_pressed_it(root, boss, ada, smtp, logs, site):
+    browser = {ADMIN: root, MANAGER: boss}[site]
+    path = f"{site}/api/user/{ada.pk}/password-reset/"
+    assert browser.get(path).status_code == 405
+    assert not OutgoingMail.objects.exists()
+
+    page = browser.post(path, follow=True)
+
+    assert messages_of(page) == ["Ada: a mail with a link is on its way."]
+    assert not logs.entries("info", event="password_reset_email_sent")
+    deliver_due()
+    line = logs.entry("info", event="password_reset_email_sent")
+    assert line["message"] == f"Password reset email sent to ada@example.com by {browser.user.username}"
+    assert (line["logger"], line["level"]) == ("api.admin", "INFO")
+    assert (line["user_id"], line["target_user_id"]) == (browser.user.pk, ada.pk)
+    assert (line["ip_address"], line["user_agent"]) == ("127.0.0.1", "Mozilla/5.0")
+    entry = AuditEntry.objects.get(event="password_reset_email_sent")
+    assert (entry.actor_id, entry.object_id, entry.ip_address) == (browser.user.pk, ada.pk, "127.0.0.1")
+    shown = browser.get(f"{site}/api/user/{ada.pk}/change/").content.decode()
+    assert "Last mail with a link: sent" in shown
+    assert "Password reset email sent" in shown
+
+
+def test_a_mail_that_failed_is_said_to_have_failed(boss, smtp, logs):
+    gone = factories.user(email="refused@example.com", role="staff")
+    boss.post(f"/manager/api/user/{gone.pk}/password-reset/")
+
+    deliver_due()
+
+    line = logs.entry("info", event="password_reset_email_failed")
+    assert (line["user_id"], line["target_user_id"], line["level"]) == (boss.user.pk, gone.pk, "WARNING")
+    assert "nobody of this name" in line["reason"]
+    assert not logs.entries("info", event="password_reset_email_sent")
+    assert "Last mail with a link: failed" in boss.get(f"/manager/api/user/{gone.pk}/change/").content.decode()
+
+
+def test_the_bulk_action_says_what_became_of_each(boss, ada, smtp):
+    off = factories.user(username="off", role="staff", is_active=False)
+    body = {"action": "send_reset_mail", "_selected_action": [ada.pk, off.pk]}
+
+    page = boss.post("/manager/api/user/", body, follow=True)
+
+    assert sorted(messages_of(page)) == [
+        "Ada: a mail with a link is on its way.",
+        "Off: not done. off is disabled. Enable the account first.",
+    ]
+    deliver_due()
+    assert len(smtp.mails) == 1
+
+
+def test_who_has_no_password_yet_gets_an_invitation(boss, smtp):
+    guest = factories.user(username="guest", password="!", email="guest@example.com")
+    boss.post(f"/manager/api/user/{guest.pk}/password-reset/")
+
+    path = link(smtp)
+
+    assert smtp.mails[-1].message["Subject"] == "Cosmo: your account is ready"
+    assert confirm(path).status_code == 204
+    assert can_sign_in(guest, NEW)
+
+
+def test_a_superuser_sets_a_password_directly(root, ada, smtp, logs):
+    phone = client_of(ada)
+    path = f"/admin/api/user/{ada.pk}/password/"
+    assert root.get(path).status_code == 200
+    assert "at least 12" in root.post(path, {"new_password1": "short", "new_password2": "short"}).content.decode()
+
+    page = root.post(path, {"new_password1": NEW, "new_password2": NEW}, follow=True)
+
+    assert messages_of(page) == ["The password of ada is set, and his sessions are ended."]
+    assert can_sign_in(ada, NEW)
+    assert phone.get("/api/auth/me/").status_code == 401
+    line = logs.entry("info", event="password_changed")
+    assert (line["logger"], line["user_id"], line["target_user_id"]) == ("api.admin", root.user.pk, ada.pk)
+    assert "admin" in line["logger"]
+    deliver_due()
+    assert smtp.mails[-1].recipients == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("who", ["boss", "root"])
+def test_under_manager_nobody_sets_a_password(boss, root, ada, logs, method, who):
+    browser = {"boss": boss, "root": root}[who]
+
+    page = getattr(browser, method)(
+        f"/manager/api/user/{ada.pk}/password/", {"new_password1": NEW, "new_password2": NEW}
+    )
+
+    assert page.status_code == 403
+    assert "Send ada a reset mail" in page.content.decode()
+    assert can_sign_in(ada, factories.PASSWORD)
+    line = logs.entry("error", event="permission_denied")
+    role = browser.user.role
+    assert line["message"] == f"Permission denied: {role.capitalize()} attempted direct password change"
+    assert (line["logger"], line["level"], line["user_role"]) == ("api.admin", "WARNING", role)
+    assert (line["attempted_action"], line["ip_address"]) == ("password_change", "127.0.0.1")
+    assert line["target_user_id"] == ada.pk
+    assert AuditEntry.objects.get(event="permission_denied").object_id == ada.pk
+
+
+def test_a_manager_at_the_superusers_address_is_refused_and_written_down(boss, ada, logs):
+    assert (
+        boss.post(f"/admin/api/user/{ada.pk}/password/", {"new_password1": NEW, "new_password2": NEW}).status_code
+        == 403
+    )
+
+    assert logs.entry("security", event="permission_denied")["attempted_action"] == "password_change"
+    assert can_sign_in(ada, factories.PASSWORD)
+
+
+# --- By oneself
+
+
+@pytest.mark.parametrize("site", [ADMIN, MANAGER])
+def test_ones_own_password_is_changed_with_the_current_one(root, boss, site, smtp, logs):
+    browser = {ADMIN: root, MANAGER: boss}[site]
+    path = f"{site}/password_change/"
+    wrong = {"current_password": "wrong", "new_password1": NEW, "new_password2": NEW}
+    assert "This is not your password." in browser.post(path, wrong).content.decode()
+
+    answer = browser.post(path, wrong | {"current_password": factories.PASSWORD})
+
+    assert answer.headers["Location"] == f"{site}/login/"
+    assert browser.get(f"{site}/").status_code == 302
+    assert can_sign_in(browser.user, NEW)
+    line = logs.entry("security", event="password_changed")
+    assert (line["logger"], line["user_id"]) == ("api.security", browser.user.pk)
+
+
+def test_guessing_ones_own_password_is_limited(boss):
+    body = {"current_password": "wrong", "new_password1": NEW, "new_password2": NEW}
+    answers = [boss.post("/manager/password_change/", body).status_code for _ in range(6)]
+
+    assert answers == [200] * 5 + [429]
+
+
+def test_every_reset_in_the_trail_has_its_line(boss, ada, smtp, logs):
+    boss.post(f"/manager/api/user/{ada.pk}/password-reset/")
+    confirm(link(smtp))
+
+    events = ["password_reset_requested", "password_reset_email_sent", "password_reset_completed"]
+    assert (
+        list(AuditEntry.objects.filter(event__startswith="password").order_by("pk").values_list("event", flat=True))
+        == events
+    )
+    lines = [line["event"] for line in logs.entries("security") if line.get("event", "").startswith("password")]
+    assert lines == events

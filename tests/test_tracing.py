@@ -1,0 +1,190 @@
+"""Traces: ids in every record, handed on with the work, and spans for OpenTelemetry where somebody asks for them."""
+
+import gzip
+import re
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.core.checks import run_checks
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests import factories
+from tests.live.server import PROJECT, environment, manage, serving
+from tests.logs import wait_until
+from tests.smtp import mail_server
+
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Collector:
+    """A receiver of OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.url = ""
+
+    def spans(self, trace: str = TRACE) -> dict[str, object]:
+        """{name: span} of one trace."""
+        found = {}
+        for body in self.bodies:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    found |= {span.name: span for span in scope.spans if span.trace_id.hex() == trace}
+        return found
+
+
+@pytest.fixture(scope="module")
+def collector():
+    running = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/v1/traces"
+            running.bodies.append(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        running.url = f"http://127.0.0.1:{server.server_port}"
+        yield running
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, collector):
+    """A gunicorn that exports its spans, and delivers mails to a server that is there."""
+    folder = tmp_path_factory.mktemp("service")
+    with mail_server() as smtp:
+        variables = environment(
+            folder,
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            OTEL_BSP_SCHEDULE_DELAY="200",
+            EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+            EMAIL_HOST="127.0.0.1",
+            EMAIL_PORT=str(smtp.port),
+        )
+        variables.pop("REDIS_URL", None)  # mails leave from the web process
+        manage(variables, "migrate", "--verbosity", "0")
+        manage(variables, "shell", "--verbosity", "0", "-c", MAKE_ADA)
+        with serving(variables, folder / "console") as running:
+            yield running
+
+
+MAKE_ADA = """
+from api.models import User
+User.objects.create_user("ada", "ada@example.com", "a long enough passphrase", role="staff")
+"""
+
+
+def attributes_of(span) -> dict[str, object]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
+
+
+def ask(server, method: str, path: str, **kwargs):
+    return server.request(method, path, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"}, **kwargs)
+
+
+def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(server, collector):
+    answer = ask(server, "POST", "/api/auth/login/", json={"username": "ada", "password": "a long enough passphrase"})
+    wait_until(lambda: "POST api/auth/login/" in collector.spans())
+
+    span = collector.spans()["POST api/auth/login/"]
+    attributes = attributes_of(span)
+    assert span.parent_span_id.hex() == CALLER
+    assert attributes["http.response.status_code"] == answer.status_code == 200
+    assert attributes["cosmo.request_id"] == answer.headers["X-Request-ID"]
+    assert attributes["user.id"] == answer.json()["user"]["id"]
+    (line,) = server.logs.of_request("performance", answer)
+    assert (line["trace_id"], line["span_id"]) == (TRACE, span.span_id.hex())
+    query = collector.spans()["SELECT"]
+    assert query.parent_span_id == span.span_id
+    assert "api_user" in attributes_of(query)["db.query.text"]
+    assert "ada" not in attributes_of(query)["db.query.text"]
+
+
+def test_a_mail_belongs_to_the_trace_of_whoever_asked_for_it(server, collector):
+    answer = ask(server, "POST", "/api/auth/password/reset/", json={"email": "ada@example.com"})
+    wait_until(lambda: "deliver mail" in collector.spans())
+
+    spans = collector.spans()
+    assert spans["deliver mail"].parent_span_id == spans["POST api/auth/password/reset/"].span_id
+    line = server.logs.entry("info", event="mail_sent")
+    assert (line["trace_id"], line["request"]["id"]) == (TRACE, answer.headers["X-Request-ID"])
+    assert line["span_id"] == spans["deliver mail"].span_id.hex()
+
+
+def test_a_link_that_is_a_secret_is_in_no_span(server, collector):
+    canary = "c4nary-" + "0123456789abcdef" * 2
+    ask(server, "GET", f"/accounts/password-reset/MQ/{canary}/")
+    ask(server, "GET", f"/api/tasks/?token={canary}")
+    wait_until(lambda: "GET api/tasks/" in collector.spans())
+
+    assert canary.encode() not in b"".join(collector.bodies)
+
+
+def test_what_machines_ask_is_no_span(server, collector):
+    ask(server, "GET", "/api/health/")
+    ask(server, "GET", "/metrics")
+    ask(server, "GET", "/api/users/")
+    wait_until(lambda: "GET api/users/" in collector.spans())
+
+    assert not [name for name in collector.spans() if "health" in name or "metrics" in name]
+
+
+def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
+    variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    manage(variables, "migrate", "--verbosity", "0")
+    times = []
+    with serving(variables, tmp_path / "console") as server:
+        for _ in range(30):
+            started = time.perf_counter()
+            assert server.request("GET", "/api/tasks/").status_code == 401
+            times.append(time.perf_counter() - started)
+
+    assert sorted(times)[25] < 0.3
+
+
+def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path):
+    variables = environment(tmp_path)
+    code = (
+        "from django.test import Client; import sys; Client().get('/api/tasks/');"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", code]
+    done = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+def test_an_endpoint_without_the_packages_is_told_and_stops_nothing(settings, client, monkeypatch):
+    settings.OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+    monkeypatch.setattr("backend.tracing.find_spec", lambda name: None)
+
+    assert [message.id for message in run_checks() if message.id == "backend.W004"] == ["backend.W004"]
+    assert client.get("/api/tasks/").status_code == 401
+
+
+def test_out_of_requests_the_records_of_a_process_are_one_trace(logs, db):
+    import logging
+
+    from backend.logging_config import API
+
+    factories.user()
+    logging.getLogger(API).info("One")
+    logging.getLogger(API).info("Two")
+
+    one, two = logs.entries("info")[-2:]
+    assert re.fullmatch("[0-9a-f]{32}", one["trace_id"])
+    assert re.fullmatch("[0-9a-f]{16}", one["span_id"])
+    assert (one["trace_id"], one["span_id"]) == (two["trace_id"], two["span_id"])
