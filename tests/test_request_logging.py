@@ -37,7 +37,7 @@ def test_a_line_says_what_was_asked_and_what_it_cost(manager, logs):
         "remote_addr": "127.0.0.1",
     }
     assert (entry["status_code"], entry["bytes"]) == (200, len(answer.content))
-    assert entry["database"]["queries_count"] == 4
+    assert entry["database"]["queries_count"] == 3
     assert entry["database"]["slow_queries"] == []
     assert set(entry["memory"]) == {"usage_mb", "growth_mb"}
 

@@ -205,6 +205,6 @@ def test_the_console_is_text_for_people(log_to, manager, capsys):
 
     request, error, *traceback = capsys.readouterr().err.splitlines()
     assert "api.performance Request completed GET /api/tasks/ 200" in request
-    assert f"4 queries user {manager.user.pk}" in request
+    assert f"3 queries user {manager.user.pk}" in request
     assert "ERROR   api It broke note=a?b?[31m" in error
     assert traceback[-1].strip() == "ZeroDivisionError: division by zero"

@@ -7,8 +7,9 @@ translate a scope into SQL, once.
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import BooleanField, ExpressionWrapper, Model, Q, QuerySet
 
 from api.common.errors import Conflict, Denied, NotFound
@@ -128,10 +129,15 @@ def lock(rows: QuerySet[Any]) -> None:
 
 def get_permitted(visible: QuerySet[Row], permitted: Q, pk: int, *, action: str) -> Row:
     """The row with this id: NotFound if it is not visible, Denied if it is visible but not permitted."""
-    row = visible.annotate(is_permitted=ExpressionWrapper(permitted, output_field=BooleanField())).filter(pk=pk).first()
-    if row is None:
-        raise NotFound
-    if not row.is_permitted:  # type: ignore[attr-defined]
+    found = visible.filter(pk=pk)
+    if permitted:  # an empty condition permits every row
+        is_permitted = ExpressionWrapper(permitted, output_field=BooleanField())
+        found = cast("QuerySet[Row]", found.annotate(is_permitted=is_permitted))
+    try:
+        row = found.get()
+    except ObjectDoesNotExist:
+        raise NotFound from None
+    if not getattr(row, "is_permitted", True):
         raise Denied(action=action, target=row)
     return row
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
-from django.db import models
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -55,7 +54,7 @@ class RuledViewSet(RuledAPIView, ViewSet):
 
     serializer_class: ClassVar[type[serializers.BaseSerializer[Any]]]
 
-    def find_row(self, rule: str) -> models.Model:
+    def find_row(self, rule: str) -> Any:
         """The object of the address: NotFound if not visible, Denied if visible but not allowed by `rule`."""
         raise NotImplementedError
 

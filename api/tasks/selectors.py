@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, F, Q, QuerySet, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
 from api.common import rules
+from api.common.errors import NotFound
 from api.common.ordering import order_terms
 from api.common.rules import Scope
 from api.common.vocabulary import OPEN_STATUSES, TaskStatus
@@ -79,25 +80,46 @@ def filter_tasks(tasks: QuerySet[Task], query: Mapping[str, Any], *, actor: User
 
 _PEOPLE = ("assigned_to", "created_by", "modified_by")
 _COLUMNS = (
-    *("id", "title", "description", "task_type", "status", "priority", "property_id", "property__name"),
+    *("id", "title", "description", "task_type", "status", "priority", "property_id", "property__name", "version"),
     *("due_date", "started_at", "completed_at", "created_at", "modified_at"),
     *(f"{person}_id" for person in _PEOPLE),
     *(f"{person}__{part}" for person in _PEOPLE for part in ("first_name", "last_name", "username")),
 )
 
 
-def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
-    """The tasks as TaskSerializer shows them, in two queries and without making a model of each."""
+class ShownTask(NamedTuple):
+    """A task as the API shows it, and the version that was read."""
+
+    version: int
+    shown: dict[str, Any]
+
+
+def read_tasks(tasks: QuerySet[Task], *, reader: User) -> list[ShownTask]:
+    """In two queries at most, and without making a model of each."""
     now = timezone.now()
-    columns = list(tasks.values(*_COLUMNS))
-    named = named_dependencies([row["id"] for row in columns], reader=reader)
-    return [_as_json(row, named.get(row["id"], {}), now) for row in columns]
+    waits = Exists(TaskDependency.objects.filter(task=OuterRef("pk")))
+    columns = list(tasks.values(*_COLUMNS, waits=waits))
+    waiting = [row["id"] for row in columns if row["waits"]]
+    named = named_dependencies(waiting, reader=reader) if waiting else {}
+    return [ShownTask(row["version"], _as_json(row, named.get(row["id"], {}), now)) for row in columns]
+
+
+def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
+    """The tasks as the API shows them."""
+    return [task.shown for task in read_tasks(tasks, reader=reader)]
+
+
+def read_task(*, actor: User, pk: int) -> ShownTask:
+    """NotFound if the actor does not see this task."""
+    for task in read_tasks(visible_tasks(actor).filter(pk=pk), reader=actor):
+        return task
+    raise NotFound
 
 
 def dependencies(task_ids: list[int]) -> dict[int, list[int]]:
     """What each of these tasks depends on, {id: [ids]}."""
     found: dict[int, list[int]] = {}
-    pairs = TaskDependency.objects.filter(task__in=task_ids).order_by("depends_on")
+    pairs = TaskDependency.objects.filter(task__in=task_ids).order_by("depends_on_id")
     for task_id, depends_on_id in pairs.values_list("task_id", "depends_on_id"):
         found.setdefault(task_id, []).append(depends_on_id)
     return found
@@ -106,7 +128,7 @@ def dependencies(task_ids: list[int]) -> dict[int, list[int]]:
 def named_dependencies(task_ids: list[int], *, reader: User) -> dict[int, dict[int, str | None]]:
     """The same with titles, {id: {id: title}}; None for a task that the reader does not see."""
     title = Case(When(depends_on__in=visible_tasks(reader), then=F("depends_on__title")))
-    pairs = TaskDependency.objects.filter(task__in=task_ids).annotate(title=title).order_by("depends_on")
+    pairs = TaskDependency.objects.filter(task__in=task_ids).annotate(title=title).order_by("depends_on_id")
     found: dict[int, dict[int, str | None]] = {}
     for task_id, depends_on_id, name in pairs.values_list("task_id", "depends_on_id", "title"):
         found.setdefault(task_id, {})[depends_on_id] = name

@@ -20,7 +20,6 @@ from api.common.serializers import StrictModelSerializer, StrictSerializer
 from api.common.vocabulary import TaskStatus
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, TaskType
-from api.tasks.selectors import dependencies, named_dependencies
 from api.users.models import User
 from backend.converters import MAX_ID
 
@@ -66,11 +65,6 @@ class PriorityField(WordField):
         return Priority(value).word
 
 
-class _DependsOnField(serializers.ListField):
-    def get_attribute(self, instance: Task) -> list[int]:
-        return dependencies([instance.pk]).get(instance.pk, [])
-
-
 @extend_schema_serializer(
     examples=[
         OpenApiExample("A task", value=EXAMPLE, response_only=True),
@@ -78,7 +72,7 @@ class _DependsOnField(serializers.ListField):
     ]
 )
 class TaskSerializer(StrictModelSerializer):
-    """The detail of a task; `selectors.task_rows` shows the same in a list."""
+    """What a body may hold, and for the schema what an answer holds; `selectors.read_tasks` makes the answers."""
 
     priority = PriorityField(required=False, help_text="Default medium.")
     property = serializers.PrimaryKeyRelatedField(queryset=Property.objects.filter(deleted_at=None), pk_field=IdField())
@@ -91,8 +85,12 @@ class TaskSerializer(StrictModelSerializer):
     )
     due_date = MomentField()
     is_overdue = serializers.BooleanField(read_only=True)
-    depends_on = _DependsOnField(child=IdField(), max_length=100, required=False, help_text="Ids of tasks.")
-    depends_on_name = serializers.SerializerMethodField(help_text="Titles; null for a task that you do not see.")
+    depends_on = serializers.ListField(child=IdField(), max_length=100, required=False, help_text="Ids of tasks.")
+    depends_on_name = serializers.ListField(
+        child=serializers.CharField(allow_null=True),
+        read_only=True,
+        help_text="Titles; null for a task that you do not see.",
+    )
     created_by = serializers.IntegerField(source="created_by_id", read_only=True)
     created_by_name = serializers.CharField(source="created_by.display_name", read_only=True)
     modified_by = serializers.IntegerField(source="modified_by_id", read_only=True)
@@ -107,9 +105,6 @@ class TaskSerializer(StrictModelSerializer):
             *("created_at", "modified_at"),
         )
         read_only_fields = ("id", "status", "started_at", "completed_at", "created_at", "modified_at")
-
-    def get_depends_on_name(self, task: Task) -> list[str | None]:
-        return list(named_dependencies([task.pk], reader=self.context["reader"]).get(task.pk, {}).values())
 
 
 class StatusSerializer(StrictSerializer):

@@ -48,10 +48,10 @@ def new_session(user: User, *, lifetime: timedelta) -> Session:
 def session_of(token: Token) -> Session:
     """The open session that a token belongs to, with its user; Unauthenticated if it is over."""
     try:
-        session = Session.objects.select_related("user").filter(pk=uuid.UUID(str(token.get("sid")))).first()
-    except ValueError:
+        session = Session.objects.select_related("user").get(pk=uuid.UUID(str(token.get("sid"))))
+    except (ValueError, Session.DoesNotExist):
         raise _refused() from None
-    if session is None or not _is_open(session, token):
+    if not _is_open(session, token):
         raise _refused()
     return session
 
