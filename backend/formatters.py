@@ -26,6 +26,7 @@ _OURS = frozenset(
     }
 )
 _CACHE = "_cosmo_entries"
+_PLAIN = frozenset({int, bool, float, type(None)})
 _NOT_EXTRA = STANDARD | {_CACHE, "event"}
 _MEASURES = ("duration", "queries_count", "queries_time_ms", "slow_queries", "likely_n_plus_one")
 _SEVERITY = {"DEBUG": "low", "INFO": "low", "WARNING": "medium", "ERROR": "high", "CRITICAL": "critical"}
@@ -152,7 +153,9 @@ def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
             continue
         if name == "request" and record.name.startswith("django."):
             continue  # Django's request object; the request block says it better
-        if type(value) in {int, bool, type(None)} and not is_secret(name) and -(2**63) <= (value or 0) < 2**63:
+        kind = type(value)  # what most records are made of needs no walk
+        is_plain = (kind in _PLAIN and -(2**63) <= (value or 0) < 2**63) or (kind is list and not value)
+        if is_plain and not is_secret(name):
             clean = value
         elif is_secret(name) and value is not None and not isinstance(value, bool):
             clean = REDACTED

@@ -5,11 +5,11 @@ thread of its own, one at a time, and its result is shared for a second.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic, perf_counter
 
 import orjson
@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from backend.logging_config import API
+from backend.problems import fill_with_problem
 
 SHARED_FOR = 1.0  # seconds
 LONGEST = 2.0  # seconds that an asker waits
@@ -123,7 +124,7 @@ MIGRATIONS = Check("migrations", _see_migrations)
 
 def is_draining() -> bool:
     """Whether this machine is about to stop: the load balancer should ask others."""
-    return Path(settings.DRAIN_FILE).exists()
+    return os.path.exists(settings.DRAIN_FILE)
 
 
 def answer(request: HttpRequest) -> HttpResponse | None:
@@ -132,7 +133,9 @@ def answer(request: HttpRequest) -> HttpResponse | None:
     if probe is None:
         return None
     if request.method not in {"GET", "HEAD"}:
-        return HttpResponseNotAllowed(["GET", "HEAD"])
+        refusal = HttpResponseNotAllowed(["GET", "HEAD"], headers={"Cache-Control": "no-store"})
+        fill_with_problem(refusal)
+        return refusal
     healthy = probe()
     body = {
         "status": "healthy" if healthy else "unhealthy",

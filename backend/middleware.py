@@ -165,8 +165,10 @@ class SecurityHeadersMiddleware:
         context = request_context.current()
         pattern = suspicion(request.path, request.META.get("QUERY_STRING", ""))
         response = self.get_response(request)
+        present = {name.lower() for name in response.headers}
         for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
+            if name.lower() not in present:  # several times as fast as setdefault()
+                response.headers[name] = value
         if settings.DEBUG and response.status_code >= 400:
             del response.headers["Content-Security-Policy"]  # Django's technical pages have styles and scripts inside
         if request.is_secure() and settings.SECURE_HSTS_SECONDS:
@@ -211,6 +213,22 @@ def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
         "ip_address": context.ip_address,
         "user_agent": context.user_agent,
     }
+
+
+class HealthCheckMiddleware:
+    """Answers the load balancer right behind the request log, before the host check and the HTTPS redirect: probes
+    come often, by address and in plain HTTP.
+
+    What else machines ask here passes both as well (see SECURE_REDIRECT_EXEMPT).
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info == "/metrics" or request.path_info.startswith("/api/health/"):
+            request.get_host = request._get_raw_host  # type: ignore[attr-defined, method-assign]
+        return health.answer(request) or self.get_response(request)
 
 
 class ErrorLoggingMiddleware:
@@ -274,18 +292,3 @@ class ProblemDetailsMiddleware:
             fill_with_problem(response)
         response.headers.setdefault("Cache-Control", "no-store")
         return response
-
-
-class HealthCheckMiddleware:
-    """Answers the load balancer before the host check and the HTTPS redirect: probes come by address, in plain HTTP.
-
-    What else machines ask here passes both as well (see SECURE_REDIRECT_EXEMPT).
-    """
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info == "/metrics" or request.path_info.startswith("/api/health/"):
-            request.get_host = request._get_raw_host  # type: ignore[attr-defined, method-assign]
-        return health.answer(request) or self.get_response(request)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -174,6 +175,7 @@ def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str | None:
     return _parsed_ip(entries[-trusted_proxies]) or peer
 
 
+@lru_cache(maxsize=1_024)
 def _parsed_ip(text: str) -> str | None:
     text = text.strip()
     match = _BRACKETS_AND_PORT.fullmatch(text)
