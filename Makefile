@@ -53,8 +53,8 @@ format: $(VENV)/dev-installed  ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev-installed  ## the task list beside the plainest view of REST framework
-	$(BIN)/python -m bench.task_list
+bench: $(VENV)/dev-installed  ## what answers cost, beside the plainest REST framework application and as tasks grow (needs wrk)
+	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) $(BIN)/python -m bench $(ARGS)
 
 bench-logging: $(VENV)/dev-installed  ## a log record beside its peers, and what the three middlewares cost
 	$(BIN)/python -m bench.log_records

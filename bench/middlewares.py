@@ -7,12 +7,11 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from bench.task_list import MAKE_TASKS, load
-from tests.live.server import PROJECT, environment, fresh_database, manage, serving
+from bench.scene import machine, scene
+from bench.wrk import load
+from tests.live.server import PROJECT, serving
 
 SETTINGS = {"on": "backend.settings", "off": "bench.reference.without_logging"}
 
@@ -56,42 +55,32 @@ def cpu(variables: dict[str, str], requests: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--spend", type=int)
     options = parser.parse_args()
     if options.spend:
         spend(options.spend)
         return
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = stack.enter_context(fresh_database(folder))
-        common = environment(folder, DATABASE_URL=database, WEB_CONCURRENCY="1", WEB_THREADS="4")
-        shared = {name: common[name] for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "WEB_CONCURRENCY", "WEB_THREADS")}
-        variables = {
-            name: environment(folder, DATABASE_URL=database, DJANGO_SETTINGS_MODULE=settings) | shared
-            for name, settings in SETTINGS.items()
-        }
-        manage(common, "migrate", "--verbosity", "0")
-        manage(common, "seed_demo", "--accounts", str(folder / "accounts"))
-        token = manage(common, "shell", "--verbosity", "0", "-c", MAKE_TASKS % 10_000).split()[0]
+    with scene() as here, contextlib.ExitStack() as stack:
+        variables = {name: here.environment(DJANGO_SETTINGS_MODULE=settings) for name, settings in SETTINGS.items()}
         costs: dict[str, list[float]] = {name: [] for name in SETTINGS}
         for _ in range(options.rounds):
             for name in SETTINGS:
                 costs[name].append(cpu(variables[name], 3_000))
         rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
-        servers = {name: stack.enter_context(serving(variables[name], folder / f"{name}.console")) for name in SETTINGS}
-        for server in servers.values():
-            server.name = "cosmo"
+        servers = {
+            name: stack.enter_context(serving(variables[name], here.folder / f"{name}.console")) for name in SETTINGS
+        }
         for number in range(-1, options.rounds):
             for name, server in servers.items():
-                rate = load(server, token, options.seconds if number >= 0 else 1)
+                cost = load(server, "/api/tasks/", token=here.tokens["cosmo"], seconds=options.seconds)
                 if number >= 0:
-                    rates[name].append(rate)
-    report(costs, rates, database)
+                    rates[name].append(cost.rate)
+    report(costs, rates)
 
 
-def report(costs: dict[str, list[float]], rates: dict[str, list[float]], database: str) -> None:
-    print(f"The three middlewares and their log line, {os.cpu_count()} cores, {database.split(':', maxsplit=1)[0]}\n")
+def report(costs: dict[str, list[float]], rates: dict[str, list[float]]) -> None:
+    print(f"The three middlewares and their log line: {machine()}\n")
     print(f"{'':<12}{'CPU ms a request':>18}{'task list, requests/s':>24}")
     for name in SETTINGS:
         print(f"{name:<12}{statistics.median(costs[name]):>18.3f}{statistics.median(rates[name]):>24.1f}")

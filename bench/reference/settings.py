@@ -1,11 +1,14 @@
 """The plainest REST framework application over the same tables: what Cosmo's speed is compared with."""
 
+from django.conf import global_settings
+
 from backend.settings import *  # noqa: F403 - the same database, secrets and apps
 from backend.settings import JWT_SIGNING_KEY
 
 ROOT_URLCONF = "bench.reference.urls"
 WSGI_APPLICATION = "bench.reference.wsgi.application"
 MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
+PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS
 SIMPLE_JWT = {"SIGNING_KEY": JWT_SIGNING_KEY}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],

@@ -1,0 +1,106 @@
+"""What is measured: Cosmo as it is deployed, and the plainest application over the same tables."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.live.server import Server, environment, fresh_database, manage, serving
+
+PASSWORD = "bench-of-cosmo-1"
+TASKS = 10_000
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # as the service is deployed: deploy/systemd, Dockerfile
+
+_FILL = """
+import json, random
+from datetime import UTC, datetime, timedelta
+from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
+from django.db import connection
+from rest_framework_simplejwt.tokens import AccessToken
+from api.models import Task, Property, User
+from api.users.passwords import Argon2idPasswordHasher
+from api.users.sessions import open_session
+people = {}
+for name, hasher in (("cosmo", Argon2idPasswordHasher()), ("plain", PBKDF2PasswordHasher())):
+    person = User(username=f"bench.{name}", email=f"bench.{name}@example.com", role="manager")
+    person.password = hasher.encode("%(password)s", hasher.salt())
+    person.save()
+    people[name] = person
+houses, crew = list(Property.objects.all()), list(User.objects.filter(role="staff"))
+types = ["cleaning", "maintenance", "laundry", "lawn_pool", "inspection", "preparation", "administration", "other"]
+now, dice = datetime.now(UTC), random.Random(1)
+def task(number):
+    status = dice.choice(["pending", "pending", "in_progress", "completed", "canceled"])
+    due_date = now + timedelta(minutes=dice.randint(-99_999, 99_999))
+    return Task(
+        title=f"Task {number}", description="Two sets, in the cupboard of the hall.", task_type=dice.choice(types),
+        status=status, priority=dice.randint(1, 4), property=dice.choice(houses),
+        assigned_to=dice.choice([None, *crew]), created_by=people["cosmo"], modified_by=people["cosmo"],
+        started_at=due_date if status in {"in_progress", "completed"} else None,
+        completed_at=due_date if status == "completed" else None,
+        created_at=now, modified_at=now, due_date=due_date,
+    )
+Task.objects.bulk_create(map(task, range(%(tasks)d - Task.objects.count())), batch_size=1000)
+connection.cursor().execute("ANALYZE")  # as the server does by itself, a while later
+tokens = {"cosmo": open_session(people["cosmo"])["access"], "plain": str(AccessToken.for_user(people["plain"]))}
+print(json.dumps(tokens))
+"""
+_MULTIPLY = """
+from django.db import connection
+from api.models import Task
+columns = [field.column for field in Task._meta.concrete_fields if field.column != "id"]
+moved = ", ".join({"due_date": "due_date + copy * interval '7 minutes'"}.get(name, name) for name in columns)
+with connection.cursor() as cursor:
+    cursor.execute("SET statement_timeout = 0")
+    cursor.execute(
+        f"INSERT INTO api_task ({', '.join(columns)}) SELECT {moved} FROM api_task, generate_series(1, %d) AS copy"
+    )
+    cursor.execute("VACUUM ANALYZE")  # as the server does by itself, a while later
+"""
+
+
+@dataclass
+class Scene:
+    folder: Path
+    variables: Mapping[str, str]
+    tokens: Mapping[str, str]  # by name: cosmo, plain
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """That of one more server over the same database, on a port of its own."""
+        return {**self.variables, "WEB_BIND": environment(self.folder)["WEB_BIND"], **more}
+
+    @contextlib.contextmanager
+    def serving(self, name: str) -> Iterator[tuple[Server, float]]:
+        """The server, and the seconds until it answered."""
+        application = {"cosmo": "backend.wsgi:application", "plain": "bench.reference.wsgi:application"}[name]
+        started = time.monotonic()
+        with serving(self.environment(), self.folder / f"{name}.console", application) as server:
+            yield server, time.monotonic() - started
+
+    def multiply(self, times: int) -> None:
+        """So many copies of every task beside it, each with other dates; PostgreSQL alone."""
+        manage(dict(self.variables), "shell", "--verbosity", "0", "-c", _MULTIPLY % times)
+
+
+@contextlib.contextmanager
+def scene() -> Iterator[Scene]:
+    """A database of its own with 10,000 tasks."""
+    with tempfile.TemporaryDirectory() as name, fresh_database(Path(name)) as database:
+        folder = Path(name)
+        more = {"DATABASE_URL": database, "WEB_CONCURRENCY": "1", "WEB_THREADS": "4"}
+        variables = environment(folder, GLIBC_TUNABLES=HUGE_PAGES, **more)
+        manage(variables, "migrate", "--verbosity", "0")
+        manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
+        code = _FILL % {"tasks": TASKS, "password": PASSWORD}
+        tokens = json.loads(manage(variables, "shell", "--verbosity", "0", "-c", code).splitlines()[-1])
+        yield Scene(folder, variables, tokens)
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    kind = "PostgreSQL" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "SQLite"
+    return f"{time.strftime('%d %B %Y')}, {os.cpu_count()} cores, {kind}"

@@ -1,0 +1,65 @@
+"""A bounded load on one address by wrk, and what it cost the server."""
+
+import json
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.live.server import Server
+
+CONNECTIONS = 4
+_SCRIPT = """
+wrk.method = {method}
+wrk.body = {body}
+wrk.headers["Content-Type"] = "application/json"
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    rate: float  # successful answers a second
+    cpu_ms: float  # of the server's processes, for one answer
+
+
+def load(server: Server, path: str, *, token: str = "", seconds: float, method: str = "GET", body: Any = None) -> Cost:
+    """Ask again and again over four connections; SystemExit if an answer was a refusal, or none came."""
+    before = _cpu_seconds(server)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        text = json.dumps(json.dumps(body)) if body is not None else "nil"
+        script.write(_SCRIPT.format(method=json.dumps(method), body=text))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name, "--timeout", "20s"]
+        headers = ["-H", f"Authorization: Bearer {token}"] if token else []
+        printed = subprocess.run(
+            [*command, *headers, server.url + path], check=True, capture_output=True, text=True
+        ).stdout
+    spent = _cpu_seconds(server) - before
+    answers = int(re.search(r"(\d+) requests in", printed)[1])  # type: ignore[index]
+    if "Non-2xx" in printed or "Socket errors" in printed or not answers:
+        raise SystemExit(f"{method} {path}:\n{printed}")
+    rate = float(re.search(r"Requests/sec: +([\d.]+)", printed)[1])  # type: ignore[index]
+    return Cost(rate, spent * 1000 / answers)
+
+
+def resident_mb(server: Server) -> float:
+    """Of the largest worker, now."""
+    return max(worker.memory_info().rss for worker in _workers(server)) / 1024**2
+
+
+def peak_mb(server: Server) -> float:
+    """Of the largest worker, since its start."""
+    texts = [Path(f"/proc/{worker.pid}/status").read_text() for worker in _workers(server)]
+    return max(int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) for text in texts) / 1024  # type: ignore[index]
+
+
+def _cpu_seconds(server: Server) -> float:
+    return sum(sum(worker.cpu_times()[:2]) for worker in _workers(server))
+
+
+def _workers(server: Server) -> list[psutil.Process]:
+    return psutil.Process(server.process.pid).children()
