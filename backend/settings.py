@@ -213,6 +213,7 @@ SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all t
 # --- REST
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["backend.uploads.NoUploads"]
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "api.users.authentication.BearerAuthentication",
@@ -230,7 +231,11 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cosmo",
-    "DESCRIPTION": "Tasks, properties and people of a rental operation. Conventions: docs/api.md.",
+    "DESCRIPTION": (
+        "Tasks, properties and people of a rental operation. Conventions: docs/api.md. Limits: a body is a JSON object "
+        "of at most 1 MiB (413), 16 levels deep (400); a line or a header of a request has at most 8 KiB (400, 431); a "
+        "page has at most 100 rows; files are not taken (415). Each text says its own greatest length."
+    ),
     "VERSION": APP_VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -256,6 +261,8 @@ SECURE_REDIRECT_EXEMPT = [r"^api/health/", r"^metrics$"]
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
+if HARDENED:  # browsers take these names from this host alone, over TLS (RFC 6265bis, 4.1.3.2)
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "backend.error_pages.csrf_failure"
 

@@ -126,3 +126,9 @@ def one_of_each(db) -> dict[str, Any]:
     factories.notification(task, worker)
     mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
     return {"task": task, "property": task.property, "user": worker, "outgoingmail": mail}
+
+
+@pytest.fixture
+def document(manager) -> dict:
+    """The OpenAPI document."""
+    return manager.get("/api/schema/").json()

@@ -2,17 +2,11 @@
 
 import re
 
-import pytest
 import requests
 
 from tests.live.server import Server
 
 METHODS = {"get", "post", "patch", "delete"}
-
-
-@pytest.fixture
-def document(manager) -> dict:
-    return manager.get("/api/schema/").json()
 
 
 def operations(document):

@@ -1,0 +1,16 @@
+"""Nobody uploads files to Cosmo."""
+
+from typing import Any, NoReturn
+
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+
+
+class NoUploads(FileUploadHandler):
+    """Stops reading a form at the first file in it: none is kept in memory or on the disk, whatever its size."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise StopUpload(connection_reset=True)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None: ...
+
+    def file_complete(self, file_size: int) -> None: ...
