@@ -1,12 +1,13 @@
-# Cosmo in a container: docker build -t cosmo . && docker run --env-file .env -e WEB_BIND=0.0.0.0:8000 -p 8000:8000 cosmo
+# Cosmo in a container; compose.yaml runs it with all that belongs to it. By itself:
+#   docker build -t cosmo . && docker run --env-file .env -p 8000:8000 cosmo
 
-FROM python:3.13-slim AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /app
 RUN python -m venv /venv
 COPY requirements.txt .
 RUN /venv/bin/pip install --no-cache-dir -r requirements.txt
 
-FROM python:3.13-slim
+FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /app cosmo
 WORKDIR /app
 COPY --from=build /venv /venv
@@ -21,7 +22,8 @@ RUN DJANGO_ENVIRONMENT=staging DEBUG=off SECRET_KEY=$(head -c 64 /dev/urandom | 
     /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && install -d -o cosmo logs
 USER cosmo
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 WEB_BIND=0.0.0.0:8000
+# Huge pages for the memory that hashing a password takes (docs/decisions/0010-huge-pages.md).
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 WEB_BIND=0.0.0.0:8000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/api/health/', timeout=3)"]
