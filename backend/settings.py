@@ -176,16 +176,21 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True  # a job whose worker is killed is done again
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SOFT_TIME_LIMIT = 1500
-CELERY_TASK_TIME_LIMIT = 1800  # seconds; below the visibility timeout, else a job would run twice at once
+# Seconds; below the visibility timeout, else a job would run twice at once. No soft limit: its exception would come in
+# the middle of a mail or a person, and be taken for a failure of theirs.
+CELERY_TASK_TIME_LIMIT = 1800
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 EMAIL_DIGEST_ENABLED = env.boolean("EMAIL_DIGEST_ENABLED", default=True)
 EMAIL_DIGEST_HOUR_UTC = env.integer("EMAIL_DIGEST_HOUR_UTC", 12, minimum=0, maximum=23)
 CELERY_BEAT_SCHEDULE = {
     "digests": {"task": "api.send_digests", "schedule": crontab(hour=EMAIL_DIGEST_HOUR_UTC, minute=0)},
-    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1)},
-    "notify-overdue": {"task": "api.notify_overdue", "schedule": timedelta(minutes=5)},
+    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "notify-overdue": {
+        "task": "api.notify_overdue",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},  # seconds; a worker that was away needs the last one only
+    },
     "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
 }
 

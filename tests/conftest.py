@@ -17,6 +17,7 @@ from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
 from tests.logs import Logs
+from tests.smtp import MailServer, free_port, mail_server
 
 logging.raiseExceptions = False  # a console handler may have kept a stream that pytest has closed
 
@@ -92,6 +93,22 @@ def server(tmp_path_factory) -> Iterator[Server]:
         with serving(variables, folder / "server.log") as running:
             running.passwords = demo_passwords(printed)
             yield running
+
+
+@pytest.fixture
+def smtp(settings):
+    """Django's settings for a mail server on this machine; nobody listens yet, and there is no broker."""
+    settings.CELERY_BROKER_URL = ""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", free_port(), 2
+    return settings
+
+
+@pytest.fixture
+def smtp_server(smtp) -> Iterator[MailServer]:
+    """The mail server of those settings."""
+    with mail_server(smtp.EMAIL_PORT) as server:
+        yield server
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from typing import Any
 
 from aiosmtpd.controller import Controller
 
@@ -38,16 +39,39 @@ class MailServer:
         self.port = port
         self.mails: list[ReceivedMail] = []
         self.refuses_for_now = False
+        self.takes_on_a_connection = 1_000  # mails; then it hangs up, as many do
+        self.says_so = True
+        # What it was told on each connection: [("MAIL" | "RCPT" | "DATA", the recipient where it is known)]
+        self.conversations: list[list[tuple[str, str]]] = []
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):  # noqa: N802 - aiosmtpd's
+        session.host_name = hostname
+        session.conversation = []
+        self.conversations.append(session.conversation)
+        return responses
+
+    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
+        if sum(verb == "DATA" for verb, _ in session.conversation) >= self.takes_on_a_connection:
+            server.transport.write(b"421 4.7.0 Too many messages\r\n" if self.says_so else b"")
+            server.transport.close()
+            return "421 4.7.0 Too many messages"
+        session.conversation.append(("MAIL", ""))
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
+        session.conversation.append(("RCPT", address))
         if address.startswith("refused@"):
             return "550 5.1.1 There is nobody of this name"
         if address.startswith("later@") or self.refuses_for_now:
             return "451 4.3.2 Try again later"
+        if address.startswith("gone@"):
+            server.transport.abort()
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's
+        session.conversation.append(("DATA", envelope.rcpt_tos[0]))
         name = envelope.rcpt_tos[0].partition("@")[0]
         if name == "dropped":
             server.transport.abort()
@@ -59,6 +83,10 @@ class MailServer:
         if name == "slow":
             await asyncio.sleep(0.5)
         self.mails.append(ReceivedMail(envelope.rcpt_tos, envelope.content))
+        if name == "garbled":
+            return "What was that?"
+        if name == "mute":
+            await asyncio.sleep(60)
         return "250 OK"
 
 
@@ -69,9 +97,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def mail_server(port: int | None = None) -> Iterator[MailServer]:
+def mail_server(port: int | None = None, **options: Any) -> Iterator[MailServer]:
+    """Listens until the block ends; `options` are those of aiosmtpd's SMTP."""
     server = MailServer(port or free_port())
-    controller = Controller(server, hostname="127.0.0.1", port=server.port)
+    controller = Controller(server, hostname="127.0.0.1", port=server.port, **options)
     controller.start()
     try:
         yield server

@@ -18,40 +18,16 @@ from backend import request_context
 from backend.request_context import RequestContext
 from tests import factories
 from tests.logs import wait_until
-from tests.smtp import free_port, mail_server, silent_server
+from tests.mails import now_it_is, queue
+from tests.smtp import mail_server, silent_server
 
 
-@pytest.fixture
-def smtp(settings):
-    """Django's settings for a mail server on this machine; nobody listens yet, and there is no broker."""
-    settings.CELERY_BROKER_URL = ""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", free_port(), 2
-    return settings
-
-
-@pytest.fixture
-def server(smtp):
-    with mail_server(smtp.EMAIL_PORT) as server:
-        yield server
-
-
-def queue(recipient: str = "ada@example.com", *, asked_by=None, **values) -> OutgoingMail:
-    letter = Letter(kind="test", recipient=recipient, subject="Hello", text_body="Plain text", **values)
-    return enqueue(letter, asked_by=asked_by)
-
-
-def now_it_is(mail: OutgoingMail) -> str:
-    mail.refresh_from_db()
-    return mail.state
-
-
-def test_a_mail_arrives_with_its_headers_and_both_bodies(db, server):
+def test_a_mail_arrives_with_its_headers_and_both_bodies(db, smtp_server):
     mail = queue(html_body="<p>Rich text</p>", headers={"List-Unsubscribe": "<https://cosmo.example.com/u>"})
 
     assert deliver_due() == {"sent": 1}
 
-    (received,) = server.mails
+    (received,) = smtp_server.mails
     message = received.message
     assert received.recipients == ["ada@example.com"]
     assert (message["Subject"], message["Message-ID"]) == ("Hello", mail.message_id)
@@ -71,13 +47,18 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(db, server):
         ("later@example.com", "queued", "Try again later"),
         ("spam@example.com", "failed", "looks like spam"),
         ("full@example.com", "queued", "mailbox is full"),
+        ("gone@example.com", "queued", "Connection unexpectedly closed"),
         ("dropped@example.com", "unknown", "Disconnected"),
+        ("garbled@example.com", "unknown", "was that?"),
+        ("mute@example.com", "unknown", "timed out"),
         ("slow@example.com", "sent", ""),
         ("ada@exam\nple.com", "failed", "Header values can't contain newlines"),
+        ("zoë@example.com", "failed", "No mail can be sent to this address"),
+        ("", "failed", "No mail can be sent to this address"),
     ],
 )
 def test_each_answer_leads_to_its_state_and_stops_no_other_mail(
-    db, server, logs, recipient, state, reason, django_capture_on_commit_callbacks
+    db, smtp_server, logs, recipient, state, reason, django_capture_on_commit_callbacks
 ):
     mail, other = queue(recipient), queue("other@example.com")
 
@@ -115,10 +96,10 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_mo
 def test_a_server_that_comes_back_gets_what_waited(db, smtp):
     mail = queue()
     deliver_due()
-    with mail_server(smtp.EMAIL_PORT) as server, time_machine.travel(timezone.now() + timedelta(minutes=2)):
+    with mail_server(smtp.EMAIL_PORT) as smtp_server, time_machine.travel(timezone.now() + timedelta(minutes=2)):
         assert deliver_due() == {"sent": 1}
 
-    assert len(server.mails) == 1
+    assert len(smtp_server.mails) == 1
     assert now_it_is(mail) == "sent"
 
 
@@ -133,7 +114,7 @@ def test_a_server_that_says_nothing_costs_no_more_than_the_timeout(db, smtp):
     assert now_it_is(mail) == "queued"
 
 
-def test_a_mail_of_a_change_that_did_not_happen_never_was(db, server):
+def test_a_mail_of_a_change_that_did_not_happen_never_was(db, smtp_server):
     def change_and_fail():
         with transaction.atomic():
             queue()
@@ -146,7 +127,7 @@ def test_a_mail_of_a_change_that_did_not_happen_never_was(db, server):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_asked_is_kept_and_the_line_has_his_request(server, logs, monkeypatch):
+def test_whoever_asked_is_kept_and_the_line_has_his_request(smtp_server, logs, monkeypatch):
     monkeypatch.setattr("api.mail.background.wake", lambda: None)
     person = factories.user(role="manager")
     request_context.enter(RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0"))
@@ -163,7 +144,7 @@ def test_whoever_asked_is_kept_and_the_line_has_his_request(server, logs, monkey
 
 
 @pytest.mark.parametrize(("has_started", "state"), [(False, "queued"), (True, "unknown")])
-def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, server, has_started, state):
+def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, smtp_server, has_started, state):
     mail = queue()
     now = timezone.now()
     OutgoingMail.objects.update(
@@ -174,35 +155,35 @@ def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, server
 
     assert results[state] == 1
     assert now_it_is(mail) == ("unknown" if has_started else "sent")
-    assert len(server.mails) == (0 if has_started else 1)
+    assert len(smtp_server.mails) == (0 if has_started else 1)
 
 
-def test_a_claim_that_ran_out_sends_nothing(db, server, monkeypatch):
+def test_a_claim_that_ran_out_sends_nothing(db, smtp_server, monkeypatch):
     mail = queue()
     data = _TellsBeforeData.data
 
     def somebody_else_takes_it_first(self, message):
-        OutgoingMail.objects.filter(pk=mail.pk).update(attempts=2)
+        OutgoingMail.objects.filter(pk=mail.pk).update(attempts=2, claimed_until=timezone.now())
         return data(self, message)
 
     monkeypatch.setattr(_TellsBeforeData, "data", somebody_else_takes_it_first)
 
     assert deliver_due() == {"lost": 1}
-    assert server.mails == []
+    assert smtp_server.mails == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(server):
+def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(smtp_server):
     with transaction.atomic():
         mail = queue()
-        assert server.mails == []
+        assert smtp_server.mails == []
 
     wait_until(lambda: now_it_is(mail) == "sent")
-    assert len(server.mails) == 1
+    assert len(smtp_server.mails) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_deliver_at_once_send_each_mail_once(server, monkeypatch):
+def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
     monkeypatch.setattr("api.mail.background.wake", lambda: None)
     for number in range(20):
         queue(f"person{number}@example.com")
@@ -217,11 +198,13 @@ def test_two_who_deliver_at_once_send_each_mail_once(server, monkeypatch):
     for thread in threads:
         thread.join()
 
-    assert sorted(mail.recipients[0] for mail in server.mails) == sorted(f"person{n}@example.com" for n in range(20))
+    assert sorted(mail.recipients[0] for mail in smtp_server.mails) == sorted(
+        f"person{n}@example.com" for n in range(20)
+    )
     assert set(OutgoingMail.objects.values_list("state", "attempts")) == {("sent", 1)}
 
 
-def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, server, capsys):
+def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, smtp_server, capsys):
     queue()
     call_command("deliver_mail")
     assert capsys.readouterr().out == "1 sent, 0 to be tried again, 0 failed, 0 unknown.\n"
@@ -233,12 +216,12 @@ def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, ser
     assert "1 failed" in capsys.readouterr().out
 
 
-def test_a_subject_is_one_line_whatever_stands_in_it(db, server):
+def test_a_subject_is_one_line_whatever_stands_in_it(db, smtp_server):
     subject = "A\r\nBcc: x@example.com" + "y" * 300
     enqueue(Letter(kind="test", recipient="ada@example.com", subject=subject, text_body="Hello"))
 
     deliver_due()
 
-    message = server.mails[0].message
+    message = smtp_server.mails[0].message
     assert message["Bcc"] is None
     assert message["Subject"].startswith("A??Bcc: x@example.com")

@@ -9,10 +9,12 @@ import smtplib
 from collections import Counter
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.dispatch import Signal
@@ -27,6 +29,7 @@ from backend.redaction import redact_text
 from backend.request_context import RequestContext
 
 RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
+RUN = 900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it
 
 logger = logging.getLogger(f"{API}.mail")
 
@@ -39,11 +42,15 @@ class ClaimLostError(Exception):
 
 
 def deliver_due() -> Counter[str]:
-    """Deliver everything that is due; how many mails came to which state."""
+    """Deliver what is due; how many mails came to which state.
+
+    A mail server that cannot be reached ends it: the mails that wait keep their attempts for when it is there.
+    """
     results = recover_abandoned()
     mailer = Mailer()
+    until = monotonic() + RUN
     try:
-        while (mail := _claim()) is not None:
+        while not mailer.is_server_away and monotonic() < until and (mail := _claim()) is not None:
             results[_deliver(mail, mailer)] += 1
     finally:
         mailer.close()
@@ -81,8 +88,8 @@ def _claim() -> OutgoingMail | None:
 
 
 def _claim_of(mail: OutgoingMail) -> QuerySet[OutgoingMail]:
-    """The row while it is still this attempt of this mail."""
-    return OutgoingMail.objects.filter(pk=mail.pk, attempts=mail.attempts)
+    """The row while it is still this attempt of this mail; "try again" in the admin begins to count anew."""
+    return OutgoingMail.objects.filter(pk=mail.pk, attempts=mail.attempts, claimed_until=mail.claimed_until)
 
 
 def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
@@ -94,9 +101,10 @@ def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
 def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
 
     def before_data() -> None:
-        mail.data_started_at = timezone.now()
-        if not _claim_of(mail).filter(state=MailState.SENDING).update(data_started_at=mail.data_started_at):
+        now = timezone.now()
+        if not _claim_of(mail).filter(state=MailState.SENDING).update(data_started_at=now):
             raise ClaimLostError
+        mail.data_started_at = now
 
     try:
         mailer.send(_message(mail), before_data=before_data)
@@ -107,17 +115,24 @@ def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
         return "dropped"
     except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
         values = _after_failure(mail, error)
+        # Unknown: somebody gave us up meanwhile, but we know the answer.
+        ours = _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN])
     else:
         values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": "", "headers": {}}
+        # Also where it was given up and waits for another try: it has arrived.
+        ours = OutgoingMail.objects.filter(pk=mail.pk, claimed_until=mail.claimed_until)
     with transaction.atomic():
-        # Unknown: somebody gave us up meanwhile, but we know the answer.
-        _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN]).update(**values)
+        if not ours.update(**values) and values["state"] != MailState.SENT:
+            return "lost"
         return _tell(mail, values)
 
 
 def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
-    headers = {"Auto-Submitted": "auto-generated", **mail.headers, "Message-ID": mail.message_id}
     bodies = bodies_of(mail)
+    name = mail.recipient.rpartition("@")[0]
+    if not name or not name.isascii():  # Django sends nothing to the first, and to the second by another name
+        raise ValueError("No mail can be sent to this address.")
+    headers = {"Auto-Submitted": "auto-generated", **mail.headers, "Message-ID": mail.message_id}
     message = EmailMultiAlternatives(mail.subject, bodies.text, to=[mail.recipient], headers=headers)
     if bodies.html:
         message.attach_alternative(bodies.html, "text/html")
@@ -127,9 +142,9 @@ def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
 def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
     code = _refusal(error)
     reason = redact_text(f"{type(error).__name__}: {error}")[:300]
-    if code is None and mail.data_started_at is not None and isinstance(error, OSError | smtplib.SMTPException):
+    if code is None and mail.data_started_at is not None:
         return _finished(MailState.UNKNOWN, reason)
-    is_temporary = isinstance(error, OSError | smtplib.SMTPException) if code is None else code < 500
+    is_temporary = isinstance(error, OSError | DatabaseError) if code is None else code < 500
     if not is_temporary or mail.attempts > len(RETRIES):
         return _finished(MailState.FAILED, reason)
     next_try_at = timezone.now() + RETRIES[mail.attempts - 1]
@@ -138,11 +153,12 @@ def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
 
 def _refusal(error: Exception) -> int | None:
     """The server's answer about this mail (RFC 5321: 4yz for now, 5yz for ever); None where it said nothing of it."""
+    code = None  # a sign-in that it refuses, say, is about us, and is mended sooner or later
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return next(iter(error.recipients.values()))[0]
-    if isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
-        return error.smtp_code
-    return None  # a sign-in that it refuses, say, is about us, and is mended sooner or later
+        code = next(iter(error.recipients.values()))[0]
+    elif isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
+        code = error.smtp_code
+    return code if code is not None and 400 <= code < 600 else None
 
 
 def _finished(state: MailState, error: str) -> dict[str, Any]:

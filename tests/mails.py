@@ -1,0 +1,14 @@
+"""Mails in the outbox, for tests."""
+
+from api.mail.outbox import Letter, enqueue
+from api.models import OutgoingMail
+
+
+def queue(recipient: str = "ada@example.com", *, asked_by=None, **values) -> OutgoingMail:
+    letter = Letter(**{"kind": "test", "subject": "Hello", "text_body": "Plain text"} | values, recipient=recipient)
+    return enqueue(letter, asked_by=asked_by)
+
+
+def now_it_is(mail: OutgoingMail) -> str:
+    mail.refresh_from_db()
+    return mail.state
