@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, F, Q, Value, When, Window
+from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 
 from api.common.vocabulary import OPEN_STATUSES, Role
 from api.tasks.models import Priority, Task, is_overdue, overdue
@@ -33,7 +33,6 @@ TITLES = {
 class Line:
     """One task. `due` is what the reader's clock shows, without a zone, so that templates leave it as it is."""
 
-    task_id: int
     title: str
     house: str
     priority: str
@@ -41,11 +40,26 @@ class Line:
     due: datetime
 
 
+def _line(row: Mapping[str, Any], zone: ZoneInfo) -> Line:
+    return Line(
+        title=row["title"],
+        house=row["house"],
+        priority=Priority(row["priority"]).word,
+        status=row["status"].replace("_", " "),
+        due=row["due_date"].astimezone(zone).replace(tzinfo=None),
+    )
+
+
 @dataclass
 class Section:
     name: str
     lines: list[Line] = field(default_factory=list)
     total: int = 0
+
+    def add(self, row: Mapping[str, Any], zone: ZoneInfo) -> None:
+        self.total += 1
+        if len(self.lines) < LINES:
+            self.lines.append(_line(row, zone))
 
     @property
     def title(self) -> str:
@@ -86,26 +100,74 @@ class Team:
         return _team(self._now)
 
 
-def digests_of(
-    users: Sequence[User], *, last: Mapping[int, datetime], now: datetime, team: Team | None = None
-) -> Iterator[Digest]:
-    """The digests of those who have something to read. `last` is when each was told before."""
-    tasks = _tasks_of(users, since=min((_told(user, last, now) for user in users), default=now), now=now)
-    team = team or Team(now)
-    for user in users:
-        sections = [*_own(user, tasks.get(user.pk, []), _told(user, last, now), now)]
+class Reading:
+    """What a batch of people reads: their tasks are read at once, and kept only as far as they are shown.
+
+    `last` is when each was told before. Whatever is wrong with one person is raised when it is his turn.
+    """
+
+    def __init__(
+        self, users: Sequence[User], *, last: Mapping[int, datetime], now: datetime, team: Team | None = None
+    ) -> None:
+        self._team = team or Team(now)
+        self._pages = {user.pk: _Page(user, last.get(user.pk, now - timedelta(days=1)), now) for user in users}
+        since = min((page.told for page in self._pages.values()), default=now)
+        for row in _tasks_of(users, since=since, now=now):
+            self._pages[row["reader"]].take(row)
+
+    def digest_of(self, user: User) -> Digest | None:
+        """None if there is nothing to read."""
+        page = self._pages[user.pk]
+        sections = page.sections()
         if user.role in {Role.MANAGER, Role.SUPERUSER}:
-            sections += _of_team(user, team.rows)
+            sections += _of_team(page.zone, self._team.rows)
         sections = [section for section in sections if section.lines]
-        if sections:
-            yield Digest(user, now.astimezone(ZoneInfo(user.timezone)).date(), sections)
+        return Digest(user, page.today, sections) if sections else None
 
 
-def _told(user: User, last: Mapping[int, datetime], now: datetime) -> datetime:
-    return last.get(user.pk, now - timedelta(days=1))
+class _Page:
+    """One person's own tasks."""
+
+    def __init__(self, user: User, told: datetime, now: datetime) -> None:
+        self.user, self.told, self.now = user, told, now
+        self._sections = {name: Section(name) for name in (OVERDUE, TODAY, SOON, CHANGED)}
+        self._fault: Exception | None = None
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.user.timezone)
+
+    @cached_property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+    def take(self, row: dict[str, Any]) -> None:
+        if self._fault is not None:
+            return
+        try:
+            name = self._section_of(row)
+            if name is not None:
+                self._sections[name].add(row, self.zone)
+        except Exception as error:  # noqa: BLE001 - the others of the batch have theirs
+            self._fault = error
+
+    def sections(self) -> list[Section]:
+        if self._fault is not None:
+            raise self._fault
+        return list(self._sections.values())
+
+    def _section_of(self, row: dict[str, Any]) -> str | None:
+        if row["status"] in OPEN_STATUSES:
+            if is_overdue(row["due_date"], row["status"], self.now):
+                return OVERDUE
+            days = (row["due_date"].astimezone(self.zone).date() - self.today).days
+            if days <= DAYS_AHEAD:
+                return TODAY if days == 0 else SOON
+        has_changed = row["modified_at"] >= self.told and row["modified_by_id"] != self.user.pk
+        return CHANGED if has_changed else None
 
 
-def _tasks_of(users: Sequence[User], *, since: datetime, now: datetime) -> dict[int, list[dict[str, Any]]]:
+def _tasks_of(users: Sequence[User], *, since: datetime, now: datetime) -> Iterator[dict[str, Any]]:
     """Open tasks until the day after the last one that counts anywhere on earth, and what changed; by reader.
 
     The crew and managers read of what is theirs to do, owners of what is to be done at their properties.
@@ -118,38 +180,12 @@ def _tasks_of(users: Sequence[User], *, since: datetime, now: datetime) -> dict[
     )
     owners = [user.pk for user in users if user.role == Role.VIEWER]
     workers = [user.pk for user in users if user.role != Role.VIEWER]
-    found: dict[int, list[dict[str, Any]]] = {}
     done_by, owned_by = (
         tasks.filter((f"{way}__in", readers)).values(*_COLUMNS, "house", reader=F(way))
         for way, readers in (("assigned_to", workers), ("property__owners", owners))
     )
-    for row in done_by.union(owned_by, all=True).order_by("due_date", "id"):
-        found.setdefault(row["reader"], []).append(row)
-    return found
-
-
-def _own(user: User, rows: Sequence[dict[str, Any]], told: datetime, now: datetime) -> list[Section]:
-    sections = {name: Section(name) for name in (OVERDUE, TODAY, SOON, CHANGED)}
-    zone = ZoneInfo(user.timezone)
-    today = now.astimezone(zone).date()
-    for row in rows:
-        name = _section_of(row, user, today, told, now)
-        if name is not None:
-            if sections[name].total < LINES:
-                sections[name].lines.append(_line(row, zone))
-            sections[name].total += 1
-    return list(sections.values())
-
-
-def _section_of(row: dict[str, Any], user: User, today: date, told: datetime, now: datetime) -> str | None:
-    if row["status"] in OPEN_STATUSES:
-        if is_overdue(row["due_date"], row["status"], now):
-            return OVERDUE
-        days = (row["due_date"].astimezone(ZoneInfo(user.timezone)).date() - today).days
-        if days <= DAYS_AHEAD:
-            return TODAY if days == 0 else SOON
-    has_changed = row["modified_at"] >= told and row["modified_by_id"] != user.pk
-    return CHANGED if has_changed else None
+    rows: QuerySet[Task, dict[str, Any]] = done_by.union(owned_by, all=True).order_by("due_date", "id")
+    return rows.iterator()
 
 
 def _team(now: datetime) -> list[dict[str, Any]]:
@@ -167,22 +203,10 @@ def _team(now: datetime) -> list[dict[str, Any]]:
     return list(ranked.values(*_COLUMNS, "house", "kind", "total"))
 
 
-def _of_team(user: User, rows: Sequence[dict[str, Any]]) -> list[Section]:
-    zone = ZoneInfo(user.timezone)
+def _of_team(zone: ZoneInfo, rows: Sequence[dict[str, Any]]) -> list[Section]:
     sections = {name: Section(name) for name in (TEAM_OVERDUE, TEAM_UNASSIGNED)}
     for row in rows:
         section = sections[row["kind"]]
-        section.lines.append(_line(row, zone))
+        section.add(row, zone)
         section.total = row["total"]
     return list(sections.values())
-
-
-def _line(row: dict[str, Any], zone: ZoneInfo) -> Line:
-    return Line(
-        task_id=row["id"],
-        title=row["title"],
-        house=row["house"],
-        priority=Priority(row["priority"]).word,
-        status=row["status"].replace("_", " "),
-        due=row["due_date"].astimezone(zone).replace(tzinfo=None),
-    )

@@ -5,14 +5,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
+from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, Max, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
-from api.digests.content import Digest, Team, digests_of
+from api.digests.content import Digest, Reading, Team
 from api.digests.rendering import KIND, letter
 from api.mail.delivery import delivery_told
 from api.mail.models import MailState, OutgoingMail
@@ -43,28 +45,36 @@ def send_digests(
     now = _moment(day)
     team = Team(now)
     results: Counter[str] = Counter(queued=0, before=0, nothing=0, failed=0)
-    for users in _batches(user_id):
-        results.update(_send_to(users, now, team, is_forced=is_forced, is_dry_run=is_dry_run))
-        if progress is not None:
-            progress(results.total())
-    summary = {"date": now.date(), "is_dry_run": is_dry_run, **results}
+    summary: dict[str, Any] = {"date": now.date(), "is_dry_run": is_dry_run}
+    try:
+        for users in _batches(user_id):
+            results.update(_send_to(users, now, team, is_forced=is_forced, is_dry_run=is_dry_run))
+            if progress is not None:
+                progress(results.total())
+    except Exception:
+        extra = {"event": "digest_run_failed", "next": "run it again; nobody gets a second one", **summary, **results}
+        logger.exception("Digest run failed", extra=extra)
+        raise
+    summary |= results
     logger.info("Digest run finished", extra={"event": "digest_run_finished", **summary})
     return results
 
 
-def people() -> int:
-    return _readers().count()
+def people(user_id: int | None = None) -> int:
+    return _readers(user_id).count()
 
 
-def delivered(day: date | None) -> Counter[str]:
-    """How many digests of a UTC date are in which state."""
+def delivered(day: date | None, user_id: int | None = None) -> Counter[str]:
+    """How many digests of a UTC date, and of one person, are in which state."""
     keys = OutgoingMail.objects.filter(once_key__startswith=f"digest:{_moment(day).date()}:")
+    if user_id is not None:
+        keys = keys.filter(user_id=user_id)
     return Counter(dict(keys.order_by().values_list("state").annotate(count=Count("pk"))))
 
 
 def digest_of(user: User, *, now: datetime) -> Digest | None:
     """What this person would read now; None if nothing."""
-    return next(digests_of([user], last=_last_told([user]), now=now), None)
+    return Reading([user], last=_last_told([user]), now=now).digest_of(user)
 
 
 def _moment(day: date | None) -> datetime:
@@ -75,15 +85,15 @@ def _moment(day: date | None) -> datetime:
     return datetime.combine(day, time(settings.EMAIL_DIGEST_HOUR_UTC), tzinfo=UTC)
 
 
-def _readers() -> QuerySet[User]:
-    return User.objects.filter(is_active=True, digest_opt_out=False).exclude(email="")
+def _readers(user_id: int | None) -> QuerySet[User]:
+    readers = User.objects.filter(is_active=True, digest_opt_out=False)  # an address they have: user_has_email
+    return readers if user_id is None else readers.filter(pk=user_id)
 
 
 def _batches(user_id: int | None) -> Iterator[list[User]]:
     """A hundred people at a time, so that memory does not grow with their number."""
-    readers = _readers() if user_id is None else _readers().filter(pk=user_id)
     last = 0
-    while users := list(readers.filter(pk__gt=last).order_by("pk")[:BATCH]):
+    while users := list(_readers(user_id).filter(pk__gt=last).order_by("pk")[:BATCH]):
         yield users
         last = users[-1].pk
         if len(users) < BATCH:
@@ -91,7 +101,9 @@ def _batches(user_id: int | None) -> Iterator[list[User]]:
 
 
 def _last_told(users: Sequence[User]) -> dict[int, datetime]:
-    told = OutgoingMail.objects.filter(kind=KIND, user_id__in=[user.pk for user in users])
+    told = OutgoingMail.objects.filter(kind=KIND, user_id__in=[user.pk for user in users]).exclude(
+        state=MailState.FAILED
+    )
     return dict(told.order_by().values_list("user_id").annotate(at=Max("created_at")))
 
 
@@ -99,14 +111,17 @@ def _send_to(users: Sequence[User], now: datetime, team: Team, *, is_forced: boo
     suffix = f":{uuid.uuid4().hex}" if is_forced else ""
     letters: dict[str, tuple[Digest, Letter]] = {}
     results: Counter[str] = Counter()
-    for digest in digests_of(users, last=_last_told(users), now=now, team=team):
-        key = f"digest:{now.date()}:{digest.user.pk}{suffix}"
-        capture_task_context("send_email_digest", task_args=[digest.user.pk])
+    reading = Reading(users, last=_last_told(users), now=now, team=team)
+    for user in users:
+        capture_task_context("send_email_digest", task_args=[user.pk])
+        key = f"digest:{now.date()}:{user.pk}{suffix}"
         try:
-            letters[key] = digest, letter(digest, once_key=key)
+            digest = reading.digest_of(user)
+            if digest is not None:
+                letters[key] = digest, letter(digest, once_key=key)
         except Exception:  # one person's data must not keep the others from theirs
             results["failed"] += 1
-            extra = {"event": "digest_failed", "target_user_id": digest.user.pk, "next": "tried again tomorrow"}
+            extra = {"event": "digest_failed", "target_user_id": user.pk, "next": "tried again with the next run"}
             logger.exception("Digest failed", extra=extra)
     results["nothing"] = len(users) - len(letters) - results["failed"]
     queued = set(letters)
@@ -128,7 +143,7 @@ def tell_of_delivery(mail: OutgoingMail, **_: Any) -> None:
         return
     extra: dict[str, Any] = {"target_user_id": mail.user_id, "mail_id": mail.pk, "attempt": mail.attempts}
     if mail.state == MailState.SENT:
-        logger.info("Digest sent", extra=extra | {"event": "digest_sent"})
+        _log_on_commit(logging.INFO, "Digest sent", extra | {"event": "digest_sent"})
         return
     following = {
         MailState.QUEUED: f"tried again at {mail.next_try_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -136,4 +151,8 @@ def tell_of_delivery(mail: OutgoingMail, **_: Any) -> None:
         MailState.UNKNOWN: "it may have arrived; not tried again",
     }
     extra |= {"event": "digest_failed", "reason": mail.last_error, "next": following[MailState(mail.state)]}
-    logger.error("Digest failed", extra=extra)
+    _log_on_commit(logging.ERROR, "Digest failed", extra)
+
+
+def _log_on_commit(level: int, message: str, extra: dict[str, Any]) -> None:
+    transaction.on_commit(partial(logger.log, level, message, extra=extra))

@@ -5,6 +5,7 @@ mail whose sender died before that moment is tried again, and one whose sender d
 """
 
 import logging
+import re
 import smtplib
 from collections import Counter
 from datetime import timedelta
@@ -30,6 +31,9 @@ from backend.request_context import RequestContext
 
 RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
 RUN = 900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it
+
+# Mail servers repeat whom they refuse; the row knows it, and logs have ids.
+_ADDRESS = re.compile(r"[\w.+%=-]{1,64}@[\w.-]{1,255}")
 
 logger = logging.getLogger(f"{API}.mail")
 
@@ -141,7 +145,7 @@ def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
     code = _refusal(error)
-    reason = redact_text(f"{type(error).__name__}: {error}")[:300]
+    reason = _ADDRESS.sub("[address]", redact_text(f"{type(error).__name__}: {error}"))[:300]
     if code is None and mail.data_started_at is not None:
         return _finished(MailState.UNKNOWN, reason)
     is_temporary = isinstance(error, OSError | DatabaseError) if code is None else code < 500
