@@ -39,6 +39,7 @@ class MailServer:
         self.port = port
         self.mails: list[ReceivedMail] = []
         self.refuses_for_now = False
+        self.thinks = 0.0  # seconds, about each message
         self.takes_on_a_connection = 1_000  # mails; then it hangs up, as many do
         self.says_so = True
         # What it was told on each connection: [("MAIL" | "RCPT" | "DATA", the recipient where it is known)]
@@ -61,7 +62,7 @@ class MailServer:
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
         session.conversation.append(("RCPT", address))
-        if address.startswith("refused@"):
+        if address.startswith("refused"):
             return "550 5.1.1 There is nobody of this name"
         if address.startswith("later@") or self.refuses_for_now:
             return "451 4.3.2 Try again later"
@@ -80,8 +81,7 @@ class MailServer:
             return "554 5.7.1 This looks like spam"
         if name == "full":
             return "452 4.2.2 The mailbox is full"
-        if name == "slow":
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5 if name == "slow" else self.thinks)
         self.mails.append(ReceivedMail(envelope.rcpt_tos, envelope.content))
         if name == "garbled":
             return "What was that?"

@@ -4,17 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from tests.live.celery import beat, worker
 from tests.live.server import PROJECT, environment, fresh_database, manage
 from tests.logs import Logs, wait_until
 from tests.smtp import MailServer, mail_server
@@ -49,23 +46,6 @@ from api.models import OutgoingMail
 print(*OutgoingMail.objects.values_list("state", flat=True))
 """
 KILLS = 3
-
-
-@contextmanager
-def worker(folder: Path, variables: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A Celery worker that is ready, until the block ends; in a process group of its own."""
-    command = [sys.executable, "-m", "celery", "-A", "backend", "worker", "--concurrency=1", "--without-gossip"]
-    console = folder / f"worker-{time.monotonic()}"
-    with console.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        wait_until(lambda: "ready" in console.read_text(errors="replace"), seconds=30)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 @pytest.fixture
@@ -153,3 +133,58 @@ def test_without_the_broker_mails_leave_all_the_same(variables, tmp_path):
 
     wait_until(lambda: server.mails)
     assert Logs(tmp_path / "logs").entries("info", event="broker_unavailable")
+
+
+MAKE_READERS = """
+from datetime import timedelta
+from django.utils import timezone
+from api.models import OutgoingMail
+from tests import factories
+house = factories.property_(created_by=factories.user(role="manager", digest_opt_out=True))
+for number in range(5):
+    person = factories.user(role="staff", email=f"person{number}@example.com")
+    factories.task(property=house, assigned_to=person, due_date=timezone.now() - timedelta(days=1))
+"""
+# A beat that last ran yesterday, before the hour of the digests.
+BEAT_OF_YESTERDAY = """
+import sys
+from datetime import timedelta
+from celery.beat import PersistentScheduler
+from django.utils import timezone
+from backend.celery import app
+for path in sys.argv[-1].split(","):
+    scheduler = PersistentScheduler(app, schedule_filename=path)
+    for entry in scheduler.schedule.values():
+        entry.last_run_at = timezone.now() - timedelta(days=1, minutes=1)
+    scheduler.close()
+"""
+
+
+def test_two_beats_that_were_away_at_the_hour_and_a_command_send_one_mail_to_each_person(tmp_path, variables):
+    server = variables.pop("server")
+    logs = Logs(tmp_path / "logs")
+    manage(variables, "shell", "--verbosity", "0", "-c", MAKE_READERS)
+    schedules = [tmp_path / "beat-1", tmp_path / "beat-2"]
+    seed = [sys.executable, "-c", f"import django; django.setup()\n{BEAT_OF_YESTERDAY}", ",".join(map(str, schedules))]
+    subprocess.run(seed, cwd=PROJECT, env=variables | {"DJANGO_SETTINGS_MODULE": "backend.settings"}, check=True)
+
+    with (
+        worker(tmp_path, variables, concurrency=2),
+        beat(tmp_path, variables, schedule=schedules[0]),
+        beat(tmp_path, variables, schedule=schedules[1]),
+    ):
+        manage(variables, "send_email_digest")
+        wait_until(lambda: len(logs.entries("digest", event="digest_run_finished")) == 3, seconds=30)
+        wait_until(lambda: len(logs.entries("digest", event="digest_sent")) >= 5, seconds=15)
+        wait_until(lambda: len(logs.entries("info", event="housekeeping_done")) == 2, seconds=15)
+
+    assert sorted(mail.recipients[0] for mail in server.mails) == [f"person{number}@example.com" for number in range(5)]
+    assert len(logs.entries("digest", event="digest_queued")) == 5
+    runs = logs.entries("digest", event="digest_run_finished")
+    assert sum(run["queued"] for run in runs) == 5
+    assert sum(run["queued"] + run["before"] for run in runs) == 15
+    told = [line for line in logs.entries("info", logger="celery.beat") if "due task" in line["message"]]
+    assert {"digests", "deliver-mail", "notify-overdue", "housekeeping"} <= {
+        line["message"].split("due task ")[1].split()[0] for line in told
+    }
+    assert len({line["process"] for line in told}) == 2
