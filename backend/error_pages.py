@@ -12,12 +12,14 @@ from backend import request_context
 
 # In the page itself, so that it needs no other file while something is broken; the policy names its hash.
 STYLE = (
+    ":root{color-scheme:light dark}"
     "body{font:1.1rem/1.5 system-ui,sans-serif;color:#1f2933;background:#f5f7fa;margin:0}"
     "main{max-width:34rem;margin:15vh auto 0;padding:0 1.5rem}"
     "h1{font-size:1.6rem;line-height:1.25;margin:.25rem 0 1rem}"
     "main>p:first-child{color:#52606d;font-weight:600;margin:0}"
     "code{overflow-wrap:anywhere}"
     "button{font:inherit;padding:.5rem 1.25rem;border:0;border-radius:4px;background:#1d4ed8;color:#fff;cursor:pointer}"
+    "@media(prefers-color-scheme:dark){body{color:#e4e7eb;background:#12171d}main>p:first-child{color:#aab7c4}}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 

@@ -151,16 +151,40 @@ def test_owners_read_of_their_houses(db, clock):
     assert "of another house" not in the_mail().text_body
 
 
-def test_a_section_ends_after_a_hundred_lines(carla):
+def test_a_section_ends_after_fifty_lines(carla):
     loft = house()
-    for number in range(103):
+    for number in range(53):
         task(f"late {number}", -HOUR, property=loft, assigned_to=carla)
 
     send_digests()
 
-    assert the_mail().subject == "Cosmo: 103 overdue"
-    assert the_mail().text_body.count("- late ") == 100
+    assert the_mail().subject == "Cosmo: 53 overdue"
+    assert the_mail().text_body.count("- late ") == 50
     assert "and 3 more." in the_mail().text_body
+
+
+def test_the_longest_digest_is_shown_whole_by_mail_programs(db, clock):
+    boss = factories.user(role="manager", timezone="UTC")
+    lofts = [house(name=f"Loft {number} at the quay") for number in range(20)]
+    for number, due in enumerate((-HOUR, 2 * HOUR, DAY, 9 * DAY, 9 * DAY) * 60):
+        mine = {"assigned_to": boss, "modified_at": NOON} if number % 5 != 4 else {"assigned_to": None}
+        title = f"Change the linen, air the rooms and count towels {number}"
+        task(title, due, property=lofts[number % 20], modified_by=quiet(), **mine)
+
+    send_digests()
+
+    assert [the_mail().text_body.count(f"and {left} more.") for left in (10, 35)] == [4, 2]
+    assert len(the_mail().html_body.encode()) < 102_000  # Gmail shows no more, and cuts off the footer
+
+
+def test_marks_of_direction_turn_nothing_around(carla):
+    task("Linen \u202egnp.exe", -HOUR, assigned_to=carla, property=house(name="Haus\u2067\u2028am See"))
+
+    send_digests()
+
+    assert "  - Linen gnp.exe [medium], due" in the_mail().text_body
+    assert "\nHaus am See\n" in the_mail().text_body
+    assert "\u202e" not in the_mail().html_body
 
 
 def test_what_people_wrote_stays_text_in_html(carla):
@@ -432,10 +456,14 @@ def test_one_click_in_the_mail_stops_it_and_a_look_does_not(carla, settings, cli
     carla.refresh_from_db()
     assert (answer.status_code, carla.digest_opt_out) == (200, True)
     assert browser.post(path).status_code == 200
+    assert "Switch on again" in browser.get(path).content.decode()
     (entry,) = AuditEntry.objects.filter(event="user_updated")
     assert (entry.actor_id, entry.changes) == (carla.pk, {"digest_opt_out": [False, True]})
     assert send_digests(is_forced=True)["queued"] == 0
     assert path.split("/")[2] not in logs.text()
+    assert "You get the daily digest again" in browser.post(path, {"again": "yes"}).content.decode()
+    carla.refresh_from_db()
+    assert not carla.digest_opt_out
 
 
 @pytest.mark.parametrize("token", ["nonsense", "NQ:1abcde:AAAAAAAAAAAAAAAA"])

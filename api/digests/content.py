@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 
 from api.common.vocabulary import OPEN_STATUSES, Role
+from api.mail.text import quoted
 from api.tasks.models import Priority, Task, is_overdue, overdue
 from api.users.models import User
 
 DAYS_AHEAD = 2
-LINES, TEAM_LINES = 100, 25  # of each section; the rest is counted
+LINES, TEAM_LINES = 50, 25  # of each section; the rest is counted. Gmail cuts a mail after 102 kB, its footer first.
 _COLUMNS = ("id", "title", "priority", "status", "due_date", "modified_by_id", "modified_at")
 
 OVERDUE, TODAY, SOON, CHANGED = "overdue", "due_today", "due_soon", "changed"
@@ -42,8 +43,8 @@ class Line:
 
 def _line(row: Mapping[str, Any], zone: ZoneInfo) -> Line:
     return Line(
-        title=row["title"],
-        house=row["house"],
+        title=quoted(row["title"]),
+        house=quoted(row["house"]),
         priority=Priority(row["priority"]).word,
         status=row["status"].replace("_", " "),
         due=row["due_date"].astimezone(zone).replace(tzinfo=None),

@@ -5,6 +5,7 @@ from django.template.loader import render_to_string
 
 from api.digests.content import OVERDUE, TEAM_OVERDUE, TEAM_UNASSIGNED, TODAY, Digest
 from api.mail.outbox import Letter
+from api.mail.text import quoted
 from api.users.unsubscribe import List, stop_headers, stop_url
 
 KIND = "digest"
@@ -15,7 +16,8 @@ def letter(digest: Digest, *, once_key: str | None) -> Letter:
     title = subject(digest)
     base_url = settings.FRONTEND_URL or settings.PUBLIC_BASE_URL
     stop = stop_url(digest.user, List.DIGEST)
-    values = {"digest": digest, "subject": title, "base_url": base_url, "stop_url": stop}
+    name = quoted(digest.user.display_name)
+    values = {"digest": digest, "name": name, "subject": title, "base_url": base_url, "stop_url": stop}
     return Letter(
         kind=KIND,
         recipient=digest.user.email,

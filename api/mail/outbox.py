@@ -13,8 +13,8 @@ from api.audit.trail import Actor, record
 from api.common.errors import Conflict
 from api.mail import background
 from api.mail.models import MailState, OutgoingMail
+from api.mail.text import subject_line
 from backend import request_context
-from backend.request_context import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def _row(letter: Letter, asked_by: Actor | None) -> OutgoingMail:
         kind=letter.kind,
         recipient=letter.recipient,
         user_id=letter.user_id,
-        subject=printable(letter.subject)[:200],
+        subject=subject_line(letter.subject),
         text_body=letter.text_body,
         html_body=letter.html_body,
         headers=dict(letter.headers),

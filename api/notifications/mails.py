@@ -6,6 +6,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from api.mail.outbox import Letter
+from api.mail.text import quoted
 from api.notifications.models import Kind, Notification
 from api.users.unsubscribe import List, stop_headers, stop_url
 
@@ -25,8 +26,9 @@ def letter(notification: Notification) -> Letter:
     stop = stop_url(user, List.NOTIFICATIONS)
     values = {
         "sentence": _SENTENCES[Kind(notification.kind)],
-        "notification": notification,
-        "house": task.property.name,
+        "title": quoted(notification.task_title),
+        "actor_name": quoted(notification.actor_name),
+        "house": quoted(task.property.name),
         "status": task.get_status_display(),
         "due": task.due_date.astimezone(ZoneInfo(user.timezone)).replace(tzinfo=None),
         "user": user,

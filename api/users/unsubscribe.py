@@ -1,4 +1,4 @@
-"""Stopping mails of a kind with one click, from the mail and without signing in (RFC 8058)."""
+"""Stopping mails of a kind with one click, from the mail and without signing in (RFC 8058); and starting them again."""
 
 from enum import Enum
 from typing import Any
@@ -47,13 +47,12 @@ class UnsubscribeView(View):
     """GET asks, because mail scanners follow links; POST does it."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        return _page(_meant(token)[1], is_done=False)
+        return _page(*_meant(token))
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         user, kind = _meant(token)
-        change: dict[str, Any] = {kind.value: True}
-        update_own_profile(user=user, **change)
-        return _page(kind, is_done=True)
+        change: dict[str, Any] = {kind.value: "again" not in request.POST}
+        return _page(update_own_profile(user=user, **change), kind, is_answer=True)
 
 
 def _meant(token: str) -> tuple[User, List]:
@@ -67,8 +66,9 @@ def _meant(token: str) -> tuple[User, List]:
     return user, List(kind)
 
 
-def _page(kind: List, *, is_done: bool) -> HttpResponse:
-    values = {"title": kind.title, "is_done": is_done, "style": mark_safe(STYLE)}  # noqa: S308 - a constant
+def _page(user: User, kind: List, *, is_answer: bool = False) -> HttpResponse:
+    values = {"title": kind.title, "is_stopped": getattr(user, kind.value), "is_answer": is_answer}
+    values["style"] = mark_safe(STYLE)  # noqa: S308 - a constant
     page = render_to_string("api/users/unsubscribe.html", values)
     headers = {"Content-Security-Policy": policy(form_action="'self'"), "Cache-Control": "no-store"}
     return HttpResponse(page, headers=headers)

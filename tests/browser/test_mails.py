@@ -13,29 +13,69 @@ from tests.live.server import manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HOSTILE = "\"'><img src=x onerror=document.title='broken'> {{7*7}} \u202e" + "W" * 100
+NAMES = (HOSTILE, "\u05e0\u05d9\u05e7\u05d9\u05d5\u05df \u05d7\u05d3\u05e8\u05d9\u05dd 12", "Change the linen")
 
 
 @pytest.fixture
 def house(monkeypatch, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    settings.PUBLIC_BASE_URL = "https://cosmo.example.com/" + "path" * 30
     monkeypatch.setattr("api.mail.background.wake", lambda: None)
-    return factories.property_(name="Sea View 4")
+    return factories.property_(name=HOSTILE)
 
 
-def test_a_digest_fits_a_telephone_and_a_desk_and_runs_nothing(house, page, mailoutbox):
-    manager = factories.user(role="manager", first_name="Maria")
-    for title, hours in (("Change the linen", -30), (HOSTILE, -1), ("Mow the lawn", 3), ("Check the boiler", 30)):
+def look_by_day_and_night(page, name: str) -> None:
+    page.emulate_media(color_scheme="light")
+    look(page, name)
+    assert contrast(page) > 4.5
+    page.emulate_media(color_scheme="dark")
+    look(page, f"{name}-dark")
+    assert contrast(page) > 4.5
+
+
+def contrast(page) -> float:
+    """The smallest one of any text of the page with the ground behind it (WCAG 2: at least 4.5)."""
+    return page.evaluate(SMALLEST_CONTRAST)
+
+
+SMALLEST_CONTRAST = """() => {
+    const parts = color => color.match(/[\\d.]+/g).map(Number)
+    const light = color => {
+        const linear = c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
+        const [r, g, b] = parts(color).map(c => linear(c / 255))
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const ground = element => {
+        const color = element ? getComputedStyle(element).backgroundColor : "rgb(255, 255, 255)"
+        return parts(color)[3] === 0 ? ground(element.parentElement) : color
+    }
+    return Math.min(...[...document.querySelectorAll("body *")]
+        .filter(element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+        .map(element => [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => a - b))
+        .map(([dark, bright]) => (bright + 0.05) / (dark + 0.05)))
+}"""
+
+
+def test_a_digest_fits_a_telephone_and_a_desk_by_day_and_night_and_runs_nothing(house, page, mailoutbox):
+    manager = factories.user(role="manager", first_name=HOSTILE[:140], timezone="America/Argentina/ComodRivadavia")
+    other = factories.property_(name="Sea View 4")
+    for number, hours in enumerate((-30, -1, 3, 30, 31, 200)):
         factories.task(
-            title=title[:200], property=house, assigned_to=manager, due_date=timezone.now() + timedelta(hours=hours)
+            title=NAMES[number % 3],
+            property=house if number % 2 else other,
+            assigned_to=manager,
+            due_date=timezone.now() + timedelta(hours=hours),
+            priority=4 if number % 2 else 2,
+            status="in_progress" if number == 1 else "pending",
         )
+    factories.task(property=house, title=HOSTILE, due_date=timezone.now() - timedelta(days=3))
     call_command("send_email_digest", "--user", str(manager.pk))
-
-    deliver_due()
 
     page.set_content(mailoutbox[0].alternatives[0].content)
     page.get_by_text("{{7*7}}").first.wait_for()
     assert page.title().startswith("Cosmo: 2 overdue")
-    look(page, "digest")
+    assert page.locator("img").count() == 0
+    look_by_day_and_night(page, "digest")
 
 
 def test_a_notification_fits_a_telephone_and_a_desk_and_runs_nothing(house, page, mailoutbox, manager):
@@ -48,7 +88,7 @@ def test_a_notification_fits_a_telephone_and_a_desk_and_runs_nothing(house, page
     page.set_content(mailoutbox[0].alternatives[0].content)
     page.get_by_text("This urgent task is yours now.").wait_for()
     page.get_by_role("heading", name="{{7*7}}").wait_for()
-    look(page, "notification")
+    look_by_day_and_night(page, "notification")
 
 
 STOP_URL = """
@@ -73,4 +113,8 @@ def test_the_link_in_a_mail_asks_and_one_click_stops_it(site, page):
 
     page.get_by_role("heading", name="You do not get the daily digest any more").wait_for()
     assert manage(site.environment, "shell", "--verbosity", "0", "-c", OPTED_OUT).strip() == "True"
-    look(page, "unsubscribed")
+    look_by_day_and_night(page, "unsubscribed")
+    page.get_by_role("button", name="Switch on again").click()
+    page.get_by_role("heading", name="You get the daily digest again").wait_for()
+    assert manage(site.environment, "shell", "--verbosity", "0", "-c", OPTED_OUT).strip() == "False"
+    look_by_day_and_night(page, "subscribed")
