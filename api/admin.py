@@ -1,6 +1,7 @@
 """What is registered on which admin site."""
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 
 from api.audit.models import AuditEntry
 from api.mail.models import OutgoingMail
@@ -16,13 +17,16 @@ from api.tasks.models import Task
 from api.users.admin import CosmoUserAdmin, SessionAdmin
 from api.users.models import Session, User
 
+# Whoever imports Django's UserAdmin registers groups; ours are unused, and in no form.
+admin.site.unregister(Group)
+
 for site, user_admin in ((admin.site, CosmoUserAdmin), (manager_site, UserManagerAdmin)):
     site.register(Task, TaskAdmin)
     site.register(Property, PropertyAdmin)
     site.register(User, user_admin)
-    site.register(Session, SessionAdmin)
     site.register(Notification, NotificationAdmin)
     site.register(OutgoingMail, OutgoingMailAdmin)
     site.register(AuditEntry, AuditEntryAdmin)
+    site.register(Session, SessionAdmin)
 
 __all__ = ["CosmoUserAdmin", "UserManagerAdmin"]

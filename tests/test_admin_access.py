@@ -119,6 +119,36 @@ def test_signing_in_changes_the_session_and_is_a_session_that_can_be_ended(db):
     assert session.ended_at is not None
 
 
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "javascript:alert(1)", "", None])
+@pytest.mark.parametrize("site", SITES)
+def test_signing_in_ends_on_a_page_of_the_site_whatever_the_address_said(db, site, target):
+    user, query = factories.user(role="superuser"), "" if target is None else f"?next={target}"
+    body = {"username": user.username, "password": factories.PASSWORD}
+
+    as_a_form_is_sent = Client().post(f"{site}/login/{query}", body | {"next": ""})
+
+    assert as_a_form_is_sent.headers["Location"] == f"{site}/"
+    assert Client().post(f"{site}/login/{query}", body).headers["Location"] == f"{site}/"
+    kept = Client().post(f"{site}/login/?next={site}/api/task/", body | {"next": ""})
+    assert kept.headers["Location"] == f"{site}/api/task/"
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/manager/login/", "/api/auth/me/"])
+def test_a_session_cookie_that_we_never_set_is_nobody(client, db, path):
+    client.cookies["sessionid"] = "\x00" * 32  # sent in quotes, as \000
+
+    assert client.get(path).status_code == {"/admin/": 302, "/manager/login/": 200, "/api/auth/me/": 401}[path]
+
+
+def test_groups_and_permissions_are_in_no_form(browsers, one_of_each):
+    for site, browser in browsers.items():
+        for path in ("/auth/", "/auth/group/", "/auth/group/add/", "/auth/permission/", "/auth/user/"):
+            assert browser.get(site + path).status_code == 404
+        page = browser.get(f"{site}/api/user/{one_of_each['user'].pk}/change/").content.decode()
+        assert "groups" not in page
+        assert "permissions" not in page
+
+
 def test_signing_out_ends_the_session(root):
     assert root.get("/admin/logout/").status_code == 405
     assert Session.objects.filter(ended_at=None).count() == 1

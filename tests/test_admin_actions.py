@@ -1,5 +1,9 @@
 """What people do on the pages of /admin/ and /manager/."""
 
+import csv
+import io
+import json
+
 import pytest
 from django.utils import timezone
 
@@ -50,6 +54,13 @@ def test_bulk_actions_say_what_they_did_for_each(boss, one_of_each):
         f"One: assigned to {worker}.",
         "Two: not done. The task is completed; reopen it first.",
     ]
+    nobody = ["Nothing was assigned. Choose the person beside the action."]
+    assert act(boss, MANAGER, "task", "assign", one) == nobody
+    assert act(boss, MANAGER, "task", "assign", one, assigned_to=factories.user(role="superuser").pk) == nobody
+    assert act(boss, MANAGER, "task", "assign", one, assigned_to="x") == ["No action selected."]
+    one.refresh_from_db()
+    assert one.assigned_to == worker
+    assert act(boss, MANAGER, "task", "unassign", one) == ["One: unassigned."]
     assert act(boss, MANAGER, "task", "start", one) == ["One: started."]
     assert act(boss, MANAGER, "task", "complete", one, two) == [
         "One: completed.",
@@ -114,6 +125,8 @@ def test_a_superuser_makes_a_person_with_a_password(root):
     }
     page = root.post("/admin/api/user/add/", values)
     assert "Use at least 12 characters" in page.content.decode()
+    like_her_name = root.post("/admin/api/user/add/", values | {"password": "ada@example.com"})
+    assert "too similar to the email" in like_her_name.content.decode()
 
     root.post("/admin/api/user/add/", values | {"password": factories.PASSWORD})
 
@@ -121,6 +134,24 @@ def test_a_superuser_makes_a_person_with_a_password(root):
     assert ada.check_password(factories.PASSWORD)
     assert (ada.role, ada.is_staff, ada.is_superuser) == ("manager", True, False)
     assert not OutgoingMail.objects.exists()
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_name_that_is_taken_is_said_beside_its_field(browsers, one_of_each, site, logs):
+    browser, worker = browsers[site], one_of_each["user"]
+    twin = {"username": worker.username.upper(), "email": worker.email.upper(), "role": "staff"}
+    person = browser.post(f"{site}/api/user/add/", fields_of(browser.get(f"{site}/api/user/add/")) | twin)
+    house = browser.post(
+        f"{site}/api/property/add/",
+        fields_of(browser.get(f"{site}/api/property/add/")) | {"name": one_of_each["property"].name, "address": "x"},
+    )
+
+    assert person.context["adminform"].form.errors == {
+        "username": ["Somebody has this already."],
+        "email": ["Somebody has this already."],
+    }
+    assert house.context["adminform"].form.errors == {"name": ["Another property has this name."]}
+    assert {"field": "email", "code": "unique"} in logs.entries("info", event="form_validation")[0]["refused"]
 
 
 def test_people_are_switched_off_and_on_in_bulk(boss, one_of_each):
@@ -169,17 +200,25 @@ def test_a_mail_that_failed_is_tried_again(boss, one_of_each):
     assert (mail.state, mail.attempts) == ("queued", 0)
 
 
-def test_the_export_of_the_trail_holds_no_formula(root):
+@pytest.mark.parametrize(
+    "shown", ["@SUM(A1)", "\t=1+1", "\r=1+1", "\n=1+1", "  =1+1", "\u00a0=1+1", "\uff1d1+1", "\uff20SUM(A1)", "\ufe62x"]
+)
+def test_the_export_of_the_trail_holds_no_formula(root, shown):
     entry = AuditEntry.objects.create(
-        event="task_updated", actor_label="=1+1", object_label="@SUM(A1)", detail="-2", created_at=timezone.now()
+        event="task_updated",
+        actor_label="=1+1",
+        object_label=shown,
+        detail="-2",
+        changes={"title": ["a", "b"]},
+        created_at=timezone.now(),
     )
 
     answer = root.post("/admin/api/auditentry/", {"action": "export", "_selected_action": [entry.pk]})
 
-    line = b"".join(answer.streaming_content).decode().splitlines()[1]
-    assert '"\'=1+1"' in line
-    assert '"\'@SUM(A1)"' in line
-    assert '"\'-2"' in line
+    text = b"".join(answer.streaming_content).decode()
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert (row["actor_label"], row["object_label"], row["detail"]) == ("'=1+1", f"'{shown}", "'-2")
+    assert json.loads(row["changes"]) == {"title": ["a", "b"]}
 
 
 def test_a_form_that_is_refused_is_written_down_without_its_values(root, logs):

@@ -16,6 +16,14 @@ QUERIES = [
     *("due=zz", "assigned=zz", "deleted=zz", "status__exact=%00", "role__exact=x", "is_active__exact=7"),
     *("due_date__year=99999", "due_date__year=abc", "due_date__month=13&due_date__year=2026", "created_at__year=0"),
     *("object_id=abc", f"object_id={HUGE}", "request_id=%00", "read_at__isempty=7", "id__in=1,2,x"),
+    *(
+        "status__regex=[",
+        "role__regex=(",
+        "is_active__regex=(",
+        "kind__regex=(",
+        "priority__range=1",
+        "object_id__gt=x",
+    ),
     *("_changelist_filters=%00", "_to_field=password", "property__id__exact=abc", "password__startswith=a"),
 ]
 ACTIONS = [
@@ -84,6 +92,18 @@ def test_actions_on_what_is_not_there(browse, model):
 def test_forms_that_nobody_fills_in_so(browse, path):
     for body in FORMS[path]:
         assert browse("post", path, body) in {200, 302}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("due_date=abc", "property=%00", "assigned_to=abc", "after=1,x", "owners=x", "role=superuser", "email=%00"),
+        *("_changelist_filters=%00", "_popup=1&_to_field=password", "_to_field=id&_popup=x", "is_active=x"),
+    ],
+)
+def test_forms_that_no_link_fills_in(browse, query):
+    for model in ("task", "property", "user"):
+        browse("get", f"/api/{model}/add/?{query}")
 
 
 def test_fields_that_complete_what_is_not_there(browse):

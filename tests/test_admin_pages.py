@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from api.models import AuditEntry, OutgoingMail
+from api.models import AuditEntry, OutgoingMail, Session
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of, fields_of
 
@@ -29,6 +29,9 @@ def test_every_page_opens(browsers, one_of_each, site):
     paths += [f"/api/{model}/{rows[model].pk}/delete/" for model in ("task", "property")]
 
     assert {path: browser.get(site + path).status_code for path in paths} == dict.fromkeys(paths, 200)
+    session = Session.objects.get(user=browser.user)
+    assert browser.get(f"{site}/api/session/{session.pk}/change/").status_code == 200
+    assert browser.get(f"{site}/api/session/{session.pk}/history/").status_code == 404
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -110,6 +113,52 @@ def test_filters_find_what_is_due_and_whose(boss, settings):
     assert listed("assigned=none") == {"later"}
     assert listed("deleted=yes") == {gone.title}
     assert listed("q=later") == {"later"}
+
+
+def test_what_is_open_stands_first(boss):
+    now = timezone.now()
+    factories.task(title="done", status="completed", due_date=now - timedelta(days=30))
+    factories.task(title="late", due_date=now - timedelta(days=1))
+    factories.task(title="soon", due_date=now + timedelta(days=1))
+
+    shown = boss.get("/manager/api/task/").context["cl"].result_list
+
+    assert [task.title for task in shown] == ["late", "soon", "done"]
+
+
+def test_a_form_names_nobody_whom_the_site_does_not_show(boss, one_of_each):
+    hidden = factories.user(username="zebedee", first_name="Zebedee", role="superuser")
+    gone = factories.property_(name="Gone house", deleted_at=timezone.now())
+    form = {"title": "", "assigned_to": hidden.pk, "property": gone.pk, "owners": [hidden.pk]}
+
+    pages = [
+        boss.get("/manager/api/task/add/", {"assigned_to": hidden.pk, "property": gone.pk}),
+        boss.get("/manager/api/property/add/", {"owners": hidden.pk}),
+        boss.post("/manager/api/task/add/", form),
+        boss.post("/manager/api/property/add/", form),
+        boss.post("/manager/api/task/", {"action": "assign", "_selected_action": [1], "assigned_to": hidden.pk}),
+    ]
+    pages.append(boss.get("/manager/api/task/"))
+
+    for page in pages:
+        assert "zebedee" not in page.content.decode().lower()
+        assert "Gone house" not in page.content.decode()
+
+
+def test_what_was_chosen_stays_chosen_though_one_could_not_choose_it(boss):
+    """A superuser's task, which a manager corrects."""
+    task = factories.task(title="Call", assigned_to=factories.user(role="superuser"))
+    house = factories.property_(owners=(factories.user(role="viewer", is_active=False),))
+    owners = list(house.owners.all())
+    for page, name in (
+        (f"/manager/api/task/{task.pk}/change/", "title"),
+        (f"/manager/api/property/{house.pk}/change/", "name"),
+    ):
+        assert boss.post(page, fields_of(boss.get(page)) | {name: "Other"}).status_code == 302
+
+    task.refresh_from_db()
+    assert (task.title, task.assigned_to.role) == ("Other", "superuser")
+    assert list(house.owners.all()) == owners
 
 
 def test_names_that_attack_show_as_text(root):

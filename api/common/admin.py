@@ -71,16 +71,15 @@ class RuledAdmin(admin.ModelAdmin):
                 pk.run_validators(pk.to_python(value))
         except ValidationError:
             raise BadRequest("Selected rows are ids.") from None
-        if any("\x00" in value for values in dict(request.GET.lists()).values() for value in values):
-            raise BadRequest("A query has no NUL.")
         return super().changelist_view(request, extra_context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the filters of the page send, and `lookups`; Django would allow every field of the row."""
+        """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
         filters: list[Any] = [found if isinstance(found, str | type) else found[0] for found in self.list_filter]  # type: ignore[index]
         names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {*self.lookups}
         dates = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
-        return lookup in dates or lookup.partition("__")[0] in names
+        name, _, comparison = lookup.partition("__")
+        return lookup in dates or (name in names and comparison in {"", "exact", "isnull", "isempty"})
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         chosen = {"form_class": RowsField, "widget": PickSeveral(db_field, self.admin_site)}
@@ -89,6 +88,33 @@ class RuledAdmin(admin.ModelAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         chosen = {"form_class": RowField, "widget": PickOne(db_field, self.admin_site)}
         return super().formfield_for_foreignkey(db_field, request, **chosen | kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Nothing: an address must not fill in a form for somebody, nor name rows that he does not see."""
+        return {}
+
+    def choosable(self, request: HttpRequest) -> Q:
+        """Which of these rows a form of another model may name."""
+        return self.rows(request, "view")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        relations: list[Any] = [field for field in (*self.opts.fields, *self.opts.many_to_many) if field.is_relation]
+        for field in relations:
+            if field.name not in form.base_fields:
+                continue
+            rows = field.related_model._default_manager.all()
+            condition = choosable_rows(self.admin_site, request, field.related_model)
+            if obj is not None:  # what was chosen stays chosen
+                chosen = rows.filter((field.related_query_name(), obj))
+                condition |= Q(pk__in=chosen.values("pk"))
+            form.base_fields[field.name].queryset = rows.filter(condition)
+        return form
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        if is_autocomplete(request):
+            queryset = queryset.filter(self.choosable(request))
+        return super().get_search_results(request, queryset, search_term)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "view")
@@ -177,10 +203,8 @@ class DeletedFilter(admin.SimpleListFilter):
 class SoftDeletingAdmin(RuledAdmin):
     """Deleting hides; the page asks, and lists nothing else, for nothing else goes."""
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        if is_autocomplete(request):
-            queryset = queryset.filter(deleted_at=None)
-        return super().get_search_results(request, queryset, search_term)
+    def choosable(self, request: HttpRequest) -> Q:
+        return super().choosable(request) & Q(deleted_at=None)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         names = [str(row) for row in objs]
@@ -195,6 +219,13 @@ class SoftDeletingAdmin(RuledAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
             self.delete_row(request, row)
+
+
+def choosable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
+    """Which rows of a model the forms of a site may name."""
+    related: Any = site.get_model_admin(model)
+    condition: Q = related.choosable(request)
+    return condition
 
 
 def record_denial(request: HttpRequest, refusal: Denied) -> None:

@@ -1,6 +1,8 @@
 """The audit trail in the admin sites: read, searched, exported; never changed."""
 
 import csv
+import json
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,9 @@ _COLUMNS = (
     *("id", "created_at", "event", "actor_id", "actor_label", "object_type", "object_id", "object_label"),
     *("changes", "detail", "request_id", "ip_address", "user_agent"),
 )
+
+_FORMULA = frozenset("=+-@")
+_SPACES = frozenset("\t\r\n")
 
 
 class AuditEntryAdmin(RuledAdmin):
@@ -60,6 +65,7 @@ def _lines(rows: Any) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection): some trim, some read full-width signs."""
+    text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return f"'{text}" if first in _FORMULA or text[:1] in _SPACES else text

@@ -20,6 +20,12 @@ class PropertyForm(forms.ModelForm):
         model = Property
         fields = ("name", "address", "property_type", "timezone", "access_notes", "owners", "is_active")
 
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Property.objects.filter(name=name, deleted_at=None).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError("Another property has this name.", code="unique")
+        return name
+
 
 class PropertyAdmin(SoftDeletingAdmin):
     domain = "properties"

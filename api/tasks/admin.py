@@ -1,18 +1,19 @@
 """Tasks in the admin sites."""
 
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from api.common.admin import DeletedFilter, SoftDeletingAdmin
+from api.common.admin import DeletedFilter, SoftDeletingAdmin, choosable_rows
 from api.common.admin_fields import PickOne, PickSeveral, RowField, RowsField
 from api.common.vocabulary import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
 from api.tasks import services
@@ -90,10 +91,11 @@ class TaskAdmin(SoftDeletingAdmin):
     list_select_related = ("property", "assigned_to")
     search_fields = ("title", "description", "property__name")
     date_hierarchy = "due_date"
-    ordering = ("due_date", "id")
+    # What is done comes last, or a year of it would stand before today.
+    ordering = (Case(When(status__in=OPEN_STATUSES, then=0), default=1), "due_date", "id")
     autocomplete_fields = ("property", "assigned_to")
     readonly_fields = ("status", "started_at", "completed_at", "created_by", "created_at", "modified_by", "modified_at")
-    actions = ("assign", "start", "complete", "cancel", "reopen", "restore")
+    actions = ("assign", "unassign", "start", "complete", "cancel", "reopen", "restore")
     fieldsets = (
         (None, {"fields": ("title", "description", ("task_type", "priority"), "property", "assigned_to", "due_date")}),
         ("After which tasks", {"classes": ("collapse",), "fields": ("after",)}),
@@ -112,12 +114,7 @@ class TaskAdmin(SoftDeletingAdmin):
     def __init__(self, model: type[Task], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         assignee = Task._meta.get_field("assigned_to")
-        field = RowField(
-            User.objects.filter(is_active=True),
-            required=False,
-            label="to",
-            widget=PickOne(assignee, admin_site),
-        )
+        field = RowField(User.objects.all(), required=False, label="to", widget=PickOne(assignee, admin_site))
         self.action_form = type(  # type: ignore[misc]
             "TaskActionForm", (ActionForm,), {"assigned_to": field}
         )
@@ -125,8 +122,8 @@ class TaskAdmin(SoftDeletingAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         form = super().get_form(request, obj, change=change, **kwargs)
         if "after" in form.base_fields:
-            relation = Task._meta.get_field("depends_on")
-            form.base_fields["after"].widget = PickSeveral(relation, self.admin_site)
+            field = form.base_fields["after"] = copy(form.base_fields["after"])  # declared once for both sites
+            field.widget = PickSeveral(Task._meta.get_field("depends_on"), self.admin_site)
         return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
@@ -164,19 +161,30 @@ class TaskAdmin(SoftDeletingAdmin):
 
     @admin.display(description="due", ordering="due_date")
     def shown_due_date(self, task: Task) -> str:
-        due = f"{timezone.localtime(task.due_date):%a %d %b %Y, %H:%M}"
+        due_date = f"{timezone.localtime(task.due_date):%a %d %b %Y, %H:%M}"
+        due = format_html('<span class="cosmo-due">{}</span>', due_date)
         return format_html('<span class="cosmo-overdue">{} overdue</span>', due) if task.is_overdue else due
 
-    @admin.action(description="Assign to the person chosen beside (nobody: unassign)")
+    @admin.action(description="Assign to the person beside")
     def assign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         form = self.action_form(request.POST)
         form.fields["action"].choices = self.get_action_choices(request)
+        form.fields["assigned_to"].queryset = User.objects.filter(choosable_rows(self.admin_site, request, User))
         person = form.cleaned_data["assigned_to"] if form.is_valid() else None
+        if person is None:
+            messages.error(request, "Nothing was assigned. Choose the person beside the action.")
+            return
+        self._assign(request, queryset, person, f"assigned to {person}")
 
+    @admin.action(description="Unassign")
+    def unassign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._assign(request, queryset, None, "unassigned")
+
+    def _assign(self, request: HttpRequest, tasks: QuerySet[Task], person: User | None, done: str) -> None:
         def change(task: Task) -> None:
             services.assign_task(actor=actor_of(request), task_id=task.pk, assigned_to=person)
 
-        self.apply(request, queryset, change, f"assigned to {person}" if person else "unassigned")
+        self.apply(request, tasks, change, done)
 
     @admin.action(description="Start")
     def start(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:

@@ -4,11 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -25,6 +24,7 @@ from api.common.vocabulary import Role
 from api.mail.models import OutgoingMail
 from api.users import password_reset, services, sessions
 from api.users.account_pages import NewPasswordForm
+from api.users.admin_forms import InvitedForm, NewPersonForm, PersonForm
 from api.users.browser_sessions import actor_of, is_current
 from api.users.mails import INVITATION, RESET
 from api.users.models import Session, User
@@ -35,41 +35,6 @@ logger = logging.getLogger(ADMIN)
 
 _RESET_SENT = "a mail with a link is on its way"
 _PERSON = ("username", "email", ("first_name", "last_name"), ("role", "department"), ("phone_number", "timezone"))
-_FLAT = ("username", "email", "first_name", "last_name", "role", "department", "phone_number", "timezone")
-
-
-class PersonForm(forms.ModelForm):
-    class Meta:
-        model = User
-        fields = (*_FLAT, "is_active", "digest_opt_out", "notification_opt_out")
-
-
-class InvitedForm(forms.ModelForm):
-    """A new person, who gets a mail to set his password."""
-
-    class Meta:
-        model = User
-        fields = _FLAT
-
-
-class NewPersonForm(InvitedForm):
-    """A new person, with a password or with an invitation."""
-
-    password = forms.CharField(
-        required=False,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Leave it empty to send an invitation, by which he sets his own.",
-    )
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or self.cleaned_data
-        if values.get("password"):
-            try:
-                services.check_new_password(values["password"], self.instance, field="password")
-            except Invalid as refusal:
-                self.add_error("password", forms.ValidationError(refusal.errors["password"], code=refusal.code))
-        return values
 
 
 class CosmoUserAdmin(RuledAdmin, UserAdmin):
@@ -100,11 +65,12 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
             kwargs["choices"] = [(role.value, role.label) for role in (Role.STAFF, Role.VIEWER)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
+    def choosable(self, request: HttpRequest) -> Q:
+        return super().choosable(request) & Q(is_active=True)
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[User], search_term: str) -> Any:
-        if is_autocomplete(request):
-            queryset = queryset.filter(is_active=True)
-            if request.GET.get("field_name") == "assigned_to":
-                queryset = queryset.exclude(role=Role.VIEWER)
+        if is_autocomplete(request) and request.GET.get("field_name") == "assigned_to":
+            queryset = queryset.exclude(role=Role.VIEWER)
         return super().get_search_results(request, queryset, search_term)
 
     def get_urls(self) -> list[Any]:
@@ -275,6 +241,9 @@ class SessionAdmin(RuledAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return super().changelist_view(request, {"title": "Where you are signed in", **(extra_context or {})})
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        raise Http404  # the trail tells of the person, not of each sign-in
 
     @admin.display(boolean=True, description="this one")
     def is_this_one(self, session: Any) -> bool:

@@ -33,6 +33,10 @@ class AuthenticationMiddleware(DjangosMiddleware):
     """Django's, but whose session was ended from elsewhere is nobody."""
 
     def process_request(self, request: HttpRequest) -> None:
+        key = request.session.session_key
+        if key is not None and not key.isalnum():
+            # A cookie that we never set; PostgreSQL refuses a NUL in the middle of a query.
+            request.session = type(request.session)()
         super().process_request(request)
         request.user = SimpleLazyObject(partial(_user_of, request))  # type: ignore[assignment]
 
