@@ -22,9 +22,18 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class Server:
-    def __init__(self, url: str, environment: dict[str, str], process: "subprocess.Popen[bytes]") -> None:
-        self.url, self.environment, self.process = url, environment, process
+    def __init__(self, environment: dict[str, str], process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.url, self.environment, self.process, self.log = (
+            f"http://{environment['WEB_BIND']}",
+            environment,
+            process,
+            log,
+        )
         self.logs = Logs(Path(environment["LOGS_DIR"]))
+
+    def console(self) -> str:
+        """What the server has printed, mails among it where they go to the console."""
+        return self.log.read_text()
 
     def manage(self, *arguments: str) -> str:
         return manage(self.environment, *arguments)
@@ -97,7 +106,7 @@ def serving(
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *options, application]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT)
-    server = Server(f"http://{variables['WEB_BIND']}", variables, process)
+    server = Server(variables, process, log)
     try:
         _wait_until_up(server, log)
         yield server

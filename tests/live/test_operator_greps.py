@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.browser import Browser
 from tests.live.server import PROJECT, Server, demo_passwords, environment, fresh_database, manage, serving
-from tests.live.test_attacks import Browser
 from tests.logs import wait_until
 from tests.smtp import mail_server
 
