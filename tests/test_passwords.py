@@ -348,6 +348,8 @@ def test_under_manager_nobody_sets_a_password(boss, root, ada, logs, method, who
     assert (line["attempted_action"], line["ip_address"]) == ("password_change", "127.0.0.1")
     assert line["target_user_id"] == ada.pk
     assert AuditEntry.objects.get(event="permission_denied").object_id == ada.pk
+    shown = boss.get(f"/manager/api/user/{ada.pk}/change/").context["password_events"]
+    assert [(entry.event, entry.actor_id) for entry in shown] == [("permission_denied", browser.user.pk)]
 
 
 def test_a_manager_at_the_superusers_address_is_refused_and_written_down(boss, ada, logs):

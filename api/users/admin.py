@@ -131,7 +131,10 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
             "open_sessions": live_sessions(user).count(),
             "last_reset_mail": mails.first(),
             "password_events": AuditEntry.objects.filter(
-                object_type="user", object_id=user.pk, event__in=events.PASSWORD
+                Q(event__in=[*events.PASSWORD, events.Event.SESSION_ENDED])
+                | Q(event=events.Event.PERMISSION_DENIED, detail="password_change"),
+                object_type="user",
+                object_id=user.pk,
             ).order_by("-pk")[:10],
         }
 

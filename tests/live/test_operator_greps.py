@@ -1,10 +1,8 @@
-"""Each command of the operator's pages finds its line, with DEBUG on and all that happened before.
-
-`grep "NoReverseMatch"` and `grep "template.*error"` are in test_error_logging.py: no address of ours fails so.
-"""
+"""Each command of the operator's pages finds its line, with DEBUG on and all that happened before."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +32,11 @@ def folder(tmp_path_factory) -> Iterator[Path]:
             server.passwords = passwords
             _use(server)
             wait_until(lambda: "password_reset_email_sent" in (folder / "logs" / "info.log").read_text())
-            yield folder
+        # No address of ours fails so; these do.
+        with serving(variables | {"DJANGO_SETTINGS_MODULE": "tests.odd_settings"}, folder / "console") as server:
+            for path in ("/odd/fail-reverse/", "/odd/fail-template/"):
+                assert server.request("GET", path).status_code == 500
+        yield folder
 
 
 def _use(server: Server) -> None:
@@ -63,6 +65,8 @@ def _use(server: Server) -> None:
         ('grep "admin.*password" logs/info.log', "password_changed"),
         ('grep "admin.*password" logs/info.log', "password_reset_email_sent"),
         ('grep "role.*manager" logs/info.log', "role_changed"),
+        ('grep "NoReverseMatch" logs/error.log', "no_reverse_match"),
+        ('grep "template.*error" logs/error.log', "template_error"),
         ('grep "reverse.*admin" logs/debug.log', "url_reversed"),
         ('grep "namespace.*manager" logs/debug.log', "namespace_registered"),
         ('grep "password_reset_url" logs/debug.log', "user_page"),
@@ -108,3 +112,30 @@ def test_the_samples_of_the_specification_are_met(folder):
     assert (denied["logger"], denied["level"]) == ("api.admin", "WARNING")
     assert (denied["user_role"], denied["attempted_action"]) == ("manager", "password_change")
     assert denied["ip_address"] == "127.0.0.1"
+    assert denied["user_id"] == sent["user_id"]
+    assert isinstance(denied["target_user_id"], int)
+    assert denied["user_agent"].startswith("python-requests")
+
+
+def test_the_page_of_operations_tells_who_changed_a_password(folder):
+    """Its commands as they are written, but for the id of the person and the one of the request."""
+    section = (PROJECT / "docs" / "operations.md").read_text().partition("## Who changed this password")[2]
+    written = [line.strip() for line in section.partition("| event |")[0].splitlines() if line.startswith("    ")]
+    lines = [json.loads(line) for line in (folder / "logs" / "security.log").read_text().splitlines()]
+    (changed,) = [line for line in lines if line.get("event") == "password_changed"]
+    known = {"42": str(changed["target_user_id"]), "0b32e166881a43d1": changed["request"]["id"]}
+
+    printed = {}
+    for command in written:
+        command = re.sub("|".join(known), lambda found: known[found[0]], re.sub(" {3,}.*", "", command))
+        command = command.replace("python manage.py", f"{sys.executable} {PROJECT / 'manage.py'}")
+        variables = os.environ | {"DJANGO_ENVIRONMENT": "test", "LOGS_DIR": str(folder / "logs")}
+        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, env=variables)
+        assert done.returncode == 0, (command, done.stderr)
+        printed[command.partition(" ")[0]] = done.stdout
+
+    found = json.loads(printed["grep"])
+    assert (found["user_id"], found["user_role"]) == (changed["user_id"], "superuser")
+    assert (found["ip_address"], found["user_agent"]) == ("127.0.0.1", changed["user_agent"])
+    assert "Password changed" in printed[sys.executable]
+    assert "Admin access" in printed[sys.executable]
