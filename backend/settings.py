@@ -116,7 +116,6 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-DATETIME_FORMAT = "Y-m-d H:i"  # of the admin sites; short, so that lists fit
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static" if DEPLOYED else None

@@ -15,6 +15,7 @@ WIDTHS = (390, 1200)
 WIDER_THAN = """width => [...document.querySelectorAll("body *")]
     .filter(element => element.getBoundingClientRect().right > width)
     .map(element => element.outerHTML.slice(0, 80))"""
+PALE = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 # Where screenshots are kept, if somebody wants to look at them.
 SCREENSHOTS = os.environ.get("SCREENSHOTS_DIR", "")
 
@@ -62,6 +63,7 @@ def look(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         wide = page.evaluate(WIDER_THAN, width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name}, {width} px: {wide}"
+        assert page.evaluate(PALE) == [], f"{name}, {width} px"
         if SCREENSHOTS:
             page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}-{width}.png"), full_page=True)
 

@@ -7,6 +7,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from api.mail.delivery import deliver_due
+from api.users.password_reset import send_reset
+from api.users.services import set_password
 from tests import factories
 from tests.browser.conftest import look
 from tests.live.server import manage
@@ -118,3 +120,26 @@ def test_the_link_in_a_mail_asks_and_one_click_stops_it(site, page):
     page.get_by_role("heading", name="You get the daily digest again").wait_for()
     assert manage(site.environment, "shell", "--verbosity", "0", "-c", OPTED_OUT).strip() == "False"
     look_by_day_and_night(page, "subscribed")
+
+
+@pytest.mark.parametrize("kind", ["password_reset", "invitation", "password_changed"])
+def test_a_mail_about_a_password_shows_a_hostile_name_as_text(kind, page, settings, monkeypatch, mailoutbox):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    password = {"password": "!"} if kind == "invitation" else {}
+    person = factories.user(first_name=HOSTILE[:150], last_name="O'Hara & Sons", **password)
+    if kind == "password_changed":
+        set_password(actor=None, user_id=person.pk, new_password="a new and longer passphrase")
+    else:
+        send_reset(actor=factories.user(role="superuser"), user_id=person.pk)
+
+    deliver_due()
+
+    (mail,) = mailoutbox
+    assert "\"'><img src=x" in mail.body
+    assert "O'Hara & Sons" in mail.body
+    page.set_content(mail.alternatives[0].content)
+    page.get_by_text("{{7*7}}").first.wait_for()
+    assert "broken" not in page.title()
+    assert page.locator("img").count() == 0
+    look(page, kind)

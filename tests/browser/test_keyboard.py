@@ -1,0 +1,87 @@
+"""The admin sites without a mouse, and in the dark."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import look
+from tests.browser.test_admin_pages import sign_in
+
+pytestmark = pytest.mark.browser
+
+# What Tab should reach, in the order of the page; of some buttons of one name the checked one.
+STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+    .filter(e => e.tabIndex >= 0 && !e.disabled && e.type !== "hidden" && e.checkVisibility({visibilityProperty: true}))
+    .map(e => { e.dataset.stop ||= Math.random(); return e.dataset.stop; })"""
+# How whatever has the focus looks.
+LOOKS = """stop => { const e = document.querySelector(`[data-stop="${stop}"]`), s = getComputedStyle(e);
+    const inner = e.querySelector("*") ? getComputedStyle(e.querySelector("*")) : s;
+    return [s.outlineStyle === "none" ? "none" : s.outline, s.boxShadow, s.borderColor, s.backgroundColor, s.color,
+        s.textDecorationLine, inner.boxShadow, inner.outline].join("|"); }"""
+FOCUSED = "() => document.activeElement.dataset.stop || document.activeElement.outerHTML.slice(0, 200)"
+NAME = "stop => document.querySelector(`[data-stop='${stop}']`).outerHTML.slice(0, 120)"
+
+
+def walk(page: Page, name: str) -> None:
+    """Tab reaches everything in the order of the page, and one sees where one is."""
+    stops = page.evaluate(STOPS)
+    page.evaluate("document.activeElement.blur()")
+    before = {stop: page.evaluate(LOOKS, stop) for stop in stops}
+    reached, unseen = [], []
+    for number in range(len(stops)):
+        if number == 0:
+            page.locator(f"[data-stop='{stops[0]}']").focus()
+        else:
+            page.keyboard.press("Tab")
+        stop = page.evaluate(FOCUSED)
+        reached.append(stop)
+        if stop in before and page.evaluate(LOOKS, stop) == before[stop]:
+            unseen.append(page.evaluate(NAME, stop))
+    assert reached == stops, f"{name}: {[page.evaluate(NAME, stop) for stop in stops if stop not in reached]}"
+    assert unseen == [], name
+
+
+def test_the_keyboard_reaches_everything(site, page):
+    page.goto(f"{site.url}/manager/login/")
+    walk(page, "sign-in")
+    sign_in(page, site, "/manager", "aisha.manager")
+    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    walk(page, "start")
+    for model in ("task", "user", "auditentry"):
+        page.goto(f"{site.url}/manager/api/{model}/?q=zzzz")
+        walk(page, model)
+    page.goto(f"{site.url}/manager/api/user/?role__exact=staff")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.get_by_role("heading", name="Change user")).to_be_visible()
+    walk(page, "user")
+    page.goto(page.url.replace("/change/", "/password/"))
+    walk(page, "blocked")
+
+
+def test_the_first_stop_leads_past_the_header(site, page):
+    sign_in(page, site, "/manager", "aisha.manager")
+    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    page.keyboard.press("Tab")
+    link = page.get_by_role("link", name="Skip to main content")
+    expect(link).to_be_focused()
+    expect(link).to_be_in_viewport()
+
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("document.activeElement.closest('#content-start') !== null")
+
+
+def test_the_pages_are_legible_in_the_dark(site, page):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site.url}/manager/")
+    look(page, "sign-in-dark")
+    sign_in(page, site, "/manager", "aisha.manager")
+    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    for path, name in (("/", "start"), ("/api/task/", "tasks"), ("/api/user/?role__exact=staff", "users")):
+        page.goto(f"{site.url}/manager{path}")
+        look(page, f"{name}-dark")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.get_by_role("heading", name="Change user")).to_be_visible()
+    look(page, "user-dark")
+    page.goto(page.url.replace("/change/", "/password/"))
+    look(page, "blocked-dark")
