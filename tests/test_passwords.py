@@ -379,6 +379,11 @@ def test_ones_own_password_is_changed_with_the_current_one(root, boss, site, smt
     assert can_sign_in(browser.user, NEW)
     line = logs.entry("security", event="password_changed")
     assert (line["logger"], line["user_id"]) == ("api.security", browser.user.pk)
+    refused = logs.entry("info", event="form_validation")
+    assert (refused["form"], refused["refused"]) == (
+        "password_change",
+        [{"field": "current_password", "code": "wrong_password"}],
+    )
 
 
 def test_guessing_ones_own_password_is_limited(boss):

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
+from api.common.admin import log_invalid_form
 from api.common.errors import Invalid
 from api.users import password_reset, services
 from api.users.browser_sessions import actor_of
@@ -78,6 +79,10 @@ class OwnPasswordView(FormView):
 
     form_class = OwnPasswordForm
     template_name = "accounts/own_password.html"
+
+    def form_invalid(self, form: OwnPasswordForm) -> HttpResponse:
+        log_invalid_form(form, "password_change")
+        return super().form_invalid(form)
 
     def form_valid(self, form: OwnPasswordForm) -> HttpResponse:
         values = form.cleaned_data

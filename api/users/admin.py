@@ -1,7 +1,7 @@
 """People in the admin sites: CosmoUserAdmin for superusers, UserManagerAdmin for managers."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -37,6 +37,16 @@ _RESET_SENT = "a mail with a link is on its way"
 _PERSON = ("username", "email", ("first_name", "last_name"), ("role", "department"), ("phone_number", "timezone"))
 
 
+class RoleFilter(admin.ChoicesFieldListFilter):
+    """Of the roles that the site shows."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        shows_superusers = rules.scope_of("users.view", changelist.model_admin.role(self.request)) is Scope.ALL
+        for choice in super().choices(changelist):
+            if shows_superusers or not choice["display"].startswith(Role.SUPERUSER.label):
+                yield choice
+
+
 class CosmoUserAdmin(RuledAdmin, UserAdmin):
     """Everybody, for superusers."""
 
@@ -46,7 +56,7 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
     form = PersonForm
     add_form: type[InvitedForm] = NewPersonForm
     list_display = ("username", "display_name", "email", "role", "department", "is_active", "last_login")
-    list_filter = ("role", "department", "is_active")
+    list_filter = (("role", RoleFilter), "department", "is_active")
     search_fields = ("username", "email", "first_name", "last_name")
     ordering = ("username",)
     filter_horizontal = ()
