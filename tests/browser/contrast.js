@@ -1,5 +1,5 @@
-// Texts of the page whose contrast is less than WCAG 2.2 asks for (1.4.3): 4.5 to 1, of large ones 3 to 1.
-() => {
+// Texts among the elements of a selector whose contrast is less than WCAG 2.2 asks for (1.4.3): 4.5 to 1, of large ones 3 to 1.
+(selector) => {
     const channels = (color) => color.match(/[\d.]+/g).map(Number);
     const luminance = (color) =>
         channels(color)
@@ -17,7 +17,7 @@
     const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     const isLarge = (style) =>
         parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.5 && style.fontWeight >= 700);
-    return [...document.querySelectorAll("#content *")]
+    return [...document.querySelectorAll(selector)]
         .filter((element) => hasText(element) && element.checkVisibility({ visibilityProperty: true }))
         .map((element) => {
             const style = getComputedStyle(element);
