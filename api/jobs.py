@@ -7,29 +7,29 @@ from api import housekeeping
 from api.digests import service
 from api.mail.delivery import deliver_due
 from api.notifications.services import notify_overdue
-from backend.sentry_config import capture_task_context
+from api.operations.jobs import running
 
 
 @shared_task(name="api.deliver_mail")
 def deliver_mail() -> None:
-    capture_task_context("deliver_mail")
-    deliver_due()
+    with running("deliver_mail"):
+        deliver_due()
 
 
 @shared_task(name="api.send_digests")
 def send_digests() -> None:
-    capture_task_context("send_email_digest")
     if settings.EMAIL_DIGEST_ENABLED:
-        service.send_digests()
+        with running("send_email_digest"):
+            service.send_digests()
 
 
 @shared_task(name="api.housekeeping")
 def keep_house() -> None:
-    capture_task_context("housekeeping")
-    housekeeping.run()
+    with running("housekeeping"):
+        housekeeping.run()
 
 
 @shared_task(name="api.notify_overdue")
 def tell_overdue() -> None:
-    capture_task_context("notify_overdue")
-    notify_overdue()
+    with running("notify_overdue"):
+        notify_overdue()

@@ -4,6 +4,7 @@ from api.audit.models import AuditEntry
 from api.idempotency.models import IdempotencyKey
 from api.mail.models import OutgoingMail
 from api.notifications.models import Notification
+from api.operations.models import JobRun
 from api.properties.models import Property
 from api.tasks.models import Task, TaskDependency
 from api.users.models import GuessCounter, Session, User
@@ -12,6 +13,7 @@ __all__ = [
     "AuditEntry",
     "GuessCounter",
     "IdempotencyKey",
+    "JobRun",
     "Notification",
     "OutgoingMail",
     "Property",

@@ -8,12 +8,11 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-from backend import log_handlers
-from backend.memory import resident_mb
+from backend import log_handlers, process_metrics
 from backend.request_context import RequestContext
 
 MAX_NAMES = 300  # routes, and events
@@ -29,14 +28,17 @@ QUERY_SECONDS = Counter("cosmo_database_query_seconds", "Time that they took.", 
 LOG_RECORDS = Counter("cosmo_log_records", "Log records.", ["level"])
 LOG_EVENTS = Counter("cosmo_log_events", "Log records that have an event: docs/logging.md lists them.", ["event"])
 LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file could not take.", ["file"])
-MEMORY = Gauge("cosmo_worker_memory_megabytes", "Memory of the workers.", multiprocess_mode="livesum")
 
-# Series that alerts watch are there from the start: of a counter that begins at 1, nothing has increased.
-ALERTED = ("failed_login", "account_locked", "database_unavailable")
-for _event in ALERTED:
+# What alerts and dashboards watch is there from the start: of a counter that begins at 1, nothing has increased.
+WATCHED = (
+    *("account_locked", "authentication_required", "database_unavailable", "failed_login", "login_success"),
+    *("password_changed", "password_reset_completed", "password_reset_failed", "password_reset_requested"),
+    *("permission_denied", "rate_limit_exceeded", "role_changed", "suspicious_pattern", "token_reuse"),
+)
+for _event in WATCHED:
     LOG_EVENTS.labels(_event)
 
-_names: dict[str, set[str]] = {"route": set(), "event": set(ALERTED)}
+_names: dict[str, set[str]] = {"route": set(), "event": set(WATCHED)}
 
 
 def observe_request(context: RequestContext, status: int, seconds: float) -> None:
@@ -48,6 +50,7 @@ def observe_request(context: RequestContext, status: int, seconds: float) -> Non
     if context.queries.count:
         QUERIES.labels(route).inc(context.queries.count)
         QUERY_SECONDS.labels(route).inc(context.queries.seconds)
+    process_metrics.sample()
 
 
 def _capped(kind: str, name: str) -> str:
@@ -66,7 +69,8 @@ class CountingHandler(logging.Handler):
         LOG_RECORDS.labels(record.levelname if record.levelname in logging.getLevelNamesMapping() else "other").inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)
         if isinstance(event, str):
-            LOG_EVENTS.labels(_capped("event", event[:100])).inc()
+            # One line may stand for many (backend.floods).
+            LOG_EVENTS.labels(_capped("event", event[:100])).inc(getattr(record, "summarised_count", 1))
 
 
 def _count_drop(name: str) -> None:
@@ -86,7 +90,7 @@ class _Given(Collector):
 
 def exposition(more: Iterable[Metric] = ()) -> bytes:
     """Everything in Prometheus' text format; `more` is what the product adds."""
-    MEMORY.set(resident_mb() or 0)
+    process_metrics.sample(is_due=True)
     registry = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ import pytest
 
 from api.operations import state
 from api.operations.figures import Figures
+from api.operations.jobs import JOBS
 from backend import health
 from tests import factories
 from tests.admin_sites import browser_of
@@ -47,7 +48,9 @@ def test_it_has_every_key_of_the_specification():
     application = body["metrics"]["application"]
     assert application["tasks"] == {"total": 1, "overdue": 0}
     assert application["users"]["active_24h"] == 1
-    assert application["mail"]["queued"] == 0
+    assert application["mail"] == {"queued": 0, "failed": 0, "unknown": 0, "oldest_queued_seconds": 0}
+    assert application["jobs"].keys() == {"queued", *JOBS}
+    assert application["jobs"]["housekeeping"] == {"runs": 0, "failures": 0, "last_success": None}
     assert body["logs"]["info.log"].keys() == {"written", "dropped", "size_bytes", "last_error"}
     assert body["versions"].keys() == {"application", "django", "python"}
     assert body["uptime_seconds"] >= 0

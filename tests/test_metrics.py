@@ -2,14 +2,22 @@
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+import psycopg
 import pytest
+from django.core.management import call_command
+from django.db import connection
 
+from api.mail.outbox import Letter, enqueue
+from api.models import OutgoingMail
+from api.operations import views
+from api.operations.figures import Figures
 from backend import metrics
 from tests import factories
 from tests.conftest import client_of
-from tests.live.server import environment, manage, serving
+from tests.live.server import environment, fresh_database, manage, serving
 from tests.logs import wait_until
 
 TOKEN = "a-token-of-machines"
@@ -90,7 +98,8 @@ def test_the_business_is_counted_in_the_background(scrape, manager):
     assert {name for name in found if name.startswith("cosmo_tasks{")} == {
         f'cosmo_tasks{{status="{status}"}}' for status in ("pending", "in_progress", "completed", "canceled")
     }
-    assert 'cosmo_mails{state="queued"}' in found
+    assert found["cosmo_mails_waiting"] == 0
+    assert found['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
     assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
 
 
@@ -138,3 +147,91 @@ def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
     assert after[name] - before == 100
     assert after["cosmo_worker_memory_megabytes"] < 3 * one_worker
     assert not any("pid=" in name for name in after)
+
+
+def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
+    variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
+    manage(variables, "migrate", "--verbosity", "0")
+    name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
+    with serving(variables, tmp_path / "log", options=("--max-requests", "20")) as server:
+        master = psutil.Process(server.process.pid)
+        first = {worker.pid for worker in master.children()}
+
+        def scrape() -> dict[str, float]:
+            return samples(server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text)
+
+        before = scrape().get(name, 0)
+        for _ in range(100):
+            server.request("GET", "/nowhere/")
+        wait_until(lambda: not first & {worker.pid for worker in master.children()})
+        after = scrape()
+
+    assert after[name] - before == 100
+    assert 1 <= after["cosmo_workers"] <= 2
+    assert after["cosmo_worker_cpu_seconds_total"] > 0
+    assert after["cosmo_worker_open_files"] > 5
+
+
+def test_guesses_that_a_limit_refuses_are_counted(scrape, client):
+    names = [f'cosmo_guesses_refused_total{{limit="{limit}"}}' for limit in ("account", "address")]
+    before = scrape()
+    body = {"username": "nobody", "password": "wrong"}
+    for _ in range(7):
+        client.post("/api/auth/login/", body, headers={"X-Forwarded-For": "192.0.2.7"})
+
+    after = scrape()
+
+    assert [after[name] - before[name] for name in names] == [2, 0]
+
+
+@pytest.mark.usefixtures("logs")
+def test_a_line_that_stands_for_many_counts_as_many(scrape):
+    name = 'cosmo_log_events_total{event="suspicious_pattern"}'
+    before = scrape()
+
+    extra = {"event": "suspicious_pattern", "summarised_count": 500}
+    logging.getLogger("api.security").warning("Suspicious request", extra=extra)
+
+    assert scrape()[name] - before[name] == 500
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
+    monkeypatch.setattr(views, "FIGURES", Figures())
+    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    for state in ("sent", "failed", "queued"):
+        mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+        OutgoingMail.objects.filter(pk=mail.pk).update(state=state)
+    call_command("housekeeping")
+    wait_until(lambda: "cosmo_mails_waiting" in scrape())
+
+    found = scrape()
+
+    assert [found[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [1, 1, 1]
+    assert found["cosmo_mails_waiting"] == 1
+    assert found['cosmo_job_runs_total{job_name="housekeeping",result="ok"}'] == 1
+    assert time.time() - found['cosmo_job_last_success_timestamp_seconds{job_name="housekeeping"}'] < 60
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no pool (make test-services)")
+def test_a_pool_that_is_exhausted_is_seen(tmp_path):
+    small = {"DB_POOL_MIN_SIZE": "1", "DB_POOL_MAX_SIZE": "1", "DB_POOL_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}
+    with fresh_database(tmp_path) as database:
+        variables = environment(tmp_path, METRICS_TOKEN=TOKEN, DATABASE_URL=database, **small)
+        manage(variables, "migrate", "--verbosity", "0")
+        with serving(variables, tmp_path / "log") as server:
+
+            def sign_in(_: int) -> int:
+                body = {"username": "nobody", "password": "wrong"}
+                return server.request("POST", "/api/auth/login/", json=body).status_code
+
+            with psycopg.connect(database) as holder, ThreadPoolExecutor(4) as threads:
+                holder.execute("LOCK TABLE api_user")  # the one connection waits for it
+                assert set(threads.map(sign_in, range(4))) == {503}
+            text = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+
+    found = samples(text)
+    assert found['cosmo_database_pool_events_total{event="timed_out"}'] >= 1
+    assert found['cosmo_database_pool_events_total{event="waited"}'] >= 1
+    assert found['cosmo_database_pool_events_total{event="not_connected"}'] == 0
+    assert sum(found[f'cosmo_database_pool_connections{{state="{state}"}}'] for state in ("idle", "busy")) == 1

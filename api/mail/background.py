@@ -11,6 +11,7 @@ from django.db import connection
 from api.mail.delivery import deliver_due
 from backend.celery import app
 from backend.logging_config import API
+from backend.sentry_config import capture_task_context
 
 logger = logging.getLogger(f"{API}.mail")
 
@@ -41,6 +42,7 @@ class _Worker:
             thread.join(timeout)
 
     def _work(self) -> None:
+        capture_task_context("deliver_mail")
         try:
             while self._goes_on():
                 deliver_due()

@@ -7,11 +7,13 @@ from time import monotonic
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from api.common.vocabulary import TaskStatus
 from api.mail.models import MailState, OutgoingMail
+from api.operations.jobs import jobs_queued
+from api.operations.models import JobRun
 from api.tasks.models import Task, overdue
 from api.users.models import Session, User
 from backend.logging_config import API
@@ -55,19 +57,13 @@ class Figures:
 
 
 def count() -> dict[str, Any]:
-    """{tasks {status: n, overdue, total}, users {total, active_24h}, mail {...}}."""
+    """{tasks {status: n, overdue, total}, users {...}, mails {(kind, state): n}, jobs {name: run} ...}."""
     now = timezone.now()
     tasks = Task.objects.filter(deleted_at=None, property__deleted_at=None)
     statuses = {status: Count("pk", filter=Q(status=status)) for status in TaskStatus.values}
     by_status = tasks.aggregate(total=Count("pk"), overdue=Count("pk", filter=overdue(now)), **statuses)
-    waiting = Q(state__in=[MailState.QUEUED, MailState.SENDING])
-    mail = OutgoingMail.objects.aggregate(
-        queued=Count("pk", filter=waiting),
-        failed=Count("pk", filter=Q(state=MailState.FAILED)),
-        unknown=Count("pk", filter=Q(state=MailState.UNKNOWN)),
-        oldest=Min("created_at", filter=waiting),
-        last_digest=Max("created_at", filter=Q(kind="digest")),
-    )
+    waiting = OutgoingMail.objects.filter(state__in=[MailState.QUEUED, MailState.SENDING])
+    by_kind = OutgoingMail.objects.order_by().values_list("kind", "state").annotate(count=Count("pk"))
     active = Session.objects.filter(last_seen_at__gte=now - timedelta(days=1))
     return {
         "tasks": by_status,
@@ -75,7 +71,10 @@ def count() -> dict[str, Any]:
             "total": User.objects.filter(is_active=True).count(),
             "active_24h": active.values("user").distinct().count(),
         },
-        "mail": mail,
+        "mails": {(kind, state): count for kind, state, count in by_kind},
+        "oldest_mail": waiting.aggregate(oldest=Min("created_at"))["oldest"],
+        "jobs": {job.name: job for job in JobRun.objects.all()},
+        "jobs_queued": jobs_queued(),
     }
 
 

@@ -2,13 +2,16 @@
 
 import logging
 import shutil
+from collections import Counter
 from typing import Any
 
 import psutil
 from django.conf import settings
 from django.utils import timezone
 
+from api.mail.models import MailState
 from api.operations.figures import FIGURES
+from api.operations.jobs import JOBS
 from backend import health
 from backend.log_handlers import SharedFileHandler
 
@@ -48,14 +51,39 @@ def system() -> dict[str, Any]:
 def application() -> dict[str, Any]:
     """null where nothing was counted yet."""
     figures = FIGURES.current()
-    tasks, users, mail = (figures.get(name, {}) for name in ("tasks", "users", "mail"))
-    oldest = mail.get("oldest")
+    tasks, users = (figures.get(name, {}) for name in ("tasks", "users"))
     return {
         "tasks": {"total": tasks.get("total"), "overdue": tasks.get("overdue")},
         "users": {"total": users.get("total"), "active_24h": users.get("active_24h")},
-        "mail": {
-            **{state: mail.get(state) for state in ("queued", "failed", "unknown")},
-            "oldest_queued_seconds": round((timezone.now() - oldest).total_seconds()) if oldest else 0,
+        "mail": _mail(figures),
+        "jobs": _jobs(figures),
+    }
+
+
+def _mail(figures: dict[str, Any]) -> dict[str, int | None]:
+    """How many wait, or did not leave."""
+    counts: Counter[str] = Counter()
+    for (_, mail_state), count in figures.get("mails", {}).items():
+        counts["queued" if mail_state == MailState.SENDING else mail_state] += count
+    oldest = figures.get("oldest_mail")
+    return {
+        **{state: counts[state] if figures else None for state in ("queued", "failed", "unknown")},
+        "oldest_queued_seconds": round((timezone.now() - oldest).total_seconds()) if oldest else 0,
+    }
+
+
+def _jobs(figures: dict[str, Any]) -> dict[str, Any]:
+    """How many wait at the broker (null without one), and of each job how often it ran and when it last did well."""
+    runs = figures.get("jobs", {})
+    return {
+        "queued": figures.get("jobs_queued"),
+        **{
+            name: {
+                "runs": runs[name].runs if name in runs else 0,
+                "failures": runs[name].failures if name in runs else 0,
+                "last_success": runs[name].succeeded_at if name in runs else None,
+            }
+            for name in JOBS
         },
     }
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,6 +19,7 @@ from api.common.views import RuledAPIView
 from api.common.vocabulary import TaskStatus
 from api.operations import state
 from api.operations.figures import FIGURES
+from api.operations.jobs import JOBS
 from api.operations.machines import PEOPLE, HealthToken, MetricsToken
 from backend import metrics
 
@@ -60,7 +61,7 @@ class MetricsView(RuledAPIView):
         return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
-def _gauges(figures: dict[str, Any]) -> Iterable[GaugeMetricFamily]:
+def _gauges(figures: dict[str, Any]) -> Iterable[Metric]:
     if not figures:
         return
     tasks = GaugeMetricFamily("cosmo_tasks", "Tasks that are not deleted.", labels=["status"])
@@ -72,17 +73,38 @@ def _gauges(figures: dict[str, Any]) -> Iterable[GaugeMetricFamily]:
     yield GaugeMetricFamily(
         "cosmo_users_active_24h", "People seen in the last day.", value=figures["users"]["active_24h"]
     )
-    mail = GaugeMetricFamily("cosmo_mails", "Mails in the outbox that were not sent.", labels=["state"])
-    for mail_state in ("queued", "failed", "unknown"):
-        mail.add_metric([mail_state], figures["mail"][mail_state])
-    yield mail
-    digest = figures["mail"]["last_digest"]
-    yield GaugeMetricFamily(
-        "cosmo_digest_last_queued_timestamp_seconds",
-        "When a digest was last put into the outbox.",
-        value=digest.timestamp() if digest else 0,
-    )
+    yield from _mails(figures["mails"])
+    yield from _jobs(figures)
     usage = shutil.disk_usage(settings.LOGS_DIR if settings.LOGS_DIR.exists() else settings.BASE_DIR)
     yield GaugeMetricFamily(
         "cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=usage.free / usage.total
     )
+
+
+def _mails(counts: dict[tuple[str, str], int]) -> Iterable[Metric]:
+    mails = GaugeMetricFamily(
+        "cosmo_mails", "Mails in the outbox, where sent ones stay 30 days.", labels=["kind", "state"]
+    )
+    for (kind, mail_state), count in sorted(counts.items()):
+        mails.add_metric([kind, mail_state], count)
+    yield mails
+    waiting = sum(count for (_, mail_state), count in counts.items() if mail_state in {"queued", "sending"})
+    yield GaugeMetricFamily("cosmo_mails_waiting", "Mails that have not left yet.", value=waiting)
+
+
+def _jobs(figures: dict[str, Any]) -> Iterable[Metric]:
+    runs = CounterMetricFamily("cosmo_job_runs", "Runs of the background jobs.", labels=["job_name", "result"])
+    success = GaugeMetricFamily(
+        "cosmo_job_last_success_timestamp_seconds", "When a job last did what it should; 0: never.", labels=["job_name"]
+    )
+    for name in JOBS:
+        if name == "send_email_digest" and not settings.EMAIL_DIGEST_ENABLED:
+            continue
+        job = figures["jobs"].get(name)
+        runs.add_metric([name, "ok"], job.runs - job.failures if job else 0)
+        runs.add_metric([name, "failed"], job.failures if job else 0)
+        success.add_metric([name], job.succeeded_at.timestamp() if job and job.succeeded_at else 0)
+    yield runs
+    yield success
+    if figures["jobs_queued"] is not None:
+        yield GaugeMetricFamily("cosmo_jobs_queued", "Jobs that wait at the broker.", value=figures["jobs_queued"])

@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from prometheus_client import Counter
 
 from api.common.errors import TooManyAttempts
 from api.users.models import GuessCounter
@@ -35,6 +36,11 @@ _COUNT = """
 """
 
 
+REFUSED = Counter("cosmo_guesses_refused", "Guesses that a limit refused.", ["limit"])
+for _limit in ("account", "address"):
+    REFUSED.labels(_limit)  # there from the start, so that the first one is seen to increase
+
+
 class WrongGuess(Exception):
     """Raised inside `guess()` for a wrong password; on the way out it knows how many there were in this window."""
 
@@ -52,10 +58,15 @@ def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
     network = _network(ip_address)
     address_key = _key("address", network)
     account_key = _key("account", fold(account), network)
-    _count(address_key, ADDRESS_LIMIT)
+    try:
+        _count(address_key, ADDRESS_LIMIT)
+    except TooManyAttempts:
+        REFUSED.labels("address").inc()
+        raise
     try:
         failures = _count(account_key, ACCOUNT_LIMIT)
     except TooManyAttempts:
+        REFUSED.labels("account").inc()
         _give_back(address_key)
         raise
     try:

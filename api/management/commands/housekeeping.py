@@ -5,11 +5,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api import housekeeping
+from api.operations.jobs import running
 
 
 class Command(BaseCommand):
     help = "Delete old mails and notifications, dead sessions, limits and idempotency keys; the audit trail stays."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        told = ", ".join(f"{count} {name}" for name, count in housekeeping.run().items())
+        with running("housekeeping"):
+            counts = housekeeping.run()
+        told = ", ".join(f"{count} {name}" for name, count in counts.items())
         self.stdout.write(f"Deleted: {told}.")

@@ -5,10 +5,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api.notifications.services import notify_overdue
+from api.operations.jobs import running
 
 
 class Command(BaseCommand):
     help = "Tell people of tasks that became overdue, once of each."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{notify_overdue()} tasks became overdue.")
+        with running("notify_overdue"):
+            count = notify_overdue()
+        self.stdout.write(f"{count} tasks became overdue.")

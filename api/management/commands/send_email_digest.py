@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from api.digests import service
 from api.mail import background
 from api.mail.delivery import deliver_due
+from api.operations.jobs import running
 from api.users.models import User
 
 BAR = 30  # characters
@@ -28,13 +29,15 @@ class Command(BaseCommand):
         day, user_id = options["date"], options["user"]
         if user_id is not None and not User.objects.filter(pk=user_id).exists():
             raise CommandError("There is no such user.")
-        results = service.send_digests(
-            day=day,
-            user_id=user_id,
-            is_forced=options["force"],
-            is_dry_run=options["dry_run"],
-            progress=self._bar(service.people(user_id)) if self.stderr.isatty() else None,
-        )
+        is_all = not options["dry_run"] and user_id is None and day is None
+        with running("send_email_digest", is_counted=is_all):
+            results = service.send_digests(
+                day=day,
+                user_id=user_id,
+                is_forced=options["force"],
+                is_dry_run=options["dry_run"],
+                progress=self._bar(service.people(user_id)) if self.stderr.isatty() else None,
+            )
         told = "{queued} queued, {before} had it before, {nothing} had nothing to read, {failed} failed".format(
             **results
         )

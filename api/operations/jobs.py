@@ -1,0 +1,65 @@
+"""Running a background job, by Celery or by a command: named in Sentry, counted, and its failure in the log."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import F
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from api.operations.models import JobRun
+from backend.celery import app
+from backend.logging_config import API
+from backend.sentry_config import capture_task_context
+
+JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "housekeeping")
+
+logger = logging.getLogger(API)
+
+
+@contextmanager
+def running(name: str, *, is_counted: bool = True) -> Iterator[None]:
+    """The block is a run of this job; not counted if it does only a part of the work."""
+    capture_task_context(name)
+    started_at = timezone.now()
+    try:
+        yield
+    except Exception:
+        # The database may be what failed; the log is told all the same.
+        if is_counted:
+            with suppress(DatabaseError):
+                _note(name, started_at, is_well=False)
+        logger.exception("Job failed", extra={"event": "job_failed", "job": name})
+        raise
+    if is_counted:
+        _note(name, started_at, is_well=True)
+
+
+def jobs_queued() -> int | None:
+    """How many jobs wait at the broker; None where there is none, or it does not answer."""
+    if not settings.CELERY_BROKER_URL:
+        return None
+    try:
+        with app.connection_for_read() as connection:  # type: ignore[no-untyped-call]
+            queue = connection.default_channel.queue_declare(app.conf.task_default_queue, passive=True)
+    except connection.channel_errors:
+        return 0  # nobody has ever asked for one
+    except (OSError, OperationalError):
+        return None
+    return int(queue.message_count)
+
+
+def _note(name: str, started_at: datetime, *, is_well: bool) -> None:
+    times: dict[str, Any] = {"started_at": started_at, "finished_at": timezone.now()}
+    if is_well:
+        times["succeeded_at"] = times["finished_at"]
+    JobRun.objects.update_or_create(
+        name=name,
+        defaults=times | {"runs": F("runs") + 1, "failures": F("failures") + int(not is_well)},
+        create_defaults=times | {"runs": 1, "failures": int(not is_well)},
+    )

@@ -1,0 +1,74 @@
+"""Grafana's dashboards as files: what Grafana would refuse or show askew; tests/faults runs their queries."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import yaml
+
+GRAFANA = Path(__file__).resolve().parent.parent / "deploy" / "grafana"
+DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+(SOURCE,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+COLUMNS = 24
+
+
+@pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
+def dashboard(request):
+    return json.loads(request.param.read_text())
+
+
+def sources(value) -> list[dict]:
+    """Every datasource that is named anywhere."""
+    if isinstance(value, list):
+        return [found for inner in value for found in sources(inner)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["datasource"]] if "datasource" in value else []
+    return own + [found for inner in value.values() for found in sources(inner)]
+
+
+def test_there_are_two_with_names_of_their_own():
+    found = [json.loads(path.read_text()) for path in DASHBOARDS]
+
+    assert len({dashboard["uid"] for dashboard in found}) == len({dashboard["title"] for dashboard in found}) == 2
+    assert all(dashboard["schemaVersion"] >= 39 for dashboard in found)
+
+
+def test_every_datasource_is_the_provisioned_one(dashboard):
+    assert {(source["type"], source["uid"]) for source in sources(dashboard)} == {(SOURCE["type"], SOURCE["uid"])}
+
+
+def test_every_panel_has_an_id_a_title_and_a_query(dashboard):
+    panels = dashboard["panels"]
+
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
+        refs = [target["refId"] for target in panel.get("targets", [])]
+        assert len(set(refs)) == len(refs)
+        assert bool(refs) == (panel["type"] != "row"), panel["title"]
+        assert panel["type"] in {"row", "stat", "timeseries"}
+        assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"]
+
+
+def test_panels_lie_side_by_side_and_on_the_page(dashboard):
+    cells = {panel["title"]: squares(panel["gridPos"]) for panel in dashboard["panels"]}
+
+    for one, other in combinations(cells, 2):
+        assert not cells[one] & cells[other], (one, other)
+    assert all(0 <= x < COLUMNS for squares_ in cells.values() for x, _ in squares_)
+    filled = set().union(*cells.values())
+    bottom = max(y for _, y in filled)
+    assert {(x, y) for x in range(COLUMNS) for y in range(bottom + 1)} == filled, "there are holes between the panels"
+
+
+def squares(place: dict[str, int]) -> set[tuple[int, int]]:
+    return {
+        (x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])
+    }
+
+
+def test_the_files_are_as_grafana_writes_them():
+    for path in DASHBOARDS:
+        assert path.read_text() == json.dumps(json.loads(path.read_text()), indent=2) + "\n"

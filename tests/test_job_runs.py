@@ -1,0 +1,109 @@
+"""The background jobs: each run is counted, for /metrics and the detailed health; a failure is an error, told once."""
+
+import os
+import threading
+
+import pytest
+from django.core.management import call_command
+
+from api import jobs
+from api.models import JobRun
+from api.operations.figures import count
+from api.operations.jobs import JOBS
+from tests import factories
+
+TASKS = {
+    "deliver_mail": jobs.deliver_mail,
+    "send_email_digest": jobs.send_digests,
+    "notify_overdue": jobs.tell_overdue,
+    "housekeeping": jobs.keep_house,
+}
+WORK = {
+    "deliver_mail": "{}.deliver_due",
+    "send_email_digest": "api.digests.service.send_digests",
+    "notify_overdue": "{}.notify_overdue",
+    "housekeeping": "api.housekeeping.run",
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", JOBS)
+def test_a_run_is_counted_by_command_and_by_celery(name):
+    call_command(name)
+    TASKS[name]()
+
+    job = JobRun.objects.get(pk=name)
+    assert (job.runs, job.failures) == (2, 0)
+    assert job.started_at <= job.succeeded_at == job.finished_at
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", JOBS)
+def test_a_failure_is_counted_and_logged_with_its_cause_once(name, logs, monkeypatch):
+    TASKS[name]()
+    well = JobRun.objects.get(pk=name)
+
+    def fail(*_, **__):
+        raise ValueError("it broke")
+
+    for module in ("api.jobs", f"api.management.commands.{name}"):
+        monkeypatch.setattr(WORK[name].format(module), fail)
+    with pytest.raises(ValueError, match="it broke"):
+        call_command(name)
+
+    job = JobRun.objects.get(pk=name)
+    assert (job.runs, job.failures, job.succeeded_at) == (2, 1, well.succeeded_at)
+    assert job.finished_at > well.finished_at
+    entry = logs.entry("error", event="job_failed")
+    assert (entry["job"], entry["exception"]["message"]) == (name, "it broke")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_digest_for_one_person_or_for_show_is_no_run_of_the_job():
+    person = factories.user()
+
+    call_command("send_email_digest", "--dry-run")
+    call_command("send_email_digest", "--user", str(person.pk))
+    call_command("send_email_digest", "--date", "2026-05-31")
+
+    assert not JobRun.objects.exists()
+
+
+@pytest.mark.django_db
+def test_digests_that_are_switched_off_are_no_run(settings):
+    settings.EMAIL_DIGEST_ENABLED = False
+
+    jobs.send_digests()
+
+    assert not JobRun.objects.exists()
+
+
+@pytest.mark.django_db
+def test_jobs_that_wait_at_the_broker_are_counted(settings):
+    settings.CELERY_BROKER_URL = ""
+    assert count()["jobs_queued"] is None
+
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    started = threading.active_count()
+    assert count()["jobs_queued"] is None
+    assert threading.active_count() == started
+
+
+@pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
+@pytest.mark.django_db
+def test_a_job_that_nobody_takes_waits_at_the_broker():
+    from api.operations.jobs import jobs_queued
+    from backend.celery import app
+
+    before = jobs_queued()
+    queue = "test-of-job-runs"
+    app.conf.task_default_queue, given = queue, app.conf.task_default_queue
+    try:
+        assert jobs_queued() == 0
+        app.send_task("api.deliver_mail", queue=queue)
+        assert jobs_queued() == 1
+    finally:
+        with app.connection_for_write() as connection:
+            connection.default_channel.queue_purge(queue)
+        app.conf.task_default_queue = given
+    assert before is not None
