@@ -15,7 +15,7 @@ DEPLOYED = DJANGO_ENVIRONMENT=production SECRET_KEY=$$($(A_SECRET)) JWT_SIGNING_
 	ALLOWED_HOSTS=cosmo.example.com PUBLIC_BASE_URL=https://cosmo.example.com TRUSTED_PROXY_COUNT=1 \
 	DATABASE_URL=postgres://cosmo@127.0.0.1/cosmo EMAIL_HOST=127.0.0.1 DEFAULT_FROM_EMAIL=cosmo@example.com
 
-.PHONY: help run test test-services test-faults test-browser test-schema check format bench bench-logging clean
+.PHONY: help run test test-services test-faults test-browser test-schema check format bench bench-logging bench-monitoring clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench: $(VENV)/dev-installed  ## what answers cost, beside the plainest REST fra
 bench-logging: $(VENV)/dev-installed  ## a log record beside its peers, and what the three middlewares cost
 	$(BIN)/python -m bench.log_records
 	$(BIN)/python -m bench.middlewares
+
+bench-monitoring: $(VENV)/dev-installed  ## what metrics and Sentry cost the task list
+	$(BIN)/python -m bench.monitoring
 
 clean:  ## remove what the commands above made, but not your database
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,160 @@
+"""`make bench-monitoring`: what the hooks of metrics and of Sentry cost the task list, in CPU a request.
+
+CPU of the process instead of requests a second, because other work on the machine changes it less; rounds alternate,
+and what counts is the median of their ratios. The Sentry that the last row talks to is another process.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+from bench.task_list import MAKE_TASKS
+from tests.live.server import PROJECT, environment, fresh_database, manage
+
+# What a request meets, but for the handler that counts log records.
+HOOKS = (
+    "backend.metrics.observe_request",
+    "backend.middleware.add_request_context",
+    "api.users.authentication.add_user_context",
+)
+VARIANTS = ("none", "metrics", "sentry")
+NAMES = {
+    "none": "without hooks",
+    "metrics": "metrics, Sentry off",
+    "sentry": "metrics, Sentry at 0.1",
+}
+ALLOWED = {"metrics": 0.05, "sentry": 0.15}
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def spend(requests: int, token: str, *, is_bare: bool) -> None:
+    """Print the milliseconds of CPU that this process, all its threads, spends on one list of 20 tasks."""
+    from django.core.wsgi import get_wsgi_application
+
+    application = get_wsgi_application()
+    if is_bare:
+        for hook in HOOKS:
+            mock.patch(hook, nothing).start()
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/api/tasks/",
+        "QUERY_STRING": "page_size=20",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_AUTHORIZATION": f"Bearer {token}",
+        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+    }
+    statuses: set[str] = set()
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            answer = application(dict(environ), lambda status, *_: statuses.add(status))
+            b"".join(answer)
+            answer.close()
+
+    ask(200)
+    started = time.process_time()
+    ask(requests)
+    spent = time.process_time() - started
+    if statuses != {"200 OK"}:
+        sys.exit(f"The list answered {statuses}.")
+    print(spent / requests * 1e3)
+
+
+@contextlib.contextmanager
+def sentry() -> Iterator[str]:
+    """The DSN of a server that takes everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://key@127.0.0.1:{server.server_port}/1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--requests", type=int, default=1_000)
+    parser.add_argument("--spend", nargs=2, metavar=("VARIANT", "TOKEN"))
+    options = parser.parse_args()
+    if options.spend:
+        variant, token = options.spend
+        spend(options.requests, token, is_bare=variant == "none")
+        return
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = stack.enter_context(fresh_database(folder))
+        common = environment(
+            folder,
+            DATABASE_URL=database,
+            DJANGO_SETTINGS_MODULE="backend.settings",
+            PROMETHEUS_MULTIPROC_DIR=str(folder),
+        )
+        variables = {
+            "none": common | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"},
+            "metrics": common,
+            "sentry": common | {"SENTRY_DSN": stack.enter_context(sentry()), "SENTRY_TRACES_SAMPLE_RATE": "0.1"},
+        }
+        manage(common, "migrate", "--verbosity", "0")
+        manage(common, "seed_demo", "--accounts", str(folder / "accounts"))
+        costs: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        for _ in range(options.rounds):
+            # An access token lives for five minutes.
+            token = manage(common, "shell", "--verbosity", "0", "-c", MAKE_TASKS % 10_000).split()[0]
+            for name in VARIANTS:
+                costs[name].append(cpu(variables[name], name, token, options.requests))
+    report(costs, database)
+
+
+def cpu(variables: dict[str, str], variant: str, token: str, requests: int) -> float:
+    command = [sys.executable, "-m", "bench.monitoring", "--spend", variant, token, "--requests", str(requests)]
+    done = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr[-2_000:])
+    return float(done.stdout)
+
+
+def report(costs: dict[str, list[float]], database: str) -> None:
+    kind = database.split(":", maxsplit=1)[0]
+    rounds = len(costs["none"])
+    print(f"List of 20 tasks of 10,000 on {kind}, {os.cpu_count()} cores, {rounds} rounds\n")
+    print(f"{'':<24}{'CPU ms a request':>18}{'more':>10}{'allowed':>10}")
+    for name in VARIANTS:
+        ratios = [ours / bare - 1 for ours, bare in zip(costs[name], costs["none"], strict=True)]
+        more = f"{statistics.median(ratios):+.1%}{ALLOWED[name]:>+10.0%}" if name in ALLOWED else ""
+        print(f"{NAMES[name]:<24}{statistics.median(costs[name]):>18.3f}{more:>20}")
+
+
+if __name__ == "__main__":
+    main()
