@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 import time
 
 from django.db import DatabaseError, OperationalError, connection
@@ -52,6 +54,22 @@ def n_plus_one(request: HttpRequest) -> HttpResponse:
     return HttpResponse("often")
 
 
+_held: list[bytes] = []
+
+
+def hold(request: HttpRequest, megabytes: int) -> HttpResponse:
+    """Keep so much memory until the next one."""
+    _held.clear()
+    _held.append(b"x" * (megabytes * 2**20))
+    return HttpResponse("held")
+
+
+def modules(request: HttpRequest) -> HttpResponse:
+    """The modules of tracing that this worker has imported, and its threads."""
+    names = sorted(name for name in sys.modules if name.startswith("opentelemetry"))
+    return HttpResponse(json.dumps({"modules": names, "threads": [thread.name for thread in threading.enumerate()]}))
+
+
 def fail(request: HttpRequest) -> HttpResponse:
     raise ValueError("it broke")
 
@@ -99,6 +117,8 @@ urlpatterns = [
     path("odd/slow/", slow),
     path("odd/slow-query/", slow_query),
     path("odd/n-plus-one/", n_plus_one),
+    path("odd/hold/<int:megabytes>/", hold),
+    path("odd/modules/", modules),
     path("odd/fail/", fail),
     path("odd/fail-reverse/", fail_reverse),
     path("odd/fail-template/", fail_template),

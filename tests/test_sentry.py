@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from backend import sentry_config
 from tests import factories
-from tests.live.server import environment, manage, serving
+from tests.live.server import PROJECT, environment, manage, serving
 from tests.logs import wait_until
 
 
@@ -143,6 +145,22 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentr
     assert canary not in "".join(sentry.bodies)
 
 
+@pytest.mark.parametrize("job", ["housekeeping", "deliver_mail"])
+def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
+    variables = environment(tmp_path, SENTRY_DSN=sentry.dsn)  # whose database has no tables
+    before = len(sentry.events())
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", job], cwd=PROJECT, env=variables, capture_output=True, check=False
+    )
+
+    assert done.returncode == 1
+    (event,) = sentry.events()[before:]
+    assert event["tags"]["task"] == job
+    assert event["contexts"]["task"]["name"] == job
+    assert event["logentry"]["message"] == "Job failed"
+
+
 def test_what_machines_ask_is_no_trace(server, sentry):
     for path in ("/api/health/", "/api/health/live/", "/metrics", "/api/tasks/"):
         server.request("GET", path)
@@ -166,6 +184,19 @@ def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
     assert sorted(times)[15] < 0.5
 
 
+def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
+    variables = environment(tmp_path, SENTRY_DSN="http://key@127.0.0.1:1/1", SENTRY_TRACES_SAMPLE_RATE="1.0")
+    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings"}
+    times = []
+    with serving(variables, tmp_path / "console") as server:
+        for _ in range(20):
+            started = time.perf_counter()
+            assert server.request("GET", "/odd/fail/").status_code == 500
+            times.append(time.perf_counter() - started)
+
+    assert sorted(times)[15] < 0.5
+
+
 def test_the_command_tells_what_the_server_said(sentry, settings, capsys):
     settings.SENTRY_DSN = sentry.dsn
 
@@ -178,7 +209,7 @@ def test_the_command_tells_what_the_server_said(sentry, settings, capsys):
     with pytest.raises(CommandError, match="the server said 403"):
         call_command("sentry_test")
     settings.SENTRY_DSN = "http://key@127.0.0.1:1/1"
-    with pytest.raises(CommandError, match="cannot be reached"):
+    with pytest.raises(CommandError, match=r"cannot be reached \(Connection refused\)"):
         call_command("sentry_test")
     settings.SENTRY_DSN = ""
     with pytest.raises(CommandError, match="is not set"):

@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 from django.core.checks import run_checks
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -165,6 +166,25 @@ def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path):
     done = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_a_worker_imports_it_only_with_an_endpoint_and_starts_it_after_the_fork(tmp_path, collector):
+    odd = {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "WEB_CONCURRENCY": "1"}
+    variables = environment(tmp_path, **odd)
+    with serving(variables, tmp_path / "console") as server:
+        server.request("GET", "/odd/slow/")
+        off = server.request("GET", "/odd/modules/").json()
+    on = environment(tmp_path, **odd, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    with serving(on, tmp_path / "console") as server:
+        traced = server.request("GET", "/odd/modules/").json()
+        # A thread of the master would have a name of its own among the threads of the process.
+        master = psutil.Process(server.process.pid).num_threads()
+
+    assert off["modules"] == []
+    assert not [name for name in off["threads"] if "Otel" in name]
+    assert "opentelemetry.sdk.trace" in traced["modules"]
+    assert [name for name in traced["threads"] if "Otel" in name]
+    assert master == 1
 
 
 def test_an_endpoint_without_the_packages_is_told_and_stops_nothing(settings, client, monkeypatch):

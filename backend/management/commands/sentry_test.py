@@ -32,7 +32,9 @@ class Command(BaseCommand):
         except urllib.error.HTTPError as refusal:
             raise CommandError(f"Event {event_id}: the server said {refusal.code} {refusal.reason}.") from None
         except OSError as error:
-            raise CommandError(f"Event {event_id}: the server cannot be reached ({error}).") from None
+            cause = getattr(error, "reason", error)  # what urllib wraps
+            told = getattr(cause, "strerror", None) or cause
+            raise CommandError(f"Event {event_id}: the server cannot be reached ({told}).") from None
         self.stdout.write(f"Event {event_id}: the server said {said}.")
 
 
