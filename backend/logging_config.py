@@ -86,7 +86,7 @@ def get_logging_config(
         "loggers": {
             # Handlers of their own would write a second time, and in another form.
             **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server", "gunicorn.error")},
-            "django.request": {"filters": ["without_reported_faults"]},
+            **{name: {"filters": ["without_reported_faults"]} for name in ("django.request", "celery.app.trace")},
             # At DEBUG these write parameters of SQL, and every file that is watched.
             **{name: {"level": "INFO"} for name in ("django.db.backends", "django.utils.autoreload")},
         },
@@ -134,9 +134,14 @@ class Selected(logging.Filter):
 
 
 class WithoutReportedFaults(logging.Filter):
-    """Drops Django's own line for an answer of 500 and above: whoever made it has logged it with its cause."""
+    """Drops Django's own line for an answer of 500 and above, and Celery's for a job that failed.
+
+    Whoever made the answer, or ran the job, has logged it with its cause.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "celery.app.trace":
+            return record.levelno < logging.ERROR
         return getattr(record, "status_code", 0) < 500
 
 

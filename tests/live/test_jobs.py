@@ -45,6 +45,10 @@ STATES = """
 from api.models import OutgoingMail
 print(*OutgoingMail.objects.values_list("state", flat=True))
 """
+BREAK_HOUSEKEEPING = """
+from django.db import connection
+connection.cursor().execute("DROP TABLE api_guesscounter")
+"""
 KILLS = 3
 
 
@@ -94,6 +98,21 @@ def test_a_worker_delivers_and_logs_with_the_request_that_asked(tmp_path, variab
     assert done["request"]["id"] == "asked-by-1"
     assert any(line["logger"].startswith("celery.") for line in logs.entries("info"))
     assert len(server.mails) == 1
+
+
+def test_a_job_that_fails_is_one_error(tmp_path, variables):
+    variables.pop("server")
+    logs = Logs(tmp_path / "logs")
+    send = "from backend.celery import app; app.send_task('api.housekeeping')"
+    manage(variables, "shell", "--verbosity", "0", "-c", BREAK_HOUSEKEEPING)
+    with worker(tmp_path, variables):
+        manage(variables, "shell", "--verbosity", "0", "-c", send)
+        wait_until(lambda: logs.entries("error"), seconds=15)
+        time.sleep(1)
+
+    (entry,) = logs.entries("error")
+    assert (entry["event"], entry["job"]) == ("job_failed", "housekeeping")
+    assert "api_guesscounter" in entry["exception"]["message"]
 
 
 def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, variables):
