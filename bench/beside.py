@@ -46,9 +46,10 @@ def _measure(here: Scene, servers: Mapping[str, Server], what: str, rounds: int,
     costs: Rounds = {name: [] for name in NAMES}
     # A sign-in takes so long that a few seconds hold only a few.
     seconds *= 2 if what == "login" else 1
+    tokens = here.tokens()
     for number in range(-1, rounds):  # the first one warms up
         for name in NAMES:
-            cost = load(servers[name], seconds=seconds, **_asked(what, name, here.tokens[name]))
+            cost = load(servers[name], seconds=seconds, **_asked(what, name, tokens[name]))
             if number >= 0:
                 costs[name].append(cost)
     return costs

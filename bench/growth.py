@@ -36,9 +36,10 @@ def grow(small: Scene, large: Scene, *, copies: int, rounds: int) -> Iterator[st
     times: dict[str, tuple[list[float], list[float]]] = {what: ([], []) for what in PATHS}
     with small.serving("cosmo") as (few, _), large.serving("cosmo") as (many, _):
         for number in range(-1, rounds):  # the first one warms up
+            tokens = [here.tokens()["cosmo"] for here in (small, large)]
             for what, path in PATHS.items():
-                for found, here, server in zip(times[what], (small, large), (few, many), strict=True):
-                    taken = _milliseconds(server, path, here.tokens["cosmo"])
+                for found, token, server in zip(times[what], tokens, (few, many), strict=True):
+                    taken = _milliseconds(server, path, token)
                     if number >= 0:
                         found.append(taken)
     yield f"Time of one request as tasks grow: {machine()}; a manager's, milliseconds, median of {rounds}"

@@ -72,8 +72,9 @@ def main() -> None:
             name: stack.enter_context(serving(variables[name], here.folder / f"{name}.console")) for name in SETTINGS
         }
         for number in range(-1, options.rounds):
+            token = here.tokens()["cosmo"]
             for name, server in servers.items():
-                cost = load(server, "/api/tasks/", token=here.tokens["cosmo"], seconds=options.seconds)
+                cost = load(server, "/api/tasks/", token=token, seconds=options.seconds)
                 if number >= 0:
                     rates[name].append(cost.rate)
     report(costs, rates)

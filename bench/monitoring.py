@@ -7,20 +7,17 @@ and what counts is the median of their ratios. The Sentry that the last row talk
 import argparse
 import contextlib
 import io
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from unittest import mock
 
-from bench.task_list import MAKE_TASKS
-from tests.live.server import PROJECT, environment, fresh_database, manage
+from bench.scene import TASKS, machine, scene
+from tests.live.server import PROJECT
 
 # What a request meets, but for the handler that counts log records.
 HOOKS = (
@@ -112,29 +109,19 @@ def main() -> None:
         variant, token = options.spend
         spend(options.requests, token, is_bare=variant == "none")
         return
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = stack.enter_context(fresh_database(folder))
-        common = environment(
-            folder,
-            DATABASE_URL=database,
-            DJANGO_SETTINGS_MODULE="backend.settings",
-            PROMETHEUS_MULTIPROC_DIR=str(folder),
-        )
+    with scene() as here, sentry() as dsn:
+        metrics = {"DJANGO_SETTINGS_MODULE": "backend.settings", "PROMETHEUS_MULTIPROC_DIR": str(here.folder)}
         variables = {
-            "none": common | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"},
-            "metrics": common,
-            "sentry": common | {"SENTRY_DSN": stack.enter_context(sentry()), "SENTRY_TRACES_SAMPLE_RATE": "0.1"},
+            "none": here.environment(**metrics | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"}),
+            "metrics": here.environment(**metrics),
+            "sentry": here.environment(**metrics, SENTRY_DSN=dsn, SENTRY_TRACES_SAMPLE_RATE="0.1"),
         }
-        manage(common, "migrate", "--verbosity", "0")
-        manage(common, "seed_demo", "--accounts", str(folder / "accounts"))
         costs: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for _ in range(options.rounds):
-            # An access token lives for five minutes.
-            token = manage(common, "shell", "--verbosity", "0", "-c", MAKE_TASKS % 10_000).split()[0]
+            token = here.tokens()["cosmo"]
             for name in VARIANTS:
                 costs[name].append(cpu(variables[name], name, token, options.requests))
-    report(costs, database)
+    report(costs)
 
 
 def cpu(variables: dict[str, str], variant: str, token: str, requests: int) -> float:
@@ -145,10 +132,9 @@ def cpu(variables: dict[str, str], variant: str, token: str, requests: int) -> f
     return float(done.stdout)
 
 
-def report(costs: dict[str, list[float]], database: str) -> None:
-    kind = database.split(":", maxsplit=1)[0]
+def report(costs: dict[str, list[float]]) -> None:
     rounds = len(costs["none"])
-    print(f"List of 20 tasks of 10,000 on {kind}, {os.cpu_count()} cores, {rounds} rounds\n")
+    print(f"List of 20 tasks of {TASKS:,}: {machine()}; {rounds} rounds\n")
     print(f"{'':<24}{'CPU ms a request':>18}{'more':>10}{'allowed':>10}")
     for name in VARIANTS:
         ratios = [ours / bare - 1 for ours, bare in zip(costs[name], costs["none"], strict=True)]

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,12 @@ TASKS = 10_000
 HUGE_PAGES = "glibc.malloc.hugetlb=1"  # as the service is deployed: deploy/systemd, Dockerfile
 
 _FILL = """
-import json, random
+import random
 from datetime import UTC, datetime, timedelta
-from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
-from rest_framework_simplejwt.tokens import AccessToken
 from api.models import Task, Property, User
 from api.users.passwords import Argon2idPasswordHasher
-from api.users.sessions import open_session
 people = {}
 for name, hasher in (("cosmo", Argon2idPasswordHasher()), ("plain", PBKDF2PasswordHasher())):
     person = User(username=f"bench.{name}", email=f"bench.{name}@example.com", role="manager")
@@ -46,8 +44,14 @@ def task(number):
     )
 Task.objects.bulk_create(map(task, range(%(tasks)d - Task.objects.count())), batch_size=1000)
 connection.cursor().execute("ANALYZE")  # as the server does by itself, a while later
-tokens = {"cosmo": open_session(people["cosmo"])["access"], "plain": str(AccessToken.for_user(people["plain"]))}
-print(json.dumps(tokens))
+"""
+_TOKENS = """
+import json
+from rest_framework_simplejwt.tokens import AccessToken
+from api.models import User
+from api.users.sessions import open_session
+ours, plain = (User.objects.get(username=f"bench.{name}") for name in ("cosmo", "plain"))
+print(json.dumps({"cosmo": open_session(ours)["access"], "plain": str(AccessToken.for_user(plain))}))
 """
 _MULTIPLY = """
 from django.db import connection
@@ -66,8 +70,15 @@ with connection.cursor() as cursor:
 @dataclass
 class Scene:
     folder: Path
-    variables: Mapping[str, str]
-    tokens: Mapping[str, str]  # by name: cosmo, plain
+    variables: dict[str, str]
+
+    def tokens(self) -> dict[str, str]:
+        """An access token of a manager for each application, by name: cosmo, plain; good for five minutes."""
+        tokens: dict[str, str] = json.loads(self._shell(_TOKENS).splitlines()[-1])
+        return tokens
+
+    def _shell(self, code: str) -> str:
+        return manage(self.variables, "shell", "--verbosity", "0", "-c", code)
 
     def environment(self, **more: str) -> dict[str, str]:
         """That of one more server over the same database, on a port of its own."""
@@ -83,7 +94,7 @@ class Scene:
 
     def multiply(self, times: int) -> None:
         """So many copies of every task beside it, each with other dates; PostgreSQL alone."""
-        manage(dict(self.variables), "shell", "--verbosity", "0", "-c", _MULTIPLY % times)
+        self._shell(_MULTIPLY % times)
 
 
 @contextlib.contextmanager
@@ -95,9 +106,9 @@ def scene() -> Iterator[Scene]:
         variables = environment(folder, GLIBC_TUNABLES=HUGE_PAGES, **more)
         manage(variables, "migrate", "--verbosity", "0")
         manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
-        code = _FILL % {"tasks": TASKS, "password": PASSWORD}
-        tokens = json.loads(manage(variables, "shell", "--verbosity", "0", "-c", code).splitlines()[-1])
-        yield Scene(folder, variables, tokens)
+        here = Scene(folder, variables)
+        here._shell(_FILL % {"tasks": TASKS, "password": PASSWORD})
+        yield here
 
 
 def machine() -> str:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('api', '0005_mail_traceparent'),
+        ('api', '0006_task_indexes'),
     ]
 
     operations = [
