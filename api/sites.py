@@ -25,6 +25,7 @@ from api.common.admin import log_invalid_form, record_denial
 from api.common.errors import Denied, DomainError, TooManyAttempts, Unauthenticated
 from api.common.vocabulary import Role
 from api.office.attention import attention
+from api.operations.pages import operations_urls
 from api.users.account_pages import OwnPasswordView
 from api.users.browser_sessions import actor_of
 from api.users.models import User
@@ -80,6 +81,9 @@ class RoleSite(AdminSite):
         extra = {"event": "namespace_registered", "namespace": self.name}
         logger.debug("Admin namespace registered", extra=extra)
         return found
+
+    def get_urls(self) -> list[Any]:
+        return [*operations_urls(self), *super().get_urls()]
 
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user

@@ -1,13 +1,16 @@
 """Reading the log files back, newest first or from a moment on, without reading what is not asked for."""
 
-import gzip
 import heapq
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from datetime import UTC, datetime, timedelta
+from gzip import BadGzipFile, GzipFile
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter
 from typing import IO, Any
 
@@ -16,6 +19,7 @@ import orjson
 BLOCK = 256 * 1024  # bytes
 # Lines of several processes are in the order in which they were written, which is nearly that of their times.
 DISORDER = 10.0  # seconds
+_BROKEN = (EOFError, BadGzipFile, zlib.error)  # what a packed file says that was cut; what came before is read
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,23 @@ class Entry:
 
 def files_of(path: Path) -> list[Path]:
     """The file and what was rotated from it, newest first."""
-    return sorted(path.parent.glob(f"{path.name}*"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    return [file for file, _ in sorted(_ages(path), key=lambda aged: aged[1], reverse=True)]
+
+
+def _ages(path: Path) -> Iterator[tuple[Path, int]]:
+    for file in path.parent.glob(f"{path.name}*"):
+        if file.suffix == ".gz" and file.with_suffix("").exists():
+            continue  # being packed
+        with suppress(FileNotFoundError):  # rotated away at this moment
+            yield file, file.stat().st_mtime_ns
 
 
 class Backwards:
-    """The records of a file and of what was rotated from it, the newest first.
+    """The records of a file and of what was rotated from it, the newest first, in the exact order of their times.
 
     `keeps` looks at a line before it is parsed, `matches` at the record; `before` and `after` are times as lines have
-    them, both included. Once `seconds` were spent on reading, it ends; `reached` is then the time down to which was
-    read, and else "".
+    them, both included. Once `seconds` or `max_bytes` were spent on reading, or a second packed file would have to be
+    unpacked, it ends; `reached` is then the time above which nothing was left out, and else "".
     """
 
     def __init__(
@@ -52,24 +64,62 @@ class Backwards:
         before: str = "",
         after: str = "",
         seconds: float = inf,
+        max_bytes: float = inf,
     ) -> None:
         self.reached = ""
         self._path, self._keeps, self._matches = path, keeps, matches
-        self._before, self._after, self._seconds = before, after, seconds
+        self._before, self._after = before, after
+        self._seconds, self._bytes = seconds, max_bytes
+        self._is_bounded = min(seconds, max_bytes) < inf
+        self._bound = "~"  # what is newer than this has been read
+        self._start = before
 
     def __iter__(self) -> Iterator[Entry]:
+        waiting: list[Entry] = []  # until nothing newer can follow
         started = perf_counter()
-        for lines in chain.from_iterable(_blocks(file, self._before) for file in files_of(self._path)):
-            found = [entry for entry in _entries(lines, self._keeps) if self._is_wanted(entry)]
-            self._seconds -= perf_counter() - started
-            yield from found
-            started = perf_counter()
-            oldest = next((_time_at(line) for line in reversed(lines) if line), "")
-            if oldest < self._after:
-                return
-            if self._seconds <= 0 and (not self._before or oldest < self._before):
-                self.reached = oldest
-                return
+        with ExitStack() as stack:
+            for lines in self._blocks(stack):
+                waiting += [entry for entry in _entries(lines, self._keeps) if self._is_wanted(entry)]
+                newest = max(map(_time_at, lines), default="")
+                self._bound = min(self._bound, _later(newest, DISORDER)) if newest else self._bound
+                self._start = self._start or newest
+                ready = [entry for entry in waiting if entry.timestamp > self._bound]
+                waiting = [entry for entry in waiting if entry.timestamp <= self._bound]
+                self._seconds -= perf_counter() - started
+                yield from _newest_first(ready)
+                started = perf_counter()
+                if self._bound < self._after:
+                    break
+                if min(self._seconds, self._bytes) <= 0 and self._has_advanced():
+                    self.reached = self._bound
+                    return
+        if not self.reached:
+            yield from _newest_first(waiting)
+
+    def _has_advanced(self) -> bool:
+        """Whether to go on from here later would not be to begin again."""
+        return self._bound < self._start
+
+    def _blocks(self, stack: ExitStack) -> Iterator[list[bytes]]:
+        is_first = True
+        # All are opened before the first is read: names change hands when files are rotated.
+        for opened in _opened(self._path, stack):
+            if not opened.name.endswith(".gz"):
+                yield from self._counted(_blocks(opened, self._before))
+            elif _is_within(opened, self._before, self._after):
+                if not is_first and self._has_advanced() and self._is_bounded:
+                    self.reached = self._bound
+                    return
+                is_first = False
+                started = perf_counter()
+                with _unpacked(opened, self._before) as plain:
+                    self._seconds += perf_counter() - started  # or else nothing would be left for reading it
+                    yield from self._counted(_blocks(plain, self._before))
+
+    def _counted(self, blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+        for lines in blocks:
+            self._bytes -= sum(map(len, lines))
+            yield lines
 
     def _is_wanted(self, entry: Entry) -> bool:
         if entry.timestamp < self._after or (self._before and entry.timestamp > self._before):
@@ -77,12 +127,60 @@ class Backwards:
         return self._matches(entry)
 
 
+def _newest_first(entries: list[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: entry.timestamp, reverse=True)
+
+
+def _opened(path: Path, stack: ExitStack) -> list[IO[bytes]]:
+    """Each file once, the newest first."""
+    found: dict[int, IO[bytes]] = {}
+    for file in files_of(path):
+        with suppress(FileNotFoundError):
+            opened = stack.enter_context(file.open("rb"))
+            found.setdefault(os.fstat(opened.fileno()).st_ino, opened)
+    return list(found.values())
+
+
+def _is_within(packed: IO[bytes], before: str, after: str) -> bool:
+    """Whether a packed file may have lines of that time; its first one and its change tell."""
+    changed = datetime.fromtimestamp(os.fstat(packed.fileno()).st_mtime + DISORDER, UTC)
+    if changed.isoformat() < after[:19]:
+        return False
+    with suppress(*_BROKEN), GzipFile(fileobj=packed) as lines:
+        return not before or _time_at(lines.readline()) <= _later(before, DISORDER)
+    return False
+
+
+@contextmanager
+def _unpacked(opened: IO[bytes], before: str) -> Iterator[IO[bytes]]:
+    """A plain file of what was packed, up to what is not wanted: a packed one is read from its beginning only."""
+    last = _later(before, DISORDER) if before else "~"
+    opened.seek(0)
+    with TemporaryFile() as plain:
+        with suppress(*_BROKEN), GzipFile(fileobj=opened) as packed:
+            while block := packed.read(BLOCK):
+                plain.write(block)
+                end = block.rfind(b"\n")
+                if _time_at(block[block.rfind(b"\n", 0, max(end, 0)) + 1 : end]) > last:
+                    break
+        yield plain
+
+
+def _later(timestamp: str, seconds: float) -> str:
+    """So many seconds later, as lines have it; itself where it is no time."""
+    try:
+        moment = datetime.fromisoformat(timestamp) + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return timestamp
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
 def since(path: Path, timestamp: str, moment: float, *, keeps: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
     """The records from `timestamp` (as lines have it) on, the oldest first; `moment` is the same in seconds."""
     for file in reversed(files_of(path)):
         if file.stat().st_mtime < moment - DISORDER:
             continue  # its last line is older
-        lines = iter(_unpacked(file)) if file.suffix == ".gz" else _from(file, timestamp)
+        lines = _lines_of(file) if file.suffix == ".gz" else _from(file, timestamp)
         for entry in _entries(lines, keeps):
             if entry.timestamp >= timestamp:
                 yield entry
@@ -154,31 +252,28 @@ def _entries(lines: Iterable[bytes], keeps: Callable[[bytes], bool] = bool) -> I
             yield Entry(line, values)
 
 
-def _unpacked(file: Path) -> list[bytes]:
-    with gzip.open(file) as unpacked:
-        return unpacked.read().splitlines()
+def _lines_of(file: Path) -> Iterator[bytes]:
+    with suppress(*_BROKEN), GzipFile(file) as unpacked:
+        for line in unpacked:
+            yield line.rstrip(b"\n")
 
 
-def _blocks(file: Path, before: str) -> Iterator[list[bytes]]:
+def _blocks(opened: IO[bytes], before: str) -> Iterator[list[bytes]]:
     """The lines of a file, the newest first, some hundred at a time; from about `before` on, if it is given."""
-    if file.suffix == ".gz":
-        yield _unpacked(file)[::-1]  # it can only be read from its beginning
-        return
-    with file.open("rb") as opened:
-        end = opened.seek(0, os.SEEK_END)
-        position = min(end, _halved(opened, before) + 2 * BLOCK) if before else end
-        is_cut = position < end
-        rest = b""
-        while position:
-            size = min(BLOCK, position)
-            position -= size
-            opened.seek(position)
-            rest, *lines = (opened.read(size) + rest).split(b"\n")
-            if is_cut and lines:
-                del lines[-1]  # half of one
-                is_cut = False
-            yield lines[::-1]
-        yield [rest]
+    end = opened.seek(0, os.SEEK_END)
+    position = min(end, _halved(opened, _later(before, DISORDER)) + 2 * BLOCK) if before else end
+    is_cut = position < end
+    rest = b""
+    while position:
+        size = min(BLOCK, position)
+        position -= size
+        opened.seek(position)
+        rest, *lines = (opened.read(size) + rest).split(b"\n")
+        if is_cut and lines:
+            del lines[-1]  # half of one
+            is_cut = False
+        yield lines[::-1]
+    yield [rest]
 
 
 def _from(file: Path, timestamp: str) -> Iterator[bytes]:
@@ -208,4 +303,4 @@ def _halved(opened: IO[bytes], timestamp: str) -> int:
 
 def _time_at(line: bytes) -> str:
     # Every line begins with {"timestamp":"2026-05-31T12:00:00.000000Z"
-    return line[14:41].decode("ascii", "replace")
+    return line[14:41].decode("ascii", "replace") if line.startswith(b'{"timestamp":') else ""

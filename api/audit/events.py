@@ -44,6 +44,7 @@ class Event(models.TextChoices):
     PASSWORD_RESET_COMPLETED = "password_reset_completed", "Password reset completed"
     PASSWORD_RESET_FAILED = "password_reset_failed", "Password reset failed"
     PERMISSION_DENIED = "permission_denied", "Permission denied"
+    LOGS_READ = "logs_read", "Logs read"
 
 
 PASSWORD = {
@@ -79,6 +80,8 @@ def category(event: Event) -> str:
     """The security category, "" for the events of daily work."""
     if event in AUTHENTICATION:
         return "authentication"
+    if event is Event.LOGS_READ:
+        return "privileged_access"
     return "authorization" if event in AUTHORIZATION else ""
 
 

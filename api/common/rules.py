@@ -75,6 +75,7 @@ RULES: Mapping[str, Mapping[Role, Scope]] = MappingProxyType(
         "mail.retry": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
         "notifications.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
         "operations.view": _MANAGING,
+        "logs.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
         "metrics.read": {S: Scope.ALL},
         "sites.admin": {S: Scope.ALL},
         "sites.manager": _MANAGING,

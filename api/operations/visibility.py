@@ -1,0 +1,43 @@
+"""Which log records somebody may read on the operations page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+
+from api.common import rules
+from api.common.errors import Denied
+from api.common.vocabulary import Role
+from api.users.models import User
+from api.users.selectors import FILTERS
+from backend.log_reader import Entry
+from backend.log_search import users_of
+
+IsVisible = Callable[[Entry], bool]
+_SUPERUSERS_SITE = "/admin/"
+
+
+def visible_records(site: AdminSite, request: HttpRequest) -> IsVisible | None:
+    """What may be shown, None for everything; Denied who may look at nothing."""
+    user: Any = request.user
+    role = getattr(site, "acting_role", "") or user.role
+    scope = rules.scope_of("logs.view", role)
+    if scope is None:
+        raise Denied(action="logs.view")
+    if scope is rules.Scope.ALL:
+        return None
+    people = set(User.objects.filter(FILTERS[scope](user)).values_list("pk", flat=True))
+    return lambda entry: _is_of(people, entry)
+
+
+def _is_of(people: set[int], entry: Entry) -> bool:
+    """Deny is the default: whoever is named, and is none of these, may be a superuser who was erased."""
+    values = entry.values
+    request = values.get("request")
+    path = str(request.get("path", "")) if isinstance(request, dict) else ""
+    return (
+        all(type(id_) is int and id_ in people for id_ in users_of(entry))
+        and values.get("user_role") != Role.SUPERUSER
+        and not path.startswith(_SUPERUSERS_SITE)
+    )

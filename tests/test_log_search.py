@@ -1,0 +1,142 @@
+"""Pages of log records: each record once, in the order of time, whatever the files are like."""
+
+import gzip
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+
+from backend import log_reader
+from backend.log_search import FILES, Query, search
+
+START = datetime(2026, 5, 31, 12, tzinfo=UTC)
+
+
+def stamp(seconds: float) -> str:
+    return f"{START + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def line(seconds: float, number: int, **values) -> bytes:
+    record = {"timestamp": stamp(seconds), "level": "INFO", "logger": "api", "message": str(number), **values}
+    return orjson.dumps(record | {"filling": "x" * 300})
+
+
+def write(path: Path, lines: list[bytes], *, until: float) -> None:
+    content = b"\n".join(lines) + b"\n"
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    moment = (START + timedelta(seconds=until)).timestamp()
+    os.utime(path, (moment, moment))
+
+
+@pytest.fixture
+def folder(tmp_path, settings, monkeypatch) -> Path:
+    settings.LOGS_DIR = tmp_path
+    monkeypatch.setattr(log_reader, "BLOCK", 2_000)  # six lines
+    return tmp_path
+
+
+@pytest.fixture
+def written(folder) -> list[bytes]:
+    """What four processes wrote, which waited for each other up to five seconds; the lines, the newest first."""
+    chance = random.Random(6)
+    lines = []
+    for name in FILES:
+        # One in three has the very time of another one.
+        times = sorted(chance.choice([round(chance.uniform(0, 300)), chance.uniform(0, 300)]) for _ in range(300))
+        order = sorted(times, key=lambda moment: moment + chance.uniform(0, 5))
+        made = [line(moment, number, file=name) for number, moment in enumerate(order)]
+        for first, suffix in ((0, ".log.3.gz"), (40, ".log.2.gz"), (70, ".log.1"), (110, ".log")):
+            last = {0: 40, 40: 70, 70: 110, 110: 150}[first]
+            write(folder / f"{name}{suffix}", made[first:last], until=order[last - 1] + 5)
+        lines += made
+    return sorted(lines, key=lambda one: orjson.loads(one)["timestamp"], reverse=True)
+
+
+def pages(names, query: Query, *, limit: int, seconds: float):
+    cursor = ""
+    for _ in range(3_000):
+        found = search(names, query, cursor=cursor, limit=limit, seconds=seconds)
+        yield [entry.line for entry in found.entries]
+        if not found.older:
+            return
+        assert found.older != cursor, "a page that leads nowhere"
+        cursor = found.older
+    raise AssertionError("it has no end")
+
+
+@pytest.mark.parametrize("seconds", [0, 0.002, 60])
+@pytest.mark.parametrize("limit", [3, 50])
+def test_older_goes_on_exactly_where_the_page_stopped(written, limit, seconds):
+    shown = [one for page in pages(FILES, Query(), limit=limit, seconds=seconds) for one in page]
+
+    assert len(shown) == len(written)
+    assert set(shown) == set(written)
+    times = [orjson.loads(one)["timestamp"] for one in shown]
+    assert times == sorted(times, reverse=True)
+
+
+def test_many_records_of_one_moment_are_each_on_one_page(folder):
+    same = [line(10, number) for number in range(150)]
+    write(folder / "info.log", [line(0, 1_000), *same, line(20, 2_000)], until=20)
+
+    shown = [one for page in pages(["info"], Query(), limit=7, seconds=0) for one in page]
+
+    assert sorted(shown) == sorted([line(0, 1_000), *same, line(20, 2_000)])
+
+
+def test_what_does_not_match_is_searched_page_by_page_down_to_the_end(written):
+    found = list(pages(FILES, Query(text="is in no line"), limit=50, seconds=0))
+
+    assert len(found) > 10
+    assert not any(found)
+
+
+def test_from_and_to_bound_the_pages_and_what_is_read(written):
+    query = Query(after=stamp(100), before=stamp(120))
+
+    shown = [one for page in pages(FILES, query, limit=7, seconds=0) for one in page]
+
+    assert sorted(shown) == sorted(one for one in written if stamp(100) <= orjson.loads(one)["timestamp"] <= stamp(120))
+
+
+def test_a_rotation_while_a_page_is_read_neither_hides_nor_doubles(folder):
+    write(folder / "info.log.1", [line(number, number) for number in range(100)], until=100)
+    write(folder / "info.log", [line(number, number) for number in range(100, 200)], until=200)
+    entries = iter(log_reader.Backwards(folder / "info.log"))
+    shown = [next(entries)]
+
+    (folder / "info.log.1").rename(folder / "info.log.2")
+    (folder / "info.log").rename(folder / "info.log.1")
+    write(folder / "info.log", [line(300, 300)], until=300)
+    shown += entries
+
+    assert [int(entry.values["message"]) for entry in shown] == list(range(199, -1, -1))
+
+
+def test_a_packed_file_that_was_cut_gives_what_it_has(folder):
+    packed = gzip.compress(b"\n".join(line(number, number) for number in range(2_000)), compresslevel=0)
+    (folder / "info.log.1.gz").write_bytes(packed[: len(packed) // 2])
+
+    (entries,) = [search(["info"], Query(), limit=5_000, seconds=60).entries]
+
+    assert 900 < len(entries) < 1_100
+
+
+def test_a_file_that_is_being_packed_is_read_once(folder):
+    lines = [line(number, number) for number in range(10)]
+    write(folder / "info.log.2", lines, until=10)
+    write(folder / "info.log.2.gz", lines[:4], until=20)
+
+    assert len(search(["info"], Query(), limit=50, seconds=60).entries) == 10
+
+
+def test_a_line_that_somebody_else_wrote_is_no_fault(folder):
+    odd = [{"request": "x"}, {"request": [1]}, {"level": 7}, {"exception": "no"}, {"user_id": [5]}, {"event": {}}]
+    write(folder / "info.log", [line(number, number, **values) for number, values in enumerate(odd)], until=10)
+    query = Query(level="INFO", logger="api", user=5, request_id="abcdefgh", event="x", exception="y", text="x")
+
+    assert search(["info"], query, limit=50, seconds=60).entries == []
+    assert len(search(["info"], Query(level="DEBUG"), limit=50, seconds=60).entries) == 6

@@ -1,0 +1,341 @@
+"""The operations page and its log reader, on both sites: what they show, to whom, and of what."""
+
+import html
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import get_resolver
+
+from api.models import AuditEntry
+from api.operations import hour, recent, state
+from api.operations.places import place_of
+from tests import factories
+from tests.admin_sites import ADMIN, MANAGER, browser_of
+from tests.conftest import client_of
+from tests.live.server import PROJECT
+
+SITES = [ADMIN, MANAGER]
+# What is audited is logged once its transaction has committed.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_leaves")]
+
+
+@pytest.fixture
+def logs(logs, settings):
+    """The log files of this test are those that the page reads."""
+    settings.LOGS_DIR = logs.folder
+    return logs
+
+
+def text_of(page) -> str:
+    """What somebody reads there."""
+    without_style = re.sub(r"<(script|style).*?</\1>", "", page.content.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", without_style)))
+
+
+def look(browser: Client, site: str, status: int = 200, **query) -> str:
+    path = f"{site}/operations/logs/" if query else f"{site}/operations/"
+    page = browser.get(path, query)
+    assert page.status_code == status
+    return text_of(page)
+
+
+def records_of(page) -> list[str]:
+    """The messages of the records on a page of the reader."""
+    return [text.strip() for text in re.findall(r'<span class="ops-message">([^<]*)', page.content.decode())]
+
+
+def fail(client, monkeypatch) -> None:
+    """A request in whose view something breaks."""
+    with monkeypatch.context() as patch:
+        patch.setattr("api.tasks.views.visible_tasks", lambda *_, **__: {}["broken"])
+        client.raise_request_exception = False
+        assert client.get("/api/tasks/").status_code == 500
+
+
+def test_the_page_shows_the_last_hour_as_it_was(logs, browsers, manager, monkeypatch):
+    for _ in range(3):
+        manager.get("/api/properties/")
+    fail(manager, monkeypatch)
+
+    page = look(browsers[MANAGER], MANAGER)
+
+    assert "Requests a minute 4" in page
+    assert "Errors a minute 1" in page
+    assert "The service is up. 1 request of the last hour failed." in page
+    assert re.search(r"GET /api/properties/ p95 \d+ ms 3 requests, slowest \d+ ms, \d+\.0 queries each", page)
+    assert "api/properties/views.py:" in page
+    assert "PropertyViewSet.list" in page
+
+
+def test_errors_of_one_place_are_one_line_that_leads_to_their_records(logs, browsers, manager, monkeypatch):
+    for _ in range(3):
+        fail(manager, monkeypatch)
+    logging.getLogger("api").error("Something else")
+
+    page = browsers[MANAGER].get(f"{MANAGER}/operations/")
+
+    assert re.search(r"KeyError 3 ×, last .*? api/tasks/\w+\.py:\d+ \w+", text_of(page))
+    assert "Something else 1 ×" in text_of(page)
+    links = re.findall(r'href="([^"]*file=error[^"]*)"', page.content.decode())
+    found = [records_of(browsers[MANAGER].get(html.unescape(link))) for link in links]
+    assert sorted(found, key=len) == [["Something else"], ["Unhandled exception"] * 3]
+
+
+def test_a_slow_query_is_shown_with_its_place_in_the_code(logs, browsers, manager, settings):
+    settings.SLOW_QUERY_THRESHOLD = 0
+    manager.get("/api/tasks/summary/")
+
+    # The place as the log has it; redaction takes sessions.py:65 for a secret.
+    assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", look(browsers[MANAGER], MANAGER))
+
+
+def test_recent_security_events_are_there_and_usual_ones_are_not(logs, browsers, client):
+    factories.user(username="ada", role="staff")
+    client.post("/api/auth/login/", {"username": "ada", "password": "wrong"}, REMOTE_ADDR="192.0.2.9")
+
+    page = look(browsers[MANAGER], MANAGER)
+
+    assert re.search(r"Failed login attempt · user \d+ · 192\.0\.2\.9 · request", page)
+    assert "Admin access" not in page
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_fresh_start_has_a_page_too(tmp_path, settings, browsers, site):
+    settings.LOGS_DIR = tmp_path / "not-there"
+
+    page = look(browsers[site], site)
+
+    assert "No requests yet." in page
+    assert "All is well." in page
+    assert "Nothing." in look(browsers[site], site, level="ERROR")
+
+
+def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
+    manager.get("/api/tasks/")
+    path = logs.folder / "performance.log"
+    (line,) = path.read_text().splitlines()
+    at = re.search(r'"timestamp":"([^"]*)"', line)[1]
+    past = [line.replace(at, f"{at[:11]}{at[11:13]}:{at[14:16]}:00.{number:06d}Z") for number in range(5_000)]
+    older = [entry.replace(at[:16], _minutes_before(at, 30)) for entry in past]
+    path.write_text("\n".join([*older, line]) + "\n")
+
+    assert "Covers the last" not in look(browsers[MANAGER], MANAGER)
+    monkeypatch.setattr(hour, "MAX_BYTES", 100_000)
+    assert re.search(r"Covers the last (29|30) minutes : there are more lines", look(browsers[MANAGER], MANAGER))
+
+
+def _minutes_before(timestamp: str, minutes: int) -> str:
+    from datetime import datetime, timedelta
+
+    return f"{datetime.fromisoformat(timestamp) - timedelta(minutes=minutes):%Y-%m-%dT%H:%M}"
+
+
+def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
+    broken = {"healthy": False, "duration_ms": 2000}
+    monkeypatch.setattr(
+        state,
+        "checks",
+        lambda: {"database": broken, "cache": broken, "filesystem": broken | {"disk_free_percent": 1.5}},
+    )
+    monkeypatch.setattr(state, "logs", lambda: {"info.log": {"dropped": 3, "last_error": "No space left on device"}})
+
+    page = look(browsers[MANAGER], MANAGER)
+
+    assert "Database: does not answer. Cache: does not work. Disk of the logs: 1.5 % free." in page
+    assert "Log files: info.log: No space left on device." in page
+    assert "All is well" not in page
+
+
+def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs, browsers, manager):
+    task = factories.task()
+    manager.delete(f"/api/tasks/{task.pk}/")
+    browser = browsers[MANAGER]
+    page = browser.get(f"{MANAGER}/operations/logs/?text=task_deleted").content.decode()
+    (link,) = set(re.findall(r'href="(\?request_id=[^"]*)"', page))
+
+    page = browser.get(f"{MANAGER}/operations/logs/{html.unescape(link)}")
+
+    assert records_of(page) == ["Task deleted", "Request completed"]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_older_pages_end_where_the_files_begin(logs, browsers, site):
+    for number in range(120):
+        logging.getLogger("api").info("Counted", extra={"number": number})
+    shown, path = [], f"{site}/operations/logs/?event=&text=Counted"
+    while path:
+        page = browsers[site].get(path)
+        shown += re.findall(r"<dt>number</dt><dd>(\d+)</dd>", page.content.decode())
+        older = re.search(r'href="([^"]*)" rel="next"', page.content.decode())
+        path = f"{site}/operations/logs/{html.unescape(older[1])}" if older else ""
+
+    assert shown == [str(number) for number in range(119, -1, -1)]
+
+
+def test_hostile_lines_are_text(logs, browsers):
+    hostile = "<script>alert(1)</script>\x1b[2J\u202e'\"&"
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        logging.getLogger("api").exception("<b>bold</b>", extra={hostile: hostile, "onclick": [hostile] * 3})
+
+    for path in ("operations/", "operations/logs/?level=ERROR"):
+        page = browsers[ADMIN].get(f"{ADMIN}/{path}").content.decode()
+        assert "<script>alert" not in page
+        assert "<b>bold" not in page
+        assert not set("\x1b\u202e") & set(page)
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert page.count("&lt;script&gt;alert(1)") > 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"user": "ada"},
+        {"user": "9" * 40},
+        {"level": "LOUD"},
+        {"file": "../../etc/passwd"},
+        {"logger": "api security"},
+        {"request_id": "x"},
+        {"text": "x" * 201},
+        {"text": "\x00"},
+        {"after": "yesterday"},
+        {"before": "0001-01-01T00:00:00"},
+        {"after": "9999-12-31T23:59:59"},
+        {"older": "first"},
+        {"older": "2026-05-31T12:00:00.000000Z~-1"},
+    ],
+)
+def test_nonsense_is_answered_with_a_message(logs, browsers, query):
+    page = look(browsers[ADMIN], ADMIN, status=400, **query)
+
+    assert "Correct what is marked" in page
+    assert not AuditEntry.objects.filter(event="logs_read").exists()
+
+
+@pytest.mark.parametrize("older", ["9999-99-99T99:99:99.000000Z", "0000-00-00T00:00:00Z~999999999"])
+def test_an_address_that_somebody_made_up_is_no_fault(logs, browsers, older):
+    logging.getLogger("api").info("Here")
+
+    look(browsers[ADMIN], ADMIN, older=older)
+
+
+def test_looking_is_audited_with_what_was_asked_for_and_without_secrets(logs, root):
+    root.get(f"{ADMIN}/operations/logs/")
+    root.get(f"{ADMIN}/operations/")
+    assert not AuditEntry.objects.filter(event="logs_read").exists()
+
+    root.get(f"{ADMIN}/operations/logs/", {"file": "security", "user": "7", "text": "password=hunter2hunter2"})
+
+    entry = AuditEntry.objects.get(event="logs_read")
+    assert entry.actor_id == root.user.pk
+    assert entry.detail == "file=security user=7 text=password=[redacted]"
+    line = logs.entry("security", event="logs_read")
+    assert line["user_id"] == root.user.pk
+    assert line["detail"].startswith(entry.detail)
+    assert line["security"]["category"] == "privileged_access"
+    assert "hunter2" not in logs.text()
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("path", ["operations/", "operations/logs/"])
+def test_only_those_who_may_get_in_and_the_others_are_written_down(db, site, path):
+    staff = browser_of(factories.user(role="staff"))
+
+    assert staff.get(f"{site}/{path}").status_code == 403
+    assert AuditEntry.objects.get(event="permission_denied").detail == path.strip("/").replace("/", "_")
+    assert "/login/?next=" in Client().get(f"{site}/{path}").headers["Location"]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_start_page_leads_there_and_nothing_is_posted(browsers, site):
+    assert f'href="{site}/operations/"' in browsers[site].get(f"{site}/").content.decode()
+    assert browsers[site].post(f"{site}/operations/logs/").status_code == 405
+
+
+@pytest.fixture
+def superusers_traces(logs, browsers, monkeypatch) -> dict[str, str]:
+    """What a superuser did, what was done to one, and what strangers tried at his door; {what to look for: value}."""
+    chief = client_of(factories.user(username="chief", role="superuser"))
+    erased = factories.user(username="erased", role="superuser")
+    task = factories.task()
+    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    chief.delete(f"/api/tasks/{task.pk}/")
+    fail(chief, monkeypatch)
+    client = Client()
+    client.post("/api/auth/login/", {"username": "chief", "password": "wrong"}, content_type="application/json")
+    client.post("/admin/login/", {"username": "nobody", "password": "wrong"})
+    logging.getLogger("api").info("About him", extra={"target_user_id": chief.user.pk})
+    logging.getLogger("api").error("Of an erased one", extra={"user_id": erased.pk})
+    logging.getLogger("api").info("As text", extra={"user_id": str(chief.user.pk)})
+    erased.delete()
+    logging.getLogger("api").info("Harmless")
+    return {"user": str(chief.user.pk), "request_id": "request-of-chief", "text": "about him"}
+
+
+def test_a_superuser_sees_all_of_it(superusers_traces, root):
+    page = look(root, ADMIN)
+
+    assert "Of an erased one" in page
+    assert "Failed login attempt" in page
+    for name, value in superusers_traces.items():
+        assert records_of(root.get(f"{ADMIN}/operations/logs/", {name: value}))
+
+
+@pytest.mark.parametrize("who", SITES)
+def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browsers, who):
+    browser = browsers[who]  # a superuser is a manager there
+
+    page = browser.get(f"{MANAGER}/operations/")
+    shown = text_of(page)
+
+    assert "Errors a minute 0" in shown
+    assert "Requests a minute 1" in shown
+    assert "GET /api/tasks/" not in shown
+    assert "Errors of the last day None." in shown
+    assert "Failed login attempt" not in shown
+    assert "Form validation failed" not in shown
+    for name, value in superusers_traces.items():
+        assert records_of(browser.get(f"{MANAGER}/operations/logs/", {name: value})) == []
+    left = records_of(browser.get(f"{MANAGER}/operations/logs/", {"file": "info"}))
+    # A stranger, whoever he said he was; and the manager.
+    assert left == ["Harmless", "Unauthorized: /api/auth/login/", "User login successful"]
+
+
+def test_every_route_has_a_place():
+    from api.operations import places
+
+    get_resolver()
+    found = {route: place_of("GET", route) for route in places._views()}
+
+    assert len(found) > 100
+    assert [route for route, place in found.items() if not place] == []
+    ours = [place for place in found.values() if place.startswith(("api/", "backend/"))]
+    assert len(ours) > 60
+    for place in ours:
+        path, _, line = place.partition(" ")[0].partition(":")
+        code = Path(PROJECT / path).read_text().splitlines()[int(line) - 1]
+        assert code.lstrip().startswith(("def ", "class ", "@", "async "))
+    assert place_of("DELETE", "api/tasks/<id:pk>/").endswith("TaskViewSet.destroy")
+    assert place_of("GET", "nowhere/") == ""
+
+
+def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, monkeypatch):
+    for number in range(400):
+        logging.getLogger("api").error("Broken", extra={"filling": f"{number} " * 1_000})
+    monkeypatch.setattr(recent, "MAX_BYTES", 0)
+    path = logs.folder / "error.log"
+    lines = path.read_text().splitlines()
+    at = re.search(r'"timestamp":"([^"]*)"', lines[0])[1]
+    lines[:300] = [
+        re.sub(r'"timestamp":"[^"]{16}', f'"timestamp":"{_minutes_before(at, 60)}', line) for line in lines[:300]
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+    page = look(browsers[ADMIN], ADMIN)
+
+    assert "Covers the time since" in page
+    assert 100 <= int(re.search(r"Broken (\d+) ×", page)[1]) < 400
