@@ -45,11 +45,15 @@ def written(folder) -> list[bytes]:
     lines = []
     for name in FILES:
         # One in three has the very time of another one.
-        times = sorted(chance.choice([round(chance.uniform(0, 300)), chance.uniform(0, 300)]) for _ in range(300))
+        times = sorted(chance.choice([round(chance.uniform(0, 300)), chance.uniform(0, 300)]) for _ in range(150))
         order = sorted(times, key=lambda moment: moment + chance.uniform(0, 5))
         made = [line(moment, number, file=name) for number, moment in enumerate(order)]
-        for first, suffix in ((0, ".log.3.gz"), (40, ".log.2.gz"), (70, ".log.1"), (110, ".log")):
-            last = {0: 40, 40: 70, 70: 110, 110: 150}[first]
+        for first, last, suffix in (
+            (0, 40, ".log.3.gz"),
+            (40, 70, ".log.2.gz"),
+            (70, 110, ".log.1"),
+            (110, 150, ".log"),
+        ):
             write(folder / f"{name}{suffix}", made[first:last], until=order[last - 1] + 5)
         lines += made
     return sorted(lines, key=lambda one: orjson.loads(one)["timestamp"], reverse=True)
