@@ -1,0 +1,102 @@
+"""The operations page with large log files behind it: an answer in bounded time, in the memory of a small one."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import psutil
+import pytest
+import requests
+
+from tests.live.server import demo_passwords, environment, manage, serving
+
+pytestmark = pytest.mark.fault
+MB = 1024 * 1024
+LONGEST = 4.0  # seconds: two of the page, and as much for a machine with other things to do
+MEMORY = 60  # MB that a worker may grow
+
+
+def entry(at: datetime, number: int, **values) -> bytes:
+    request = {"id": f"{number:032x}", "method": "GET", "path": "/api/tasks/", "route": "api/tasks/", "user_id": None}
+    record = {
+        "timestamp": f"{at:%Y-%m-%dT%H:%M:%S.%f}Z",
+        "level": "INFO",
+        "logger": "api.performance",
+        "event": "request",
+        "message": "Request completed",
+        "request": request | {"user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 " * 3},
+        "performance": {"duration_ms": number % 400, "slow_query": False},
+        "database": {"queries_count": 4, "queries_time_ms": 3.1, "slow_queries": []},
+        "status_code": 200,
+    }
+    return orjson.dumps(record | values) + b"\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A hundred megabytes of requests in the last half hour, and as many in other files."""
+    folder = tmp_path_factory.mktemp("pages")
+    variables = environment(folder, WEB_CONCURRENCY="1", LOG_LEVEL="WARNING")
+    manage(variables, "migrate", "--verbosity", "0")
+    passwords = demo_passwords(manage(variables, "seed_demo", "--accounts", str(folder / "accounts")))
+    now = datetime.now(UTC)
+    number = 100 * MB // len(entry(now, 0))
+    for name, values in {"performance": {}, "info": {"logger": "api", "event": "task_updated"}}.items():
+        with (folder / "logs" / f"{name}.log").open("wb") as file:
+            for position in range(number):
+                at = now - timedelta(minutes=30) * (1 - position / number)
+                file.write(entry(at, position, **values))
+    with serving(variables, folder / "console") as running:
+        running.passwords, running.number = passwords, number
+        yield running
+
+
+@pytest.fixture
+def browser(server):
+    browser = requests.Session()
+    page = browser.get(f"{server.url}/admin/login/", timeout=30).text
+    values = {
+        "username": "root.admin",
+        "password": server.passwords["root.admin"],
+        "csrfmiddlewaretoken": re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1],
+    }
+    browser.post(f"{server.url}/admin/login/", values, headers={"Referer": server.url}, timeout=30)
+    return browser
+
+
+def ask(server, browser, path: str) -> str:
+    started = time.perf_counter()
+    answer = browser.get(f"{server.url}/admin/operations/{path}", timeout=60)
+    assert answer.status_code == 200
+    assert time.perf_counter() - started < LONGEST
+    return answer.text
+
+
+def older(page: str) -> str:
+    found = re.search(r'href="([^"]*)" rel="next"', page)
+    return "logs/" + found[1].replace("&amp;", "&") if found else ""
+
+
+def test_each_page_answers_in_bounded_time_and_memory(server, browser):
+    (worker,) = psutil.Process(server.process.pid).children()
+    ask(server, browser, "logs/")
+    before = worker.memory_info().rss
+
+    assert "Covers the last" in ask(server, browser, "")
+    found, path = 0, f"logs/?request_id={server.number // 3:032x}"
+    while path:
+        page = ask(server, browser, path)
+        found += page.count('class="ops-message"')
+        path = older(page)
+    assert found == 2
+    pages, path = 0, "logs/?text=this+is+nowhere"
+    while path:
+        path = older(ask(server, browser, path))
+        pages += 1
+    assert 1 < pages < 100
+    path = "logs/?file=performance"
+    for _ in range(30):
+        path = older(ask(server, browser, path))
+
+    assert worker.memory_info().rss - before < MEMORY * MB
