@@ -56,7 +56,11 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
     for name in ("prometheus.yml", "rules.yml"):
         shutil.copy(DEPLOY / name, folder)
     config = (folder / "prometheus.yml").read_text()
-    config = config.replace("15s", "1s").replace("127.0.0.1:8000", target).partition("alerting:")[0]
+    config = (
+        config.replace('"127.0.0.1:8001", "127.0.0.1:8002"', f'"{target}"')
+        .replace("15s", "1s")
+        .partition("alerting:")[0]
+    )
     (folder / "prometheus.yml").write_text(config)
     (folder / "metrics-token").write_text(TOKEN)
     address = f"127.0.0.1:{free_port()}"

@@ -1,0 +1,89 @@
+"""The files of deploy/, the Dockerfile and compose.yaml name what is there, and nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from django.core.management import get_commands
+
+from tests.live.server import PROJECT
+
+UNITS = sorted((PROJECT / "deploy/systemd").iterdir())
+COMPOSE = yaml.safe_load((PROJECT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "cosmo"}
+VARIABLES = set(re.findall(r"^([A-Z_]+)=", (PROJECT / "env.production.example").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_starts_what_is_there(unit):
+    text = unit.read_text()
+    assert "User=cosmo" in text or unit.suffix == ".timer"
+    for path in re.findall(r"/opt/cosmo/(deploy/\S+)", text):
+        assert (PROJECT / path).exists(), path
+    for path in re.findall(r"^Exec\w+=/opt/cosmo/(deploy/\S+)", text, re.MULTILINE):
+        assert os.access(PROJECT / path, os.X_OK), path
+    for job in re.findall(r"^Unit=cosmo-job@(\w+)\.service", text, re.MULTILINE):
+        assert job in get_commands()
+        assert unit.name == f"cosmo-job@{job}.timer"
+    for name in re.findall(r"\b([A-Z]+(?:_[A-Z]+)+)=", text):
+        assert name in VARIABLES | {"GLIBC_TUNABLES"}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_understands_the_units(tmp_path):
+    for unit in UNITS:
+        # The programs are those of an installation; here stands one that is on every machine.
+        text = re.sub(r"^(Exec\w+)=/opt/cosmo/\S+", r"\1=/bin/true", unit.read_text(), flags=re.MULTILINE)
+        (tmp_path / unit.name).write_text(text)
+    names = [str(path) for path in sorted(tmp_path.iterdir())]
+
+    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+
+    assert [line for line in done.stderr.splitlines() if "/cosmo-" in line or line.startswith("cosmo-")] == []
+
+
+def test_each_file_that_compose_mounts_is_there():
+    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    files = [mount for mount in mounts if mount.startswith("./") and mount != "./certificates"]
+
+    assert files
+    assert [file for file in files if not (PROJECT / file).exists()] == []
+    assert {mount for mount in mounts if not mount.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_only_nginx_is_reached_from_outside():
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["nginx"]
+    assert {service["network_mode"] for name, service in SERVICES.items() if name != "nginx"} == {"service:nginx"}
+    others = [service for name, service in SERVICES.items() if name not in {*OURS, "nginx"}]
+    binds = [" ".join(service.get("command", [])) for service in others if service.get("command")]
+    assert all("127.0.0.1" in command for command in binds)
+
+
+def test_compose_sets_what_settings_read():
+    given = {name for service in OURS.values() for name in service["environment"]}
+
+    assert given <= VARIABLES
+    assert {service["environment"]["WEB_BIND"] for name, service in OURS.items() if name.startswith("web")} == {
+        *re.findall(r"server (127\.0\.0\.1:\d+)", (PROJECT / "deploy/nginx/cosmo.conf").read_text())
+    }
+
+
+def test_images_are_pinned():
+    images = [service["image"] for service in SERVICES.values() if service["image"] != "cosmo"]
+    images += re.findall(r"^FROM (\S+)", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert [image for image in images if not re.search(r":v?\d+(\.\d+)*", image)] == []
+
+
+def test_the_image_serves_as_somebody_who_owns_the_logs_and_nothing_else():
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+
+    assert re.findall(r"^USER (\w+)$", dockerfile, re.MULTILINE) == ["cosmo"]
+    assert "install -d -o cosmo logs" in dockerfile
+    assert "--chown" not in dockerfile
+    assert dockerfile.count("\nFROM ") == 2
+    assert "\nHEALTHCHECK " in dockerfile
