@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import sys
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 
 from backend import request_context
+from backend.outages import RETRY_AFTER, is_outage
 
 # In the page itself, so that it needs no other file while something is broken; the policy names its hash.
 STYLE = (
@@ -37,6 +39,7 @@ _TEXTS = {
     403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
     404: ("There is nothing at this address", "Check it for a typing mistake. What was here may have been deleted."),
     500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
+    503: ("Cosmo cannot reach its database", "Go back and try again in a few seconds."),
 }
 
 
@@ -57,6 +60,10 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if is_outage(sys.exc_info()[1]):
+        page = _page(503)
+        page.headers["Retry-After"] = str(RETRY_AFTER)
+        return page
     return _page(500)
 
 

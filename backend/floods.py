@@ -1,4 +1,4 @@
-"""One line a minute instead of thousands: events that an attacker can cause at will are counted after the 60th."""
+"""One line a minute instead of thousands: what an attacker can cause at will, and what an outage causes by itself."""
 
 import atexit
 import logging
@@ -70,6 +70,42 @@ class FloodGate:
     def _tell(self, count: _Count | None) -> None:
         if count is not None and count.suppressed:
             logger.log(count.level, count.message, extra=dict(count.extra) | {"summarised_count": count.suppressed})
+
+
+class Reminders(logging.Filter):
+    """Lets one record of a kind through when it begins, and then one a minute with the number of those in between.
+
+    Of these events only, where some are named: every request of an outage causes one. performance.log has each request.
+    """
+
+    def __init__(self, events: list[str] | None = None) -> None:
+        super().__init__()
+        self._events = frozenset(events or ())
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {kind: (when, how many since)}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self._events and getattr(record, "event", None) not in self._events:
+            return True
+        kind, now = _kind(record), time.monotonic()
+        with self._lock:
+            when, more = self._told.get(kind, (-WINDOW, 0))
+            if now - when < WINDOW:
+                self._told[kind] = (when, more + 1)
+                return False
+            self._told[kind] = (now, 0)
+        if more:
+            record.summarised_count = more
+        return True
+
+
+def _kind(record: logging.LogRecord) -> tuple[object, ...]:
+    """The sentence, and what PostgreSQL called the fault: a lock is another one than a server that is away."""
+    error = record.exc_info[1] if record.exc_info else None
+    return (record.name, record.msg, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
 
 
 gate = FloodGate()

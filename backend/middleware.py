@@ -19,6 +19,7 @@ from backend import health, metrics, request_context, tracing
 from backend.floods import gate
 from backend.logging_config import API, PERFORMANCE, SECURITY
 from backend.memory import growth, resident_mb
+from backend.outages import is_outage
 from backend.problems import fill_with_problem
 from backend.queries import QueryRecorder
 from backend.redaction import redact
@@ -245,6 +246,9 @@ class ErrorLoggingMiddleware:
 
 def _log_fault(request: HttpRequest | None = None, **_: Any) -> None:
     error = sys.exc_info()[1]
+    if is_outage(error):
+        logger.error("Database unavailable", exc_info=error, extra={"event": "database_unavailable"})
+        return
     event, message = "unhandled_exception", "Unhandled exception"
     template = _template_of(error)
     if isinstance(error, NoReverseMatch):

@@ -138,12 +138,22 @@ DB_POOL_TIMEOUT = env.integer("DB_POOL_TIMEOUT", 2, minimum=1, maximum=60)
 if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     env.problems.append("DB_POOL_MIN_SIZE must be at most DB_POOL_MAX_SIZE.")
 if DATABASE["ENGINE"].endswith("postgresql"):
+    from backend.postgres import LOCK_TIMEOUT, STATEMENT_TIMEOUT, BoundedConnection
+
     DATABASE |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
     DATABASE["OPTIONS"] = DATABASE.get("OPTIONS", {}) | {
-        "pool": {"min_size": DB_POOL_MIN_SIZE, "max_size": DB_POOL_MAX_SIZE, "timeout": DB_POOL_TIMEOUT},
+        "pool": {
+            "min_size": DB_POOL_MIN_SIZE,
+            "max_size": DB_POOL_MAX_SIZE,
+            "timeout": DB_POOL_TIMEOUT,
+            # The pool's own way is to wait twice as long after each failure, up to minutes, also when the server is
+            # back. Given up at once, the next request tries anew.
+            "reconnect_timeout": DB_POOL_TIMEOUT,
+            "connection_class": BoundedConnection,
+        },
         "connect_timeout": 2,
         "tcp_user_timeout": 10_000,
-        "options": "-c statement_timeout=10s -c lock_timeout=2s",
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout={LOCK_TIMEOUT}s",
     }
 else:
     # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.

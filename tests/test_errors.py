@@ -96,7 +96,7 @@ def test_a_database_that_does_not_answer_is_503(manager, monkeypatch):
     assert "secret-host" not in str(body)
 
 
-def test_an_outage_is_logged_with_its_cause_and_mails_nobody(manager, monkeypatch, settings, mailoutbox, caplog):
+def test_an_outage_is_logged_once_with_its_cause_and_mails_nobody(manager, monkeypatch, settings, mailoutbox, caplog):
     settings.ADMINS = [("Tech", "tech@example.com")]
 
     def away(*_):
@@ -107,8 +107,46 @@ def test_an_outage_is_logged_with_its_cause_and_mails_nobody(manager, monkeypatc
     for _ in range(3):
         manager.get("/api/tasks/")
 
-    assert caplog.text.count("OperationalError: could not connect") == 3
+    assert caplog.text.count("OperationalError: could not connect") == 1
     assert mailoutbox == []
+
+
+def test_an_outage_that_goes_on_is_told_once_a_minute_with_the_number_of_refusals(manager, monkeypatch, logs):
+    def away(*_):
+        raise OperationalError("could not connect to server: secret-host")
+
+    now = 1000.0
+    monkeypatch.setattr(selectors.rules, "rows", away)
+    monkeypatch.setattr("backend.floods.time.monotonic", lambda: now)
+    for _ in range(5):
+        manager.get("/api/tasks/")
+    now += 61
+
+    manager.get("/api/tasks/")
+
+    first, second = logs.entries("error", event="database_unavailable")
+    assert "summarised_count" not in first
+    assert second["summarised_count"] == 4
+    assert len(logs.entries("performance", status_code=503)) == 6
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/manager/"])
+def test_a_page_without_its_database_is_503_and_says_when_to_come_again(root, monkeypatch, logs, path):
+    def away(*_, **__):
+        raise OperationalError("could not connect to server: secret-host")
+
+    root.raise_request_exception = False
+    monkeypatch.setattr("api.users.browser_sessions._is_open", away)
+
+    answer = root.get(path)
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert b"Cosmo cannot reach its database" in answer.content
+    assert b"secret-host" not in answer.content
+    assert len(logs.entries("error", event="database_unavailable")) == 1
+    assert logs.entries("error", event="unhandled_exception") == []
 
 
 def test_a_denial_that_cannot_be_kept_because_the_database_is_away_is_503(staff, monkeypatch):

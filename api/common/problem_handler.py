@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -15,12 +15,10 @@ from api.audit.events import Event
 from api.audit.trail import record
 from api.common.errors import Denied, DomainError, Invalid, NotFound
 from api.common.json import OrjsonRenderer
+from backend.outages import RETRY_AFTER, is_outage
 from backend.problems import CONTENT_TYPE, problem
 
 logger = logging.getLogger("api")
-
-RETRY_AFTER_OUTAGE = 5  # seconds
-_SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
 
 
 def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -52,14 +50,6 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | No
     context["request"].accepted_renderer = OrjsonRenderer()
     context["request"].accepted_media_type = CONTENT_TYPE
     return Response(body, status=translated.status, headers=dict(translated.headers), content_type=CONTENT_TYPE)
-
-
-def is_outage(exc: BaseException) -> bool:
-    """Whether the database cannot be used for now, as opposed to a statement that is wrong."""
-    if not isinstance(exc, OperationalError | InterfaceError):
-        return False
-    sqlite_error = getattr(exc.__cause__, "sqlite_errorname", None)
-    return sqlite_error is None or sqlite_error.startswith(_SQLITE_OUTAGES)
 
 
 def _translated(exc: Exception) -> DomainError | None:
@@ -95,7 +85,7 @@ class _Outage(DomainError):
         # PostgreSQL's SQLSTATE: a lock or a statement that took too long, or a deadlock.
         is_busy = getattr(cause.__cause__, "sqlstate", None) in {"55P03", "57014", "40P01"}
         detail = "Cosmo is busy with this just now. Try again in a few seconds." if is_busy else None
-        super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER_OUTAGE)})
+        super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def _from_rest_framework(exc: exceptions.APIException) -> DomainError:

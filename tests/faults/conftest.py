@@ -1,0 +1,50 @@
+"""A PostgreSQL for all tests of faults, and for each of them a database with the demo portfolio in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults import postgres
+from tests.live.server import demo_passwords, environment, manage
+
+
+@dataclass
+class Portfolio:
+    """A migrated and filled database of a cluster, and who can sign in."""
+
+    cluster: postgres.Cluster
+    name: str
+    passwords: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url(self.name)
+
+    def tasks(self) -> list[tuple[int, str]]:
+        return self.cluster.execute("SELECT id, title FROM api_task", self.name)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Iterator[Portfolio]:
+    folder = tmp_path_factory.mktemp("template")
+    with postgres.cluster() as cluster:
+        portfolio = Portfolio(cluster, postgres.new_database(cluster), {})
+        variables = environment(folder, DATABASE_URL=portfolio.url)
+        manage(variables, "migrate", "--verbosity", "0")
+        printed = manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
+        portfolio.passwords = demo_passwords(printed)
+        yield portfolio
+
+
+@pytest.fixture
+def portfolio(template) -> Portfolio:
+    name = postgres.new_database(template.cluster, template=template.name)
+    return Portfolio(template.cluster, name, template.passwords)
+
+
+@pytest.fixture
+def variables(tmp_path: Path, portfolio: Portfolio) -> dict[str, str]:
+    """The environment of a server on that database."""
+    return environment(tmp_path, DATABASE_URL=portfolio.url)

@@ -1,0 +1,170 @@
+"""A PostgreSQL of its own for a test that stops, freezes or fills it. The programs are those of Debian."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.logs import wait_until
+from tests.smtp import free_port
+
+ROLE = "cosmo"  # what the service is: no superuser, so that it may not use the connections reserved for those
+
+
+def _program(name: str) -> str:
+    """The newest one; Debian keeps them out of the path."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    found = shutil.which(name, path=os.pathsep.join(map(str, reversed(folders)))) or shutil.which(name)
+    if found is None:
+        pytest.skip("needs PostgreSQL's programs: apt install postgresql")
+    return found
+
+
+class Cluster:
+    """One server with its data, which runs as somebody else than root, because it refuses to be root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self._as = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        if self._as:
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth=trust", "--no-sync", "--locale=C.UTF-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def _run(self, *command: str) -> None:
+        program, *arguments = command
+        done = subprocess.run(
+            [_program(program), *arguments], capture_output=True, text=True, check=False, cwd="/", **self._as
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, **settings: object) -> None:
+        """Start it, and wait until it takes connections. Settings are those of postgresql.conf."""
+        values = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.folder,
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+            "fsync": "off",  # processes die here, never the machine
+            "log_line_prefix": "%m [%p] ",
+        }
+        options = [f"--{name}={value}" for name, value in (values | settings).items()]
+        command = [_program("postgres"), "-D", str(self.data), *options]
+        with (self.folder / "log").open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True, **self._as
+            )
+        wait_until(self._takes_connections, seconds=30)
+
+    def _takes_connections(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log
+        try:
+            self.session().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT ends sessions in order ("fast"), SIGQUIT at once ("immediate": it has to recover afterwards)."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All of its processes stand still: connections are taken by the kernel, and nobody answers."""
+        assert self._process is not None
+        postmaster = psutil.Process(self._process.pid)
+        postmaster.suspend()  # first, so that no more are born
+        everybody = [postmaster, *postmaster.children(recursive=True)]
+        try:
+            for process in everybody[1:]:
+                process.suspend()
+            yield
+        finally:
+            for process in reversed(everybody):
+                process.resume()
+
+    def url(self, database: str) -> str:
+        return f"postgres://{ROLE}@127.0.0.1:{self.port}/{database}"
+
+    def session(self, database: str = "postgres", user: str = "postgres") -> psycopg.Connection[Any]:
+        """A connection of an administrator, each statement a transaction."""
+        where = {"host": "127.0.0.1", "port": self.port, "dbname": database, "user": user}
+        return psycopg.connect(**where, connect_timeout=5, autocommit=True)
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        with self.session(database) as session:
+            cursor = session.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def locked(self, database: str, table: str) -> Iterator[None]:
+        """Somebody has this table for himself, as a migration of the wrong kind would."""
+        with self.session(database) as session, session.transaction():
+            session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+
+    @contextmanager
+    def full_of_sessions(self) -> Iterator[None]:
+        """Others hold every connection that ordinary roles can have; those of the service are ended first."""
+        others = []
+        try:
+            while len(others) < 1000:
+                try:
+                    others.append(self.session(user=ROLE))
+                except psycopg.OperationalError:
+                    ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'cosmo%'"
+                    if not any(ended for (ended,) in self.execute(ours)):
+                        break
+            yield
+        finally:
+            for other in others:
+                other.close()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """In a folder that others than root can reach."""
+    with tempfile.TemporaryDirectory(prefix="cosmo-pg-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = Cluster(folder)
+        server.start()
+        server.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def new_database(server: Cluster, *, template: str = "template1", tablespace: str = "pg_default") -> str:
+    """The name of a database that is the service's own."""
+    name = f"cosmo_{secrets.token_hex(4)}"
+    server.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template} TABLESPACE {tablespace}")
+    # Without it a copied sequence gives numbers again after a crash: its lead was written down for the template only.
+    server.execute("CHECKPOINT")
+    return name

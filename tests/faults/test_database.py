@@ -1,0 +1,233 @@
+"""PostgreSQL goes away, comes back, stands still, is locked, has no connection left and no room on its disk.
+
+Whatever it does: liveness stays 200, readiness tells the truth, clients get what was promised, no acknowledged write is
+lost and none is done twice, the log says it in a few lines, and nothing needs a restart.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from backend.postgres import LONGEST_EXCHANGE, LONGEST_GREETING
+from tests.faults import postgres
+from tests.faults.clients import Answer, Clients, assert_kept, create_task, is_running, probe, read_tasks, refusals
+from tests.live.server import Server, environment, serving
+
+pytestmark = pytest.mark.fault
+SECONDS = float(os.environ.get("FAULT_SECONDS", "4"))  # that a fault lasts
+BACK_WITHIN = 5.0  # seconds
+NOISE = 1.0  # seconds that a busy machine may add
+WORKERS = 2
+POOL_TIMEOUT = 2  # seconds; a request may need a connection again, to take its Idempotency-Key back
+
+
+@pytest.fixture
+def server(tmp_path, variables):
+    with serving(variables, tmp_path / "console") as running:
+        yield running
+
+
+@pytest.fixture
+def clients(server, portfolio) -> Clients:
+    """Six that work and ask, fewer than the server has threads."""
+    headers = server.sign_in("maria.manager", portfolio.passwords["maria.manager"])
+    asks = [read_tasks, read_tasks, create_task, create_task, probe("live/"), probe("ready/")]
+    return Clients(server.url, headers).asking(*asks)
+
+
+def assert_back(clients: Clients, since: float) -> None:
+    late = [answer for answer in clients.answers if answer.began > since + BACK_WITHIN and not is_running(answer)]
+    assert {answer.status for answer in late} <= {200, 201}, clients.statuses(after=since + BACK_WITHIN)
+    assert {answer.what.partition("?")[0] for answer in late} >= {"GET /api/tasks/", "POST /api/tasks/"}
+
+
+def assert_alive(clients: Clients) -> None:
+    assert set(clients.statuses("GET /api/health/live/")) == {200}
+    assert clients.longest("GET /api/health/live/") < NOISE
+
+
+def refused(clients: Clients, within: float = 2 * POOL_TIMEOUT) -> list[Answer]:
+    """What was refused, each as promised and in time."""
+    answers = [*refusals(clients, "GET /api/tasks/"), *refusals(clients, "POST")]
+    assert all(answer.seconds < within + NOISE for answer in answers), max(answer.seconds for answer in answers)
+    assert set(clients.statuses()) <= {200, 201, 409, 503}
+    assert all(answer.seconds < 2.5 + NOISE for answer in clients.of("GET /api/health/ready/"))
+    return answers
+
+
+def assert_told_shortly(server: Server, answers: list[Answer], *, lines: int) -> None:
+    """The log has the cause, in a few lines, and performance.log has a line for each refusal."""
+    told = server.logs.entries("error", event="database_unavailable")
+    assert 0 < len(told) <= lines * WORKERS
+    assert all("exception" in entry for entry in told)
+    assert server.logs.entries("info", event="unhandled_exception") == []
+    assert len(server.logs.entries("info", logger="psycopg.pool")) <= 4 * WORKERS
+    lines_of = {entry["request"]["id"] for entry in server.logs.entries("performance", status_code=503)}
+    assert {answer.request_id for answer in answers} <= lines_of
+
+
+def assert_probes_told(server: Server) -> None:
+    failures = server.logs.entries("error", event="health_check_failed")
+    recoveries = server.logs.entries("info", event="health_check_recovered")
+    assert {"database"} <= {entry["check"] for entry in failures} <= {"database", "migrations"}
+    assert len(failures) == len(recoveries) <= 3 * WORKERS
+
+
+def test_down_and_back(server, clients, portfolio):
+    with clients:
+        time.sleep(1)
+        portfolio.cluster.stop()
+        down = time.monotonic()
+        time.sleep(SECONDS)
+        page = server.request("GET", "/admin/login/")
+        form = server.request("POST", "/accounts/password-reset/", data={"email": "maria.manager@cosmo.example"})
+        portfolio.cluster.start()
+        back = time.monotonic()
+        time.sleep(BACK_WITHIN + 1)
+
+    assert_alive(clients)
+    answers = refused(clients)
+    assert answers
+    assert 503 in clients.statuses("GET /api/health/ready/", after=down, before=back)
+    assert page.status_code == 200  # shows a form and asks nothing
+    assert (form.status_code, form.headers["Content-Type"]) == (403, "text/html; charset=utf-8")
+    assert_back(clients, back)
+    assert_kept(clients, portfolio.tasks())
+    assert_told_shortly(server, answers, lines=4)
+    assert_probes_told(server)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "at once, as after a crash"])
+def test_restarted(server, clients, portfolio, how):
+    with clients:
+        time.sleep(1)
+        portfolio.cluster.stop(how)
+        portfolio.cluster.start()
+        back = time.monotonic()
+        time.sleep(BACK_WITHIN + 1)
+
+    assert_alive(clients)
+    refused(clients)
+    assert_back(clients, back)
+    assert_kept(clients, portfolio.tasks())
+
+
+def test_frozen(server, clients, portfolio):
+    """Who has asked already waits longest; his thread is given back all the same."""
+    with clients:
+        time.sleep(1)
+        with portfolio.cluster.locked(portfolio.name, "api_task"):
+            time.sleep(0.5)  # now everybody is in the middle of a statement
+            with portfolio.cluster.frozen():
+                frozen = time.monotonic()
+                time.sleep(max(SECONDS, LONGEST_EXCHANGE + 3))
+                thawed = time.monotonic()
+        time.sleep(BACK_WITHIN + 1)
+
+    assert_alive(clients)
+    answers = refused(clients, within=LONGEST_EXCHANGE + POOL_TIMEOUT + LONGEST_GREETING)
+    assert max(answer.seconds for answer in answers) > LONGEST_EXCHANGE - 2
+    assert set(clients.statuses("GET /api/health/ready/", after=frozen + 1.5, before=thawed - 2)) == {503}
+    assert_back(clients, thawed)
+    assert_kept(clients, portfolio.tasks())
+    assert_told_shortly(server, answers, lines=4)
+    assert_probes_told(server)
+
+
+def test_locked(server, clients, portfolio):
+    with clients:
+        time.sleep(1)
+        with portfolio.cluster.locked(portfolio.name, "api_task"):
+            time.sleep(SECONDS)
+            others = clients.ask("GET", "/api/auth/me/")[0]
+            unlocked = time.monotonic()
+        time.sleep(2)
+
+    assert_alive(clients)
+    answers = refused(clients)
+    assert answers
+    assert others.status == 200
+    assert set(clients.statuses("GET /api/health/ready/")) == {200}
+    assert_back(clients, unlocked - BACK_WITHIN + 1)
+    assert_kept(clients, portfolio.tasks())
+    assert_told_shortly(server, answers, lines=1)
+
+
+def test_out_of_connections(server, clients, portfolio):
+    with clients:
+        time.sleep(1)
+        with portfolio.cluster.full_of_sessions():
+            full = time.monotonic()
+            time.sleep(SECONDS)
+            free = time.monotonic()
+        time.sleep(BACK_WITHIN + 1)
+
+    assert_alive(clients)
+    answers = refused(clients)
+    assert answers
+    assert 503 in clients.statuses("GET /api/health/ready/", after=full, before=free)
+    assert_back(clients, free)
+    assert_kept(clients, portfolio.tasks())
+    assert_told_shortly(server, answers, lines=4)
+    assert "remaining connection slots" in server.logs.text("info.log")
+
+
+@pytest.fixture
+def small_disk(template):
+    """The name of a tablespace of 48 MB, and its folder."""
+    folder = template.cluster.folder / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0777", "tmpfs", str(folder)], check=True)
+    (folder / "data").mkdir(mode=0o700)
+    os.chown(folder / "data", template.cluster.data.stat().st_uid, -1)
+    template.cluster.execute(f"CREATE TABLESPACE small LOCATION '{folder / 'data'}'")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_disk_full(tmp_path, template, small_disk):
+    cluster = template.cluster
+    name = postgres.new_database(cluster, template=template.name, tablespace="small")
+    with serving(environment(tmp_path, DATABASE_URL=cluster.url(name)), tmp_path / "console") as server:
+        headers = server.sign_in("maria.manager", template.passwords["maria.manager"])
+        clients = Clients(server.url, headers)
+        asks = [read_tasks, create_task, create_task, probe("live/"), probe("ready/")]
+        with clients.asking(*asks):
+            time.sleep(1)
+            filler = small_disk / "filler"
+            subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=8k"], capture_output=True, check=False)
+            full = time.monotonic()
+            time.sleep(SECONDS)
+            freed = time.monotonic()
+            filler.unlink()
+            time.sleep(BACK_WITHIN + 1)
+
+        assert_alive(clients)
+        answers = refused(clients)
+        assert answers
+        assert {answer.what for answer in answers} == {"POST /api/tasks/"}
+        assert set(clients.statuses("GET", after=full)) == {200}
+        assert_back(clients, freed)
+        assert_kept(clients, cluster.execute("SELECT id, title FROM api_task", name))
+        assert_told_shortly(server, answers, lines=2)
+        assert "No space left on device" in server.logs.text("error.log")
+    cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    cluster.execute("DROP TABLESPACE small")
+
+
+def test_a_hundred_probes_cost_one_query_a_second(server, portfolio):
+    statement = "statement: SELECT 1"
+    portfolio.cluster.execute(f"ALTER DATABASE {portfolio.name} SET log_statement = 'all'")
+    portfolio.cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cosmo'")
+    server.request("GET", "/api/health/")
+    before, began = portfolio.cluster.log.count(statement), time.monotonic()
+
+    answers = [server.request("GET", "/api/health/") for _ in range(200)]
+
+    seconds = time.monotonic() - began
+    assert {answer.status_code for answer in answers} == {200}
+    assert portfolio.cluster.log.count(statement) - before <= (seconds + 1) * WORKERS
