@@ -1,6 +1,10 @@
-"""Delivery in the background: by Celery where a broker is configured, else in this process."""
+"""Delivery in the background: by Celery where a broker is configured and answers, else in this process.
+
+The broker is told by the thread too: one that stands still would hold the request for seconds.
+"""
 
 import atexit
+import contextvars
 import logging
 import os
 import threading
@@ -26,11 +30,11 @@ class _Worker:
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_asked = False
+        self._asked_in: contextvars.Context | None = None  # of the request that asked last
 
     def wake(self) -> None:
         with self._lock:
-            self._is_asked = True
+            self._asked_in = contextvars.copy_context()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="mail", daemon=True)
                 self._thread.start()
@@ -44,8 +48,9 @@ class _Worker:
     def _work(self) -> None:
         capture_task_context("deliver_mail")
         try:
-            while self._goes_on():
-                deliver_due()
+            while context := self._next():
+                if not context.run(_hand_over):
+                    deliver_due()
         except Exception:
             logger.exception("Mail delivery stopped", extra={"event": "mail_delivery_stopped"})
             with self._lock:
@@ -53,13 +58,24 @@ class _Worker:
         finally:
             connection.close()
 
-    def _goes_on(self) -> bool:
+    def _next(self) -> contextvars.Context | None:
         with self._lock:
-            if not self._is_asked:
+            context, self._asked_in = self._asked_in, None
+            if context is None:
                 self._thread = None
-                return False
-            self._is_asked = False
-            return True
+            return context
+
+
+def _hand_over() -> bool:
+    """Whether Celery has the work now."""
+    if not settings.CELERY_BROKER_URL:
+        return False
+    try:
+        app.send_task("api.deliver_mail", retry=False)
+    except Exception:
+        logger.warning("Broker unavailable", extra={"event": "broker_unavailable"}, exc_info=True)
+        return False
+    return True
 
 
 _worker = _Worker()
@@ -67,13 +83,6 @@ _worker = _Worker()
 
 def wake() -> None:
     """See to it that what is due is delivered soon."""
-    if settings.CELERY_BROKER_URL:
-        try:
-            app.send_task("api.deliver_mail", retry=False)
-        except Exception:
-            logger.warning("Broker unavailable", extra={"event": "broker_unavailable"}, exc_info=True)
-        else:
-            return
     _worker.wake()
 
 
