@@ -10,7 +10,12 @@ from typing import Any
 
 import requests
 
+from tests.logs import wait_until
+
 LONGEST = 40.0  # seconds that a client waits
+GOOD = {200, 201}
+BACK_WITHIN = 5.0  # seconds
+QUIET = 1.5  # seconds without a refusal, after which nobody expects another
 PAUSE = 0.05  # seconds between two requests of one client
 AFTER_REFUSAL = 0.3  # seconds; less than Retry-After asks for, so that a short outage is seen from many sides
 
@@ -56,11 +61,14 @@ class Clients:
         for thread in self._threads:
             thread.join(timeout=LONGEST + 5)
             assert not thread.is_alive(), "a client was never answered"
+        for what in sorted({answer.what.partition("?")[0] for answer in self.answers}):
+            times = ", ".join(f"{status} x {count}" for status, count in sorted(self.statuses(what).items()))
+            print(f"{what}: {times}; longest {self.longest(what):.2f} s")  # noqa: T201 - pytest -rP shows the figures
 
     def _repeat(self, ask: "Ask") -> None:
         while not self._stop.is_set():
             answer = ask(self)
-            self._stop.wait(PAUSE if answer.status in {200, 201} else AFTER_REFUSAL)
+            self._stop.wait(PAUSE if answer.status in GOOD else AFTER_REFUSAL)
 
     def ask(self, method: str, path: str, **options: Any) -> tuple[Answer, dict[str, Any]]:
         """One request on a connection of its own, and the body of its answer."""
@@ -93,6 +101,20 @@ class Clients:
     def statuses(self, what: str = "", *, after: float = 0.0, before: float = float("inf")) -> Counter[int]:
         """How often each status came, of the requests that began in this span."""
         return Counter(answer.status for answer in self.of(what) if after <= answer.began < before)
+
+    def wait_until_back(self, since: float) -> None:
+        """Until everybody is served again and nobody is refused; fails where that takes too long."""
+        wait_until(lambda: self._is_back(since), seconds=BACK_WITHIN + QUIET)
+        print(f"back after {max(0.0, self._last_refusal(since) - since):.1f} s")  # noqa: T201
+
+    def _is_back(self, since: float) -> bool:
+        served = {answer.what for answer in self.answers if answer.began > since and answer.status in GOOD}
+        everybody = {answer.what for answer in self.answers}
+        return served >= everybody and time.monotonic() > self._last_refusal(since) + QUIET
+
+    def _last_refusal(self, since: float) -> float:
+        refused = [one.ended for one in self.answers if one.status not in GOOD and not is_running(one)]
+        return max([since, *refused])
 
     def longest(self, what: str = "") -> float:
         return max(answer.seconds for answer in self.of(what))
@@ -149,7 +171,7 @@ def refusals(clients: Clients, what: str = "") -> Iterator[Answer]:
     for answer in clients.of(what):
         if is_running(answer):
             assert answer.retry_after == "1", answer
-        elif answer.status not in {200, 201}:
+        elif answer.status not in GOOD:
             assert (answer.status, answer.code, answer.retry_after) == (503, "service_unavailable", "5"), answer
             yield answer
 

@@ -1,0 +1,108 @@
+"""What stands in front of several instances: nginx, which is told whom to ask, and HAProxy, which asks who is well."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.logs import wait_until
+from tests.smtp import free_port
+
+_NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    upstream cosmo {{ include {folder}/upstreams; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{
+            proxy_pass http://cosmo;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_connect_timeout 2s;
+        }}
+    }}
+}}
+"""
+_HAPROXY = """
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+frontend people
+    bind 127.0.0.1:{port}
+    default_backend cosmo
+backend cosmo
+    option httpchk GET /api/health/
+    default-server check inter 500ms fall 2 rise 2
+{servers}
+"""
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: _listens(port), seconds=10)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Nginx:
+    """The open version asks nobody how he is: whoever restarts an instance takes it out before."""
+
+    def __init__(self, folder: Path, instances: Sequence[str]) -> None:
+        self.folder, self.instances, self.port = folder, instances, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._stack = ExitStack()
+
+    def _write(self, out: str = "") -> None:
+        lines = [f"server {one}{' down' if one == out else ''};\n" for one in self.instances]
+        (self.folder / "upstreams").write_text("".join(lines))
+
+    def __enter__(self) -> "Nginx":
+        self._write()
+        config = self.folder / "nginx.conf"
+        config.write_text(_NGINX.format(folder=self.folder, port=self.port))
+        command = ["nginx", "-p", str(self.folder), "-c", str(config)]
+        self._process = self._stack.enter_context(_running(command, self.folder / "nginx.console", self.port))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def leave_out(self, instance: str) -> None:
+        """Ask everybody but this one; "" for everybody. Requests under way are finished."""
+        self._write(out=instance)
+        self._process.send_signal(signal.SIGHUP)
+
+
+@contextmanager
+def haproxy(folder: Path, instances: Sequence[str]) -> Iterator[str]:
+    """The address of one that asks every half second, and leaves out who twice was not well."""
+    port = free_port()
+    servers = "".join(f"    server web{number} {one}\n" for number, one in enumerate(instances))
+    config = folder / "haproxy.cfg"
+    config.write_text(_HAPROXY.format(port=port, servers=servers))
+    with _running(["haproxy", "-db", "-f", str(config)], folder / "haproxy.console", port):
+        yield f"http://127.0.0.1:{port}"
