@@ -31,7 +31,7 @@ test: $(VENV)/dev-installed  ## the tests, on SQLite
 test-services: $(VENV)/dev-installed  ## the same on PostgreSQL and Redis (DATABASE_URL_TEST, REDIS_URL_TEST)
 	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(PYTEST) $(ARGS)
 
-test-faults: $(VENV)/dev-installed  ## logs and mails while workers are killed, files rotated, disks full (needs root, logrotate, rsyslog, prometheus, redis-server)
+test-faults: $(VENV)/dev-installed  ## servers killed, frozen, full, restarted under load (needs root and the programs that CONTRIBUTING.md lists)
 	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m fault $(ARGS)
 
 test-browser: $(VENV)/dev-installed  ## pages in headless Chromium (needs chromium; SCREENSHOTS_DIR=folder keeps pictures)

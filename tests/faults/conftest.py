@@ -1,29 +1,13 @@
 """A PostgreSQL for all tests of faults, and for each of them a database with the demo portfolio in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.faults import postgres
+from tests.faults.postgres import Portfolio
 from tests.live.server import demo_passwords, environment, manage
-
-
-@dataclass
-class Portfolio:
-    """A migrated and filled database of a cluster, and who can sign in."""
-
-    cluster: postgres.Cluster
-    name: str
-    passwords: dict[str, str]
-
-    @property
-    def url(self) -> str:
-        return self.cluster.url(self.name)
-
-    def tasks(self) -> list[tuple[int, str]]:
-        return self.cluster.execute("SELECT id, title FROM api_task", self.name)
 
 
 @pytest.fixture(scope="session")
