@@ -26,7 +26,7 @@ def test_requests_cost_no_more_and_nothing_is_lost(tmp_path, variables, portfoli
             "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
             "EMAIL_HOST": "127.0.0.1",
             "EMAIL_PORT": str(mail_port),
-            "EMAIL_TIMEOUT": "2",
+            "EMAIL_TIMEOUT": "1",
             "SENTRY_DSN": f"http://key@127.0.0.1:{sentry_port}/1",
             "SENTRY_TRACES_SAMPLE_RATE": "1.0",
         }

@@ -48,7 +48,7 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
             time.sleep(0.8)
             workers_of(server)[0].kill()
             kills += 1
-        time.sleep(3)
+        time.sleep(1.5)
 
     # No answer at all, or, for a key whose request was killed, 409 until WEB_TIMEOUT is over.
     unanswered = [answer for answer in clients.answers if answer.status == 0]
