@@ -88,7 +88,8 @@ class Reminders(logging.Filter):
         self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {kind: (when, how many since)}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if self._events and getattr(record, "event", None) not in self._events:
+        event = getattr(record, "event", None)
+        if self._events and not (isinstance(event, str) and event in self._events):
             return True
         kind, now = _kind(record), time.monotonic()
         with self._lock:
@@ -103,9 +104,9 @@ class Reminders(logging.Filter):
 
 
 def _kind(record: logging.LogRecord) -> tuple[object, ...]:
-    """The sentence, and what PostgreSQL called the fault: a lock is another one than a server that is away."""
+    """The place, and what PostgreSQL called the fault: a lock is another one than a server that is away."""
     error = record.exc_info[1] if record.exc_info else None
-    return (record.name, record.msg, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
+    return (record.pathname, record.lineno, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
 
 
 gate = FloodGate()
