@@ -1,4 +1,4 @@
-"""One line a minute instead of thousands: what an attacker can cause at will, and what an outage causes by itself."""
+"""One line a minute instead of thousands: what an attacker can cause at will, what a library repeats in an outage."""
 
 import atexit
 import logging
@@ -75,12 +75,11 @@ class FloodGate:
 class Reminders(logging.Filter):
     """Lets one record of a kind through when it begins, and then one a minute with the number of those in between.
 
-    Of these events only, where some are named: every request of an outage causes one. performance.log has each request.
+    For what a library says by itself, again and again, while a server is away; no event of ours.
     """
 
-    def __init__(self, events: list[str] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._events = frozenset(events or ())
         self._lock = threading.Lock()
         self.forget()
 
@@ -88,9 +87,6 @@ class Reminders(logging.Filter):
         self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {kind: (when, how many since)}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = getattr(record, "event", None)
-        if self._events and not (isinstance(event, str) and event in self._events):
-            return True
         kind, now = _kind(record), time.monotonic()
         with self._lock:
             when, more = self._told.get(kind, (-WINDOW, 0))

@@ -30,7 +30,6 @@ _FILES: dict[str, tuple[str, dict[str, Any], str, int, int]] = {
     "digest_err.log": ("ERROR", {"only": [DIGEST]}, "json", 50 * MB, 5),
 }
 _WEEKLY = {"performance.log"}
-_OUTAGES = ["database_unavailable", "broker_unavailable", "mail_delivery_stopped"]
 
 
 def get_logging_config(
@@ -75,7 +74,6 @@ def get_logging_config(
         "disable_existing_loggers": False,
         "filters": {
             "without_reported_faults": {"()": "backend.logging_config.WithoutReportedFaults"},
-            "reminders_of_outages": {"()": "backend.floods.Reminders", "events": _OUTAGES},
             "reminders": {"()": "backend.floods.Reminders"},
             **{name: {"()": "backend.logging_config.Selected", **rules[1]} for name, rules in files.items()},
         },
@@ -90,7 +88,6 @@ def get_logging_config(
             # Handlers of their own would write a second time, and in another form.
             **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server", "gunicorn.error")},
             **{name: {"filters": ["without_reported_faults"]} for name in ("django.request", "celery.app.trace")},
-            **{name: {"filters": ["reminders_of_outages"]} for name in (API, f"{API}.mail")},
             "psycopg.pool": {"filters": ["reminders"]},
             # At DEBUG these write parameters of SQL, and every file that is watched.
             **{name: {"level": "INFO"} for name in ("django.db.backends", "django.utils.autoreload")},

@@ -13,7 +13,7 @@ from api.mail.outbox import Letter, enqueue
 from api.users.models import User
 from api.users.sessions import open_session
 from backend.floods import Reminders
-from backend.logging_config import API, get_logging_config
+from backend.logging_config import get_logging_config
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
@@ -26,10 +26,9 @@ logging.raiseExceptions = False  # a console handler may have kept a stream that
 @pytest.fixture(autouse=True)
 def nothing_was_told() -> None:
     """An outage in one test is news in the next one."""
-    for name in (API, f"{API}.mail", "psycopg.pool"):
-        for kept in logging.getLogger(name).filters:
-            if isinstance(kept, Reminders):
-                kept.forget()
+    for kept in logging.getLogger("psycopg.pool").filters:
+        if isinstance(kept, Reminders):
+            kept.forget()
 
 
 @pytest.fixture
