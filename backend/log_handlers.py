@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FILE_MODE = 0o640
 LOCK_PATIENCE = 5.0  # seconds; a stopped process that holds the lock must not stop the service
@@ -49,6 +50,7 @@ class SharedFileHandler(logging.Handler):
         self.written = self.dropped = 0  # lines, of this process
         self.last_error = ""
         self._file = self._lock_file = -1
+        self._identity = (0, 0)  # of the open file
         self._absent_since = self._distrusts_until = self._complains_from = 0.0
         _open_handlers.add(self)
         try:
@@ -57,13 +59,25 @@ class SharedFileHandler(logging.Handler):
         except OSError as error:
             self._complain(error)
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """As the standard library does, but its lock is for writing alone: threads format at the same time."""
+        passed = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a log call never raises
             self._drop(error)
         else:
-            self.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            data = line.encode("utf-8", "backslashreplace") + b"\n"
+            self.acquire()
+            try:
+                self.write(data)
+            finally:
+                self.release()
 
     def write(self, line: bytes) -> None:
         """Append one whole line, which ends with a line feed; drop it if that cannot be done."""
@@ -108,8 +122,10 @@ class SharedFileHandler(logging.Handler):
             count = os.write(self._file, data)
             end = os.lseek(self._file, 0, os.SEEK_CUR)
             if count == len(data):
-                # Somebody may have been killed since we looked; the line that is glued to his is written once more.
-                return is_alone or not is_locked or self._ends_a_line(end - count)
+                # Somebody may have written, and been killed, since we looked; the line that is glued to his is written
+                # once more.
+                is_next = end - count == status.st_size
+                return is_next or is_alone or not is_locked or self._ends_a_line(end - count)
         finally:
             if is_locked:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)
@@ -129,7 +145,6 @@ class SharedFileHandler(logging.Handler):
 
     def _current_file(self) -> os.stat_result:
         """Open what bears our name now: somebody may have rotated."""
-        ours = os.fstat(self._file)
         try:
             named = os.stat(self.path)
         except FileNotFoundError:
@@ -137,11 +152,11 @@ class SharedFileHandler(logging.Handler):
             now = time.monotonic()
             self._absent_since = self._absent_since or now
             if now - self._absent_since < ABSENCE_GRACE and self.path.parent.is_dir():
-                return ours
+                return os.fstat(self._file)
             named = None
         self._absent_since = 0.0
-        if named is not None and (named.st_ino, named.st_dev) == (ours.st_ino, ours.st_dev):
-            return ours
+        if named is not None and (named.st_ino, named.st_dev) == self._identity:
+            return named
         self._open()
         return os.fstat(self._file)
 
@@ -178,6 +193,8 @@ class SharedFileHandler(logging.Handler):
         if self._file >= 0:
             os.close(self._file)
         self._file = descriptor
+        status = os.fstat(descriptor)
+        self._identity = (status.st_ino, status.st_dev)
 
     def _open_lock(self) -> None:
         self._lock_file = _open_shared(self.lock_path, os.O_RDWR)

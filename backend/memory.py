@@ -5,16 +5,33 @@ import os
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+class _Statm:
+    """/proc/self/statm, kept open: each call of the system lets another thread run first."""
+
+    def __init__(self) -> None:
+        self._file = -1
+        os.register_at_fork(after_in_child=self._close)  # it is the parent's
+
+    def read(self) -> bytes:
+        if self._file < 0:
+            self._file = os.open("/proc/self/statm", os.O_RDONLY)
+        return os.pread(self._file, 128, 0)
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+_statm = _Statm()
+
+
 def resident_mb() -> float | None:
     """Megabytes of this process in RAM; None where the system does not tell it in /proc."""
     try:
-        descriptor = os.open("/proc/self/statm", os.O_RDONLY)
-    except OSError:
+        return int(_statm.read().split()[1]) * _PAGE / (1024 * 1024)
+    except (OSError, ValueError, IndexError):
         return None
-    try:
-        return int(os.read(descriptor, 128).split()[1]) * _PAGE / (1024 * 1024)
-    finally:
-        os.close(descriptor)
 
 
 class GrowthWatch:

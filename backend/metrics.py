@@ -65,6 +65,9 @@ def _capped(kind: str, name: str) -> str:
 class CountingHandler(logging.Handler):
     """Counts records instead of writing them."""
 
+    def createLock(self) -> None:  # noqa: N802 - the standard library's
+        self.lock = None  # counters have their own
+
     def emit(self, record: logging.LogRecord) -> None:
         LOG_RECORDS.labels(record.levelname if record.levelname in logging.getLevelNamesMapping() else "other").inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)

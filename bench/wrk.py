@@ -12,7 +12,6 @@ import psutil
 
 from tests.live.server import Server
 
-CONNECTIONS = 4
 _SCRIPT = """
 wrk.method = {method}
 wrk.body = {body}
@@ -26,14 +25,23 @@ class Cost:
     cpu_ms: float  # of the server's processes, for one answer
 
 
-def load(server: Server, path: str, *, token: str = "", seconds: float, method: str = "GET", body: Any = None) -> Cost:
-    """Ask again and again over four connections; SystemExit if an answer was a refusal, or none came."""
+def load(
+    server: Server,
+    path: str,
+    *,
+    token: str = "",
+    seconds: float,
+    method: str = "GET",
+    body: Any = None,
+    connections: int = 4,
+) -> Cost:
+    """Ask again and again; SystemExit if an answer was a refusal, or none came."""
     before = _cpu_seconds(server)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         text = json.dumps(json.dumps(body)) if body is not None else "nil"
         script.write(_SCRIPT.format(method=json.dumps(method), body=text))
         script.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name, "--timeout", "20s"]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, "--timeout", "20s"]
         headers = ["-H", f"Authorization: Bearer {token}"] if token else []
         printed = subprocess.run(
             [*command, *headers, server.url + path], check=True, capture_output=True, text=True

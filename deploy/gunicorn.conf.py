@@ -83,8 +83,8 @@ threads = _web["WEB_THREADS"]
 timeout = graceful_timeout = _web["WEB_TIMEOUT"]
 keepalive = 5
 # A worker makes room for a new one now and then, none at the same time as its neighbour: what leaks does not add up.
-max_requests = 20_000
-max_requests_jitter = 2_000
+max_requests = 100_000
+max_requests_jitter = 10_000
 # Cosmo's longest query string is a page of a search; what is longer is refused with 400 or 431.
 limit_request_line = 8_190
 limit_request_fields = 100

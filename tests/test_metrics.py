@@ -153,7 +153,7 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
     manage(variables, "migrate", "--verbosity", "0")
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
-    with serving(variables, tmp_path / "log", options=("--max-requests", "20")) as server:
+    with serving(variables, tmp_path / "log", options=("--max-requests", "20", "--max-requests-jitter", "0")) as server:
         master = psutil.Process(server.process.pid)
         first = {worker.pid for worker in master.children()}
 

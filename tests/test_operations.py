@@ -202,7 +202,6 @@ def test_hostile_lines_are_text(logs, browsers):
         {"logger": "api security"},
         {"request_id": "x"},
         {"text": "x" * 201},
-        {"text": "\x00"},
         {"after": "yesterday"},
         {"before": "0001-01-01T00:00:00"},
         {"after": "9999-12-31T23:59:59"},
