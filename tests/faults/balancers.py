@@ -52,7 +52,7 @@ backend cosmo
 
 
 @contextmanager
-def _running(command: Sequence[str], log: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def running(command: Sequence[str], log: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -85,7 +85,7 @@ class Nginx:
         config = self.folder / "nginx.conf"
         config.write_text(_NGINX.format(folder=self.folder, port=self.port))
         command = ["nginx", "-p", str(self.folder), "-c", str(config)]
-        self._process = self._stack.enter_context(_running(command, self.folder / "nginx.console", self.port))
+        self._process = self._stack.enter_context(running(command, self.folder / "nginx.console", self.port))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,5 +104,5 @@ def haproxy(folder: Path, instances: Sequence[str]) -> Iterator[str]:
     servers = "".join(f"    server web{number} {one}\n" for number, one in enumerate(instances))
     config = folder / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, servers=servers))
-    with _running(["haproxy", "-db", "-f", str(config)], folder / "haproxy.console", port):
+    with running(["haproxy", "-db", "-f", str(config)], folder / "haproxy.console", port):
         yield f"http://127.0.0.1:{port}"

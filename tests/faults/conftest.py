@@ -22,10 +22,20 @@ def template(tmp_path_factory) -> Iterator[Portfolio]:
         yield portfolio
 
 
-@pytest.fixture
-def portfolio(template) -> Portfolio:
+def _copy(template: Portfolio) -> Portfolio:
     name = postgres.new_database(template.cluster, template=template.name)
     return Portfolio(template.cluster, name, template.passwords)
+
+
+@pytest.fixture
+def portfolio(template) -> Portfolio:
+    return _copy(template)
+
+
+@pytest.fixture(scope="module")
+def module_portfolio(template) -> Portfolio:
+    """One for all tests of a file."""
+    return _copy(template)
 
 
 @pytest.fixture

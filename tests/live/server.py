@@ -101,11 +101,14 @@ def serving(
     log: Path,
     application: str = "backend.wsgi:application",
     options: Sequence[str] = (),
+    *,
+    project: Path = PROJECT,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """gunicorn as it is deployed, until the block ends."""
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *options, application]
+    command = [python, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *options, application]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=project, env=variables, stdout=output, stderr=subprocess.STDOUT)
     server = Server(variables, process, log)
     try:
         _wait_until_up(server, log)

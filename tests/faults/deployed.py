@@ -1,0 +1,191 @@
+"""Cosmo as it is deployed: a copy of what the image holds, in production, twice, and nginx with our file before it."""
+
+import getpass
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from tests.faults.balancers import running
+from tests.live.server import PROJECT, Server, serving
+from tests.logs import Logs
+from tests.smtp import free_port
+
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # nobody has signed the certificate
+
+NAME = "cosmo.example.com"
+_MAIN = """
+daemon off;
+user {user};
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.error;
+events {{ worker_connections 2048; }}
+http {{
+    {temporary}
+    include {folder}/cosmo.conf;
+}}
+"""
+
+
+class _From(HTTPAdapter):
+    """Asks from one of this machine's addresses: nginx counts by address."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, source_address=(self.source, 0))
+
+
+class Browser:
+    """Keeps cookies, and what was said of them."""
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+        self.cookies = requests.cookies.RequestsCookieJar()
+        self.set_cookies: list[str] = []
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
+        headers = {"Cookie": cookies} if cookies else {}
+        answer = self.site.ask(method, path, headers=headers | {"Referer": f"https://{NAME}/"}, **options)
+        self.set_cookies += answer.raw.headers.getlist("Set-Cookie")
+        self.cookies.update(answer.cookies)
+        return answer
+
+
+@dataclass
+class Site:
+    """What a browser reaches. Its certificate is one that nobody has signed."""
+
+    folder: Path
+    http: str
+    https: str
+    servers: list[Server]
+    stacks: list[ExitStack]
+
+    @property
+    def access_log(self) -> str:
+        return (self.folder / "access.log").read_text()
+
+    @property
+    def logs(self) -> Logs:
+        return self.servers[0].logs
+
+    def ask(
+        self, method: str, path: str, *, plain: bool = False, source: str = "127.0.0.1", **options: Any
+    ) -> requests.Response:
+        """As somebody who knows Cosmo by its name."""
+        options["headers"] = {"Host": NAME, **options.get("headers", {})}
+        address = (self.http if plain else self.https) + path
+        with requests.Session() as session:
+            session.mount("http://", _From(source))
+            session.mount("https://", _From(source))
+            return session.request(method, address, timeout=30, allow_redirects=False, verify=False, **options)
+
+    def nginx(self, what: str, number: int) -> None:
+        """As deploy/systemd does around the restart of an instance."""
+        command = [self.folder / "opt/deploy/nginx/instance", what, self.servers[number].environment["WEB_BIND"]]
+        nginx = f"nginx -p {self.folder} -c {self.folder / 'nginx.conf'}"
+        variables = os.environ | {"NGINX": nginx}
+        subprocess.run([*command, self.folder / "cosmo.conf"], env=variables, check=True, capture_output=True)
+
+    def stop(self, number: int) -> None:
+        self.stacks[number].close()
+
+    def start(self, number: int) -> None:
+        server = self.servers[number]
+        console = self.folder / f"{number}.{time.monotonic()}"
+        started = serving(server.environment, console, project=self.folder / "opt")
+        self.servers[number] = self.stacks[number].enter_context(started)
+
+
+def checkout(folder: Path) -> Path:
+    """What the image holds, with its static files collected."""
+    for name in ("backend", "api", "deploy"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "manage.py", folder)
+    return folder
+
+
+def production(folder: Path, **variables: str) -> dict[str, str]:
+    return {
+        "PATH": "/usr/bin:/bin",
+        "DJANGO_ENVIRONMENT": "production",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SIGNING_KEY": secrets.token_urlsafe(48),
+        "ALLOWED_HOSTS": NAME,
+        "PUBLIC_BASE_URL": f"https://{NAME}",
+        "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+        "DEFAULT_FROM_EMAIL": f"cosmo@{NAME}",
+        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+        "EMAIL_FILE_PATH": str(folder / "mails"),
+        "TRUSTED_PROXY_COUNT": "1",
+        "LOGS_DIR": str(folder / "logs"),
+        "WEB_CONCURRENCY": "2",
+        **variables,
+    }
+
+
+def manage(project: Path, variables: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def site(folder: Path, database: str) -> Iterator[Site]:
+    """Both instances on this database, until the block ends."""
+    project = checkout(folder / "opt")
+    variables = production(folder, DATABASE_URL=database)
+    manage(project, variables, "migrate", "--verbosity", "0")
+    manage(project, variables, "collectstatic", "--noinput", "--verbosity", "0")
+    instances = [variables | {"WEB_BIND": f"127.0.0.1:{free_port()}"} for _ in range(2)]
+    http, https = free_port(), free_port()
+    config = _configured(folder, project, [instance["WEB_BIND"] for instance in instances], http, https)
+    nginx = ["nginx", "-p", str(folder), "-c", str(config)]
+    with ExitStack() as first, ExitStack() as second, running(nginx, folder / "nginx.console", https):
+        servers = [
+            stack.enter_context(serving(instance, folder / f"{number}.console", project=project))
+            for number, (stack, instance) in enumerate(zip((first, second), instances, strict=True))
+        ]
+        yield Site(folder, f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", servers, [first, second])
+
+
+def _configured(folder: Path, project: Path, instances: list[str], http: int, https: int) -> Path:
+    """Our file with the places of this test where it names others."""
+    names = [(f"127.0.0.1:{port}", instance) for port, instance in zip((8001, 8002), instances, strict=True)]
+    places = {
+        "/opt/cosmo": str(project),
+        "listen 80;": f"listen 127.0.0.1:{http};",
+        "listen 443": f"listen 127.0.0.1:{https}",
+        "/etc/ssl/cosmo": str(folder),
+        "/var/log/nginx/cosmo.log": str(folder / "access.log"),
+        **dict(names),
+    }
+    for name in ("cosmo.conf", "proxy.conf", "problem.conf"):
+        text = (PROJECT / "deploy/nginx" / name).read_text()
+        for before, after in places.items():
+            text = text.replace(before, after)
+        (folder / name if name == "cosmo.conf" else project / "deploy/nginx" / name).write_text(text)
+    openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout privkey.pem -out fullchain.pem"
+    subprocess.run([*openssl.split(), "-subj", f"/CN={NAME}"], cwd=folder, check=True, capture_output=True)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n    ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    main = folder / "nginx.conf"
+    main.write_text(_MAIN.format(user=getpass.getuser(), folder=folder, temporary=temporary))
+    return main

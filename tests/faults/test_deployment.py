@@ -1,0 +1,195 @@
+"""Behind nginx with our file, in production, on PostgreSQL: what the specification promises where DEBUG is off."""
+
+import json
+import re
+
+import pytest
+
+from tests.faults import deployed
+from tests.logs import wait_until
+
+pytestmark = pytest.mark.fault
+
+PASSWORD = "a password of some length"
+_PEOPLE = f"""
+from api.models import User
+User.objects.create_superuser("ada", email="ada@example.com", password="{PASSWORD}")
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, module_portfolio):
+    folder = tmp_path_factory.mktemp("site")
+    with deployed.site(folder, module_portfolio.url) as site:
+        server = site.servers[0]
+        deployed.manage(folder / "opt", server.environment, "shell", "-v", "0", "-c", _PEOPLE)
+        yield site
+
+
+def sign_in(site):
+    body = {"username": "ada", "password": PASSWORD}
+    answer = site.ask("POST", "/api/auth/login/", json=body)
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access']}"}
+
+
+def test_plain_http_is_sent_to_https(site):
+    answer = site.ask("GET", "/api/tasks/?page=2", plain=True)
+
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://cosmo.example.com/api/tasks/?page=2")
+
+
+@pytest.mark.parametrize("probe", ["", "live/", "ready/"])
+def test_probes_come_in_plain_http_and_by_any_name(site, probe):
+    answer = site.ask("GET", f"/api/health/{probe}", plain=True, headers={"Host": "10.0.0.7"})
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
+
+
+def test_another_host_name_is_refused(site):
+    assert site.ask("GET", "/api/tasks/", headers={"Host": "evil.example.com"}).status_code == 400
+
+
+def test_answers_carry_the_headers_of_the_specification(site):
+    answer = site.ask("GET", "/admin/login/")
+    headers = answer.headers
+
+    assert answer.status_code == 200, answer.text
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-XSS-Protection"] == "1; mode=block"
+    assert re.fullmatch("nginx", headers["Server"])
+
+
+def test_cookies_are_secure_and_of_this_host_alone(site):
+    browser = deployed.Browser(site)
+    answer = browser.ask("GET", "/manager/login/")
+    assert answer.status_code == 200, answer.text
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', answer.text)[1]
+    values = {"username": "ada", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    answer = browser.ask("POST", "/manager/login/", data=values)
+
+    assert answer.status_code == 302, answer.text
+    cookies = browser.set_cookies
+    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-csrftoken", "__Host-sessionid"}
+    assert all("; Secure" in cookie and "; Path=/" in cookie and "Domain" not in cookie for cookie in cookies)
+    assert browser.ask("GET", "/manager/").status_code == 200
+
+
+def test_foreign_origins_are_not_let_in(site):
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    ours = site.ask("OPTIONS", "/api/tasks/", headers={"Origin": "https://app.example.com", **asked})
+    other = site.ask("OPTIONS", "/api/tasks/", headers={"Origin": "https://evil.example.com", **asked})
+
+    assert ours.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_connections_to_the_database_are_kept_and_looked_at_before_use(site, module_portfolio):
+    headers = sign_in(site)
+    pids = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    def connections():
+        return {pid for (pid,) in module_portfolio.cluster.execute(pids, module_portfolio.name)}
+
+    for _ in range(20):
+        assert site.ask("GET", "/api/tasks/", headers=headers).status_code == 200
+    kept = connections()
+    for _ in range(20):
+        assert site.ask("GET", "/api/tasks/", headers=headers).status_code == 200
+    assert connections() == kept  # none was opened for a request
+
+    module_portfolio.cluster.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()",
+        module_portfolio.name,
+    )
+    answers = [site.ask("GET", "/api/tasks/", headers=headers).status_code for _ in range(20)]
+    assert answers == [200] * 20  # those that had died were not used
+
+
+def test_the_address_of_a_client_is_the_one_that_nginx_saw(site):
+    site.ask("GET", "/api/tasks/", headers={"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "forged-address-1"})
+
+    def line():
+        return [entry for entry in site.logs.entries("performance") if entry["request"]["id"] == "forged-address-1"]
+
+    wait_until(line, seconds=5)
+    assert line()[0]["request"]["remote_addr"] == "127.0.0.1"
+
+
+def test_a_reset_link_is_in_no_access_log(site):
+    site.ask("GET", "/accounts/password-reset/confirm/MQ/canary-token-4711/?again=canary-query-4711")
+
+    wait_until(lambda: "password-reset/confirm" in site.access_log, seconds=5)
+    lines = [json.loads(line) for line in site.access_log.splitlines()]
+    assert lines[-1]["path"] == "/accounts/password-reset/confirm/[REDACTED]"
+    assert "canary" not in site.access_log
+
+
+def test_static_files_come_from_nginx_and_may_be_kept_for_ever(site):
+    page = site.ask("GET", "/admin/login/").text
+    path = re.search(r'href="(/static/admin/css/base\.\w+\.css)"', page)[1]
+
+    answer = site.ask("GET", path)
+
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+    wait_until(lambda: path in site.access_log, seconds=5)
+    assert next(json.loads(line) for line in site.access_log.splitlines() if path in line)["upstream"] == ""
+
+
+@pytest.mark.parametrize(("size", "status"), [(2**20, 401), (2**20 + 1, 413), (2**24, 413)])
+def test_a_body_of_more_than_a_megabyte_does_not_reach_a_worker(site, size, status):
+    answer = site.ask("POST", "/api/tasks/", data=b" " * size, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(7_000, 401), (9_000, 400)])
+def test_a_header_of_more_than_eight_kilobytes_is_refused(site, size, status):
+    assert site.ask("GET", "/api/tasks/", headers={"X-Long": "a" * size}).status_code == status
+
+
+def test_a_storm_of_sign_ins_stops_at_nginx(site):
+    body = {"email": "nobody@example.com"}
+    answers = [site.ask("POST", "/api/auth/password/reset/", json=body, source="127.0.0.2") for _ in range(40)]
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert 10 <= len(refused) <= 20
+    assert (refused[0].json()["code"], refused[0].headers["Retry-After"]) == ("too_many_requests", "1")
+
+
+def test_metrics_are_not_for_the_internet(site):
+    assert site.ask("GET", "/metrics").status_code == 404
+
+
+def test_an_instance_that_is_restarted_is_not_missed(site):
+    for number in (0, 1):
+        site.nginx("out", number)
+        site.stop(number)
+        answers = {site.ask("GET", "/api/health/live/").status_code for _ in range(20)}
+        site.start(number)
+        site.nginx("in", number)
+        assert answers == {200}
+
+    assert "down" not in (site.folder / "cosmo.conf").read_text()
+    assert {site.ask("GET", "/api/health/live/").status_code for _ in range(20)} == {200}
+
+
+def test_what_nobody_answers_is_503_in_the_shape_of_our_errors(site):
+    site.stop(0)
+    site.stop(1)
+    try:
+        answer = site.ask("GET", "/api/tasks/")
+    finally:
+        site.start(0)
+        site.start(1)
+        # nginx asks nobody for two seconds who has not answered.
+        wait_until(lambda: site.ask("GET", "/api/health/live/").status_code == 200, seconds=10)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "service_unavailable"
