@@ -43,6 +43,7 @@ test-schema: $(VENV)/dev-installed  ## schemathesis against a running server (EX
 check: $(VENV)/dev-installed  ## what every commit passes: lint, format, types, imports, migrations, settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive api backend deploy
 	$(BIN)/lint-imports
 	DJANGO_ENVIRONMENT=test $(BIN)/python manage.py makemigrations --check --dry-run
 	DJANGO_ENVIRONMENT=test $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null

@@ -49,9 +49,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"\b(bearer)\s+[\w.~+/=-]{4,4000}", rf"\1 {REDACTED}"),
         (r"\b(basic)\s+(?-i:(?=[a-z]{0,200}[A-Z0-9+/=]))[\w+/=-]{6,4000}", rf"\1 {REDACTED}"),
-        # name=value and name: value
+        # name=value and name: value; sessions.py:65 is a place in the code
         (
-            rf"((?:{_NAMES})[\w.-]{{0,40}}['\"]?\]?\s{{0,3}}[:=]\s{{0,3}})"
+            rf"((?:{_NAMES})(?![\w.-]{{0,40}}\.py:\d{{1,6}}(?!\w))[\w.-]{{0,40}}['\"]?\]?\s{{0,3}}[:=]\s{{0,3}})"
+            rf"(?!{re.escape(REDACTED)})"
             rf"(?:{_QUOTED}|[^\s,;&\"'<>)\]}}]{{1,4000}})",
             rf"\1{REDACTED}",
         ),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from random import getrandbits
 from time import perf_counter
 from typing import Any
 
@@ -53,7 +52,7 @@ class RequestContext:
     ) -> None:
         self.request_id = request_id
         caller = _TRACEPARENT.fullmatch(traceparent)
-        made = f"{getrandbits(192):048x}"  # names, no secrets
+        made = os.urandom(24).hex()
         self.trace_id = caller[1] if caller else made[:32]
         self.parent_span_id = caller[2] if caller else ""
         self.is_sampled = bool(caller and int(caller[3], 16) & 1)
@@ -158,7 +157,7 @@ def of_request(request: Any, *, trusted_proxies: int) -> RequestContext:
 
 def request_id(incoming: str) -> str:
     """The incoming id where it is well formed, else a new one."""
-    return incoming if _REQUEST_ID.fullmatch(incoming) else f"{getrandbits(128):032x}"
+    return incoming if _REQUEST_ID.fullmatch(incoming) else os.urandom(16).hex()
 
 
 def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str | None:

@@ -266,3 +266,16 @@ def test_users_of_the_trail_see_no_password_hash(superuser, django_capture_on_co
         superuser.post("/api/users/", {"username": "bo", "email": "bo@example.com", "role": "viewer"})
 
     assert User.objects.get(username="bo").password not in str(list(AuditEntry.objects.values()))
+
+
+@pytest.mark.parametrize("place", ["api/users/sessions.py:65 session_of", "api/users/password_reset.py:128"])
+def test_a_place_in_the_code_stays(place):
+    assert redact_text(f"slow at {place}") == f"slow at {place}"
+
+
+@pytest.mark.parametrize("text", ["password=canary", "token: canary", "sessions.py:canary", "session.py:12canary"])
+def test_what_was_masked_once_is_not_masked_again(text):
+    once = redact_text(text)
+
+    assert "canary" not in once
+    assert redact_text(once) == once
