@@ -134,6 +134,7 @@ def test_while_the_file_of_the_drain_is_there_others_are_asked(client, db, setti
     assert [client.get(path).status_code for path in PROBES] == [200, 200, 200]
 
 
+@pytest.mark.fault  # takes some seconds
 def test_without_its_database_the_service_says_so_and_goes_on(tmp_path):
     variables = environment(tmp_path, DATABASE_URL="postgres://nobody@127.0.0.1:1/none", DB_POOL_TIMEOUT="1")
     with serving(variables, tmp_path / "log") as server:

@@ -149,6 +149,7 @@ def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
     assert not any("pid=" in name for name in after)
 
 
+@pytest.mark.fault  # takes some seconds
 def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
     manage(variables, "migrate", "--verbosity", "0")

@@ -143,6 +143,7 @@ def test_what_machines_ask_is_no_span(server, collector):
     assert not [name for name in collector.spans() if "health" in name or "metrics" in name]
 
 
+@pytest.mark.fault  # takes some seconds
 def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
     manage(variables, "migrate", "--verbosity", "0")

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from math import ceil
 
 from django.db import connection
 from django.db.models import F
@@ -111,7 +112,9 @@ def _count(key: str, limit: int) -> int:
 
 def _seconds_left(key: str, now: datetime) -> int:
     end = GuessCounter.objects.filter(pk=key).values_list("window_ends_at", flat=True).first()
-    return max(1, int((end - now).total_seconds()) + 1) if end else 1
+    # Of two that come at once, the later one may have begun the window.
+    left = min(end - now, WINDOW) if end else timedelta()
+    return max(1, ceil(left.total_seconds()))
 
 
 def _give_back(*keys: str) -> None:

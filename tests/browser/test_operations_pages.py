@@ -17,7 +17,7 @@ PEOPLE = {"/admin": "root.admin", "/manager": "maria.manager"}
 @pytest.fixture
 def traffic(site):
     """What people and machines asked, and one request with a name."""
-    headers = site.sign_in("tom.manager", site.passwords["tom.manager"])
+    headers = site.sign_in("daniel.manager", site.passwords["daniel.manager"])
     for path in ["/api/tasks/", "/api/tasks/summary/", "/api/properties/", "/api/users/"] * 3:
         site.request("GET", path, headers=headers)
     site.request("GET", "/api/tasks/", headers={"X-Request-ID": "named-by-its-caller"})
