@@ -22,7 +22,7 @@ help:  ## this list
 
 run: $(VENV)/run-installed  ## install, migrate, fill with a demo portfolio, and serve on http://127.0.0.1:8000
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py seed_demo
+	@EMAIL_BACKEND=django.core.mail.backends.dummy.EmailBackend $(BIN)/python manage.py seed_demo
 	@$(BIN)/gunicorn -c deploy/gunicorn.conf.py backend.wsgi:application
 
 test: $(VENV)/dev-installed  ## the tests, on SQLite
