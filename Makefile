@@ -15,6 +15,9 @@ DEPLOYED = DJANGO_ENVIRONMENT=production SECRET_KEY=$$($(A_SECRET)) JWT_SIGNING_
 	ALLOWED_HOSTS=cosmo.example.com PUBLIC_BASE_URL=https://cosmo.example.com TRUSTED_PROXY_COUNT=1 \
 	DATABASE_URL=postgres://cosmo@127.0.0.1/cosmo EMAIL_HOST=127.0.0.1 DEFAULT_FROM_EMAIL=cosmo@example.com
 
+# The tests start Python some hundred times: each start would compile Cosmo anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test test-services test-faults test-browser test-schema check format bench bench-logging bench-monitoring clean
 
 help:  ## this list

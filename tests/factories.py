@@ -17,14 +17,14 @@ _number = count(1)
 
 
 @cache
-def _password_hash() -> str:
+def password_hash() -> str:
     return make_password(PASSWORD)
 
 
 def user(**values: Any) -> User:
     """A viewer, unless said otherwise, whose password is PASSWORD."""
     number = next(_number)
-    defaults = {"username": f"user{number}", "email": f"user{number}@example.com", "password": _password_hash()}
+    defaults = {"username": f"user{number}", "email": f"user{number}@example.com", "password": password_hash()}
     return User.objects.create(**(defaults | values))
 
 

@@ -60,7 +60,7 @@ def test_any_user_agent_is_kept_in_a_form_that_can_be_stored(client, db, agent):
 
 @pytest.mark.parametrize(("proxies", "is_secure"), [(0, False), (1, True)])
 def test_a_proxys_word_on_tls_is_believed_only_where_there_are_proxies(tmp_path, proxies, is_secure):
-    variables = environment(tmp_path, TRUSTED_PROXY_COUNT=str(proxies), SECURE_HSTS_SECONDS="60")
+    variables = environment(tmp_path, TRUSTED_PROXY_COUNT=str(proxies), SECURE_HSTS_SECONDS="60", WEB_CONCURRENCY="1")
     with serving(variables, tmp_path / "console") as server:
         answer = server.request("GET", "/api/nowhere/", headers={"X-Forwarded-Proto": "https"})
 

@@ -49,7 +49,7 @@ def test_all_who_are_refused_get_the_same_answer(client, carla):
     assert bodies[0]["code"] == "wrong_credentials"
 
 
-def test_the_time_does_not_tell_who_exists(client, carla):
+def test_the_time_does_not_tell_who_exists(real_passwords, client, carla):
     def seconds(name, address):
         start = perf_counter()
         assert log_in(client, name, WRONG, REMOTE_ADDR=address).status_code == 401
@@ -67,7 +67,7 @@ def test_a_password_is_taken_as_it_was_typed(client, carla, password):
     assert log_in(client, password=password).status_code == 401
 
 
-def test_passwords_are_kept_as_argon2id(carla):
+def test_passwords_are_kept_as_argon2id(real_passwords, carla):
     assert carla.password.startswith("argon2$argon2id$v=19$m=47104,t=2,p=1$")
 
 
