@@ -3,6 +3,7 @@
 import os
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_FALLEN = 0.9  # of the threshold; below it memory has fallen, between the two it only wavers
 
 
 class _Statm:
@@ -35,7 +36,7 @@ def resident_mb() -> float | None:
 
 
 class GrowthWatch:
-    """Tells once when the process has grown by so many megabytes since its start, and again after it shrank."""
+    """Tells once when the process has grown by so many megabytes since its start, and again after it clearly shrank."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -44,9 +45,9 @@ class GrowthWatch:
     def has_grown(self, now_mb: float, *, threshold_mb: int) -> bool:
         if self._start is None:
             self._start = now_mb
-        is_over = now_mb - self._start >= threshold_mb
-        is_news = is_over and not self._is_told
-        self._is_told = is_over
+        grown = now_mb - self._start
+        is_news = grown >= threshold_mb and not self._is_told
+        self._is_told = is_news or (self._is_told and grown >= _FALLEN * threshold_mb)
         return is_news
 
 

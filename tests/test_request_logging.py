@@ -176,3 +176,15 @@ def test_a_worker_that_grows_is_told_once_until_it_falls_again(browser, logs, se
 
     assert [entry["memory"]["usage_mb"] for entry in told] == [150.0, 151.0]
     assert {entry["level"] for entry in told} == {"WARNING"}
+
+
+def test_a_worker_at_the_threshold_is_told_once_until_it_has_clearly_fallen(browser, logs, settings, monkeypatch):
+    monkeypatch.setattr("backend.middleware.growth", GrowthWatch())
+    settings.MEMORY_GROWTH_THRESHOLD = 50
+    for used in (100, 151, 149, 150, 146, 152, 144, 153):
+        monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
+        browser.get("/api/health/live/")
+
+    told = logs.entries("performance", event="memory_growth")
+
+    assert [entry["memory"]["usage_mb"] for entry in told] == [151.0, 153.0]
