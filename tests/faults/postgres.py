@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class Cluster:
             )
         wait_until(self._takes_connections, seconds=30)
 
+    def has_ended(self) -> bool:
+        """Whether the server has given up by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def _takes_connections(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log
@@ -108,6 +112,30 @@ class Cluster:
         finally:
             for process in reversed(everybody):
                 process.resume()
+
+    @contextmanager
+    def wal_on_small_disk(self) -> Iterator[Path]:
+        """The folder of the write-ahead log, with room for one segment more. Restarts the server, before and after."""
+        place, disk = self.data / "pg_wal", self.folder / "small-wal"
+        megabytes = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) // 2**20 + 20
+        with small_disk(disk, megabytes):
+            self.stop()
+            _move(place, disk / "pg_wal")
+            place.symlink_to(disk / "pg_wal")
+            self.start()
+            try:
+                yield disk
+            finally:
+                self.stop()
+                place.unlink()
+                _move(disk / "pg_wal", place)
+                self.start()
+
+    def need_more_wal(self) -> None:
+        """Begin segment after segment, until the server dies of it."""
+        with suppress(psycopg.OperationalError):
+            for _ in range(100):
+                self.execute("SELECT pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()")
 
     def url(self, database: str) -> str:
         return f"postgres://{ROLE}@127.0.0.1:{self.port}/{database}"
@@ -145,6 +173,33 @@ class Cluster:
         finally:
             for other in others:
                 other.close()
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """A new folder on a disk of its own, that everybody may write to."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """A file takes all the room that is left on the disk."""
+    filler = folder / "filler"
+    subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=8k"], capture_output=True, check=False)
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def _move(place: Path, to: Path) -> None:
+    subprocess.run(["mv", str(place), str(to)], check=True)  # unlike shutil, keeps the owner
 
 
 @contextmanager

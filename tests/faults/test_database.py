@@ -1,12 +1,12 @@
-"""PostgreSQL goes away, comes back, stands still, is locked, has no connection left and no room on its disk.
+"""PostgreSQL goes away, comes back, stands still, is locked, and has no connection or no room left.
 
 Whatever it does: liveness stays 200, readiness tells the truth, clients get what was promised, no acknowledged write is
 lost and none is done twice, the log says why, and nothing needs a restart.
 """
 
 import os
+import re
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -178,16 +178,17 @@ def test_out_of_connections(server, clients, portfolio):
 def small_disk(template):
     """The name of a tablespace of 48 MB, and its folder."""
     folder = template.cluster.folder / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0777", "tmpfs", str(folder)], check=True)
-    (folder / "data").mkdir(mode=0o700)
-    os.chown(folder / "data", template.cluster.data.stat().st_uid, -1)
-    template.cluster.execute(f"CREATE TABLESPACE small LOCATION '{folder / 'data'}'")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with postgres.small_disk(folder, 48):
+        (folder / "data").mkdir(mode=0o700)
+        os.chown(folder / "data", template.cluster.data.stat().st_uid, -1)
+        template.cluster.execute(f"CREATE TABLESPACE small LOCATION '{folder / 'data'}'")
+        yield folder
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+
+
+@as_root
 def test_disk_full(tmp_path, template, small_disk):
     cluster = template.cluster
     name = postgres.new_database(cluster, template=template.name, tablespace="small")
@@ -197,12 +198,10 @@ def test_disk_full(tmp_path, template, small_disk):
         asks = [read_tasks, create_task, create_task, probe("live/"), probe("ready/")]
         with clients.asking(*asks):
             time.sleep(1)
-            filler = small_disk / "filler"
-            subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=8k"], capture_output=True, check=False)
-            full = time.monotonic()
-            time.sleep(SECONDS)
-            freed = time.monotonic()
-            filler.unlink()
+            with postgres.filled(small_disk):
+                full = time.monotonic()
+                time.sleep(SECONDS)
+                freed = time.monotonic()
             clients.wait_until_back(freed)
 
         assert_alive(clients)
@@ -215,6 +214,38 @@ def test_disk_full(tmp_path, template, small_disk):
         assert "No space left on device" in server.logs.text("error.log")
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
     cluster.execute("DROP TABLESPACE small")
+
+
+@pytest.fixture
+def wal_disk(portfolio):
+    """The folder of a small disk that holds the write-ahead log."""
+    with portfolio.cluster.wal_on_small_disk() as folder:
+        yield folder
+
+
+@as_root
+def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
+    """PostgreSQL panics in the middle of a commit, and cannot recover before there is room."""
+    cluster = portfolio.cluster
+    with clients:
+        time.sleep(1)
+        with postgres.filled(wal_disk):
+            cluster.need_more_wal()
+            full = time.monotonic()
+            time.sleep(SECONDS)
+            freed = time.monotonic()
+        if cluster.has_ended():
+            cluster.start()
+        clients.wait_until_back(freed)
+
+    assert re.search("PANIC: .* No space left on device", cluster.log)
+    assert_alive(clients)
+    answers = refused(clients)
+    assert answers
+    assert 503 in clients.statuses("GET /api/health/ready/", after=full, before=freed)
+    assert_kept(clients, portfolio.tasks())
+    assert_told(server, answers)
+    assert_probes_told(server)
 
 
 def test_a_hundred_probes_cost_one_query_a_second(server, portfolio):
