@@ -4,31 +4,46 @@ The limits of the server (statement_timeout, lock_timeout) are of no use when it
 kernel that is well. So each exchange has a limit on our side; who does not answer in time is not asked again.
 """
 
+import time
 from typing import Any
 
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
 STATEMENT_TIMEOUT = 10  # seconds; the server ends what takes longer
 LOCK_TIMEOUT = 2  # seconds
 LONGEST_EXCHANGE = STATEMENT_TIMEOUT + 1  # seconds; a server that is alive has ended the statement by then
 LONGEST_GREETING = 2  # seconds; for the empty statement that a connection must answer before it is used
+RENEWED_EVERY = 1  # seconds between two times that a pool is emptied
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """What the pool makes of this project's connections."""
 
     _longest = LONGEST_EXCHANGE
+    _renewed_at = 0.0  # monotonic; of this process, which has one pool
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.setdefault("timeout", self._longest)
         try:
             return super().wait(gen, *args, **kwargs)
+        except ReadOnlySqlTransaction:
+            self._renew_pool()
+            raise
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise  # the server has answered
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL did not answer within {kwargs['timeout']} seconds") from error
+
+    def _renew_pool(self) -> None:
+        """Connect anew: after a failover this may be the old primary, which answers, and would be asked for an hour."""
+        pool: Any = self._pool
+        now = time.monotonic()
+        if pool is not None and now - BoundedConnection._renewed_at > RENEWED_EVERY:
+            BoundedConnection._renewed_at = now
+            pool.drain()
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Only the pool's check comes this way; Django has cursors."""

@@ -4,8 +4,9 @@ from http import HTTPStatus
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.test import Client
+from psycopg.errors import ReadOnlySqlTransaction
 
 from api.tasks import selectors
 from tests import factories
@@ -94,6 +95,18 @@ def test_a_database_that_does_not_answer_is_503(manager, monkeypatch):
     body = problem(answer, 503, "service_unavailable")
     assert answer.headers["Retry-After"] == "5"
     assert "secret-host" not in str(body)
+
+
+def test_a_database_that_takes_no_writes_is_503_and_says_so(manager, monkeypatch):
+    def refuse(*_):
+        raise InternalError("cannot execute INSERT") from ReadOnlySqlTransaction("cannot execute INSERT")
+
+    monkeypatch.setattr(selectors.rules, "rows", refuse)
+
+    answer = manager.get("/api/tasks/")
+
+    assert "can only be read" in problem(answer, 503, "service_unavailable")["detail"]
+    assert answer.headers["Retry-After"] == "5"
 
 
 def test_an_outage_is_logged_with_its_cause_and_mails_nobody(manager, monkeypatch, settings, mailoutbox, caplog):

@@ -78,13 +78,20 @@ class _Translated(DomainError):
         self.code = kwargs.get("code") or ""
 
 
+_BUSY = "Cosmo is busy with this just now. Try again in a few seconds."
+_OUTAGES = {  # what is said of some of PostgreSQL's SQLSTATEs
+    "55P03": _BUSY,  # a lock took too long
+    "57014": _BUSY,  # a statement did
+    "40P01": _BUSY,  # a deadlock
+    "25006": "Cosmo can only be read just now. Try again in a few seconds.",
+}
+
+
 class _Outage(DomainError):
     status, code = 503, "service_unavailable"
 
     def __init__(self, cause: Exception) -> None:
-        # PostgreSQL's SQLSTATE: a lock or a statement that took too long, or a deadlock.
-        is_busy = getattr(cause.__cause__, "sqlstate", None) in {"55P03", "57014", "40P01"}
-        detail = "Cosmo is busy with this just now. Try again in a few seconds." if is_busy else None
+        detail = _OUTAGES.get(getattr(cause.__cause__, "sqlstate", None) or "")
         super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 

@@ -1,6 +1,7 @@
 """Sign-ins by a browser, in Django's session: each is a Session row too, so that it is listed and can be ended."""
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -10,7 +11,7 @@ from django.contrib.auth import get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware as DjangosMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.db import transaction
+from django.db import InternalError, OperationalError, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -62,7 +63,8 @@ def _is_open(request: Any, user: User) -> bool:
     if session is None:
         return False
     if now - session.last_seen_at > _SEEN_EVERY:
-        Session.objects.filter(pk=key).update(last_seen_at=now)
+        with suppress(InternalError, OperationalError):  # a page can be read while nothing can be written
+            Session.objects.filter(pk=key).update(last_seen_at=now)
     return True
 
 

@@ -137,6 +137,23 @@ class Cluster:
             for _ in range(100):
                 self.execute("SELECT pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()")
 
+    @contextmanager
+    def standby(self) -> Iterator[None]:
+        """Restarted as a standby, as the old primary after a failover; promoted at the end."""
+        self.stop()
+        (self.data / "standby.signal").touch()
+        self.start()
+        yield
+        self.execute("SELECT pg_promote()")
+
+    @contextmanager
+    def read_only(self, database: str) -> Iterator[None]:
+        """As hosts do where a disk is nearly full. A session that begins in the block is read-only for ever."""
+        self.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        yield
+        self.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+
     def url(self, database: str) -> str:
         return f"postgres://{ROLE}@127.0.0.1:{self.port}/{database}"
 

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away, comes back, stands still, is locked, and has no connection or no room left.
+"""PostgreSQL goes away, comes back, stands still, is locked, takes no writes, and has no connection or no room left.
 
 Whatever it does: liveness stays 200, readiness tells the truth, clients get what was promised, no acknowledged write is
 lost and none is done twice, the log says why, and nothing needs a restart.
@@ -246,6 +246,33 @@ def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
     assert_kept(clients, portfolio.tasks())
     assert_told(server, answers)
     assert_probes_told(server)
+
+
+@pytest.mark.parametrize("how", ["a standby", "by default"])
+def test_read_only(server, clients, portfolio, how):
+    cluster = portfolio.cluster
+    browser = server.browser("/manager/", "daniel.manager", portfolio.passwords["daniel.manager"])
+    cluster.execute("UPDATE api_session SET last_seen_at = last_seen_at - interval '1 hour'", portfolio.name)
+    with clients:
+        time.sleep(1)
+        with cluster.standby() if how == "a standby" else cluster.read_only(portfolio.name):
+            time.sleep(NOISE)  # the sessions of before are gone
+            read_only = time.monotonic()
+            time.sleep(SECONDS)
+            page = browser.get(f"{server.url}/manager/api/task/", timeout=30)
+            person = sign_in(server, portfolio)
+            writable = time.monotonic()
+        clients.wait_until_back(writable)
+
+    assert_alive(clients)
+    answers = refused(clients)
+    assert set(clients.statuses("POST", after=read_only, before=writable - NOISE)) == {503}
+    assert set(clients.statuses("GET", after=read_only)) == {200}
+    assert page.status_code == 200
+    assert person == 503
+    assert_kept(clients, portfolio.tasks())
+    assert_told(server, answers)
+    assert "read-only transaction" in server.logs.text("error.log")
 
 
 def test_a_hundred_probes_cost_one_query_a_second(server, portfolio):

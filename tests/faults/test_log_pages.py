@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import psutil
 import pytest
-import requests
 
 from tests.live.server import demo_passwords, environment, manage, serving
 
@@ -54,15 +53,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def browser(server):
-    browser = requests.Session()
-    page = browser.get(f"{server.url}/admin/login/", timeout=30).text
-    values = {
-        "username": "root.admin",
-        "password": server.passwords["root.admin"],
-        "csrfmiddlewaretoken": re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1],
-    }
-    browser.post(f"{server.url}/admin/login/", values, headers={"Referer": server.url}, timeout=30)
-    return browser
+    return server.browser("/admin/", "root.admin", server.passwords["root.admin"])
 
 
 def ask(server, browser, path: str) -> str:

@@ -47,6 +47,16 @@ class Server:
         assert answer.status_code == 200, answer.text
         return {"Authorization": f"Bearer {answer.json()['access']}"}
 
+    def browser(self, site: str, username: str, password: str) -> requests.Session:
+        """A browser that has signed in to one of the admin sites."""
+        browser, address = requests.Session(), f"{self.url}{site}login/"
+        page = browser.get(address, timeout=30).text
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]  # type: ignore[index]
+        values = {"username": username, "password": password, "csrfmiddlewaretoken": token}
+        answer = browser.post(address, values, headers={"Referer": self.url}, timeout=30, allow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return browser
+
 
 def manage(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "manage.py", *arguments]
