@@ -26,6 +26,12 @@ POOL_TIMEOUT = 2  # seconds; a request may need a connection again, to take its 
 
 
 @pytest.fixture
+def _short_claims(variables):
+    """The key of a write that dies is free again soon, also where the fault hits every client that writes."""
+    variables["WEB_TIMEOUT"] = "5"
+
+
+@pytest.fixture
 def server(tmp_path, variables):
     with serving(variables, tmp_path / "console") as running:
         yield running
@@ -224,6 +230,7 @@ def wal_disk(portfolio):
 
 
 @as_root
+@pytest.mark.usefixtures("_short_claims")
 def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
     """PostgreSQL panics in the middle of a commit, and cannot recover before there is room."""
     cluster = portfolio.cluster
@@ -248,6 +255,7 @@ def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
     assert_probes_told(server)
 
 
+@pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", ["a standby", "by default"])
 def test_read_only(server, clients, portfolio, how):
     cluster = portfolio.cluster
@@ -266,7 +274,7 @@ def test_read_only(server, clients, portfolio, how):
 
     assert_alive(clients)
     answers = refused(clients)
-    assert set(clients.statuses("POST", after=read_only, before=writable - NOISE)) == {503}
+    assert set(clients.statuses("POST", after=read_only, before=writable - NOISE)) <= {409, 503}
     assert set(clients.statuses("GET", after=read_only)) == {200}
     assert page.status_code == 200
     assert person == 503
