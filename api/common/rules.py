@@ -119,13 +119,13 @@ def rows(rule: str, actor: Actor, filters: ScopeFilters, *, role: str = "") -> Q
     return filters[scope](actor) if scope else Q(pk__in=[])
 
 
-def lock(rows: QuerySet[Any]) -> None:
+def lock(rows: QuerySet[Any]) -> int:
     """Lock these rows of one table until the transaction ends; others may still refer to them, as foreign keys do.
 
-    Read them afterwards: a row that is read and locked in one statement, with joins, can vanish from its result when
+    Returns how many there are, once the lock is there. Read them afterwards: a row that is read and locked in one statement, with joins, can vanish from its result when
     the lock was waited for and the row changed meanwhile (PostgreSQL rechecks it against the joined rows of before).
     """
-    list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    return len(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 
 
 def get_permitted(visible: QuerySet[Row], permitted: Q, pk: int, *, action: str) -> Row:

@@ -43,8 +43,7 @@ def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str]]:
 
 def require_unchanged(proven: User) -> None:
     """Refuse where the password or the account changed while the old password was being hashed."""
-    rules.lock(User.objects.filter(pk=proven.pk))
-    if not User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True).exists():
+    if not rules.lock(User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True)):
         raise Unauthenticated("The account has just changed. Sign in again.", code="wrong_credentials")
 
 
