@@ -6,6 +6,7 @@ Labels are few: the route's pattern, known methods, classes of status, names of 
 import logging
 import os
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
@@ -45,12 +46,17 @@ def observe_request(context: RequestContext, status: int, seconds: float) -> Non
     """Count a request whose answer is closed."""
     route = _capped("route", context.route or "none")
     method = context.method if context.method in _METHODS else "other"
-    REQUESTS.labels(route, method, f"{status // 100}xx").inc()
-    DURATIONS.labels(route, method).observe(seconds)
+    _child(REQUESTS, route, method, f"{status // 100}xx").inc()
+    _child(DURATIONS, route, method).observe(seconds)
     if context.queries.count:
-        QUERIES.labels(route).inc(context.queries.count)
-        QUERY_SECONDS.labels(route).inc(context.queries.seconds)
+        _child(QUERIES, route).inc(context.queries.count)
+        _child(QUERY_SECONDS, route).inc(context.queries.seconds)
     process_metrics.sample()
+
+
+@cache  # labels() makes texts of its values and takes a lock, each time; labels are few
+def _child(metric: Any, *values: str) -> Any:
+    return metric.labels(*values)
 
 
 def _capped(kind: str, name: str) -> str:
@@ -69,11 +75,12 @@ class CountingHandler(logging.Handler):
         self.lock = None  # counters have their own
 
     def emit(self, record: logging.LogRecord) -> None:
-        LOG_RECORDS.labels(record.levelname if record.levelname in logging.getLevelNamesMapping() else "other").inc()
+        level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "other"
+        _child(LOG_RECORDS, level).inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)
         if isinstance(event, str):
             # One line may stand for many (backend.floods).
-            LOG_EVENTS.labels(_capped("event", event[:100])).inc(getattr(record, "summarised_count", 1))
+            _child(LOG_EVENTS, _capped("event", event[:100])).inc(getattr(record, "summarised_count", 1))
 
 
 def _count_drop(name: str) -> None:

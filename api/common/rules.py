@@ -122,8 +122,9 @@ def rows(rule: str, actor: Actor, filters: ScopeFilters, *, role: str = "") -> Q
 def lock(rows: QuerySet[Any]) -> int:
     """Lock these rows of one table until the transaction ends; others may still refer to them, as foreign keys do.
 
-    Returns how many there are, once the lock is there. Read them afterwards: a row that is read and locked in one statement, with joins, can vanish from its result when
-    the lock was waited for and the row changed meanwhile (PostgreSQL rechecks it against the joined rows of before).
+    Returns how many there are once the lock is there. Read them afterwards: a row that is read and locked in one
+    statement, with joins, can vanish from its result when the lock was waited for and the row changed meanwhile
+    (PostgreSQL rechecks it against the joined rows of before).
     """
     return len(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 

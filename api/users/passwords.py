@@ -1,10 +1,14 @@
 """How passwords are kept, and which ones are accepted."""
 
+import os
+import threading
 from typing import Any
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
 
+# More hashes at once than processors are not done sooner, and each takes its 46 MiB.
+_PROCESSORS = threading.BoundedSemaphore(os.cpu_count() or 1)
 MIN_LENGTH = 12
 MAX_LENGTH = 128
 
@@ -15,6 +19,14 @@ class Argon2idPasswordHasher(Argon2PasswordHasher):
     time_cost = 2
     memory_cost = 46 * 1024  # KiB
     parallelism = 1
+
+    def encode(self, password: str, salt: str) -> str:
+        with _PROCESSORS:
+            return super().encode(password, salt)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        with _PROCESSORS:
+            return super().verify(password, encoded)
 
 
 class LengthValidator:

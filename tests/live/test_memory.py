@@ -1,4 +1,11 @@
-"""A worker whose memory really grows says so once, until it has fallen again."""
+"""What workers do with memory."""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
 
 from tests.live.server import environment, manage, serving
 
@@ -32,3 +39,24 @@ def test_growth_is_told_once_until_the_memory_has_fallen_again(tmp_path):
     assert first["memory"]["usage_mb"] > 150
     assert first["request"]["path"] == "/odd/hold/150/"
     assert second["process"] == first["process"]
+
+
+def test_sign_ins_at_once_hold_memory_for_as_many_hashes_as_there_are_processors(tmp_path):
+    processors = os.cpu_count() or 1
+    threads = 4 * processors
+    variables = environment(tmp_path, WEB_CONCURRENCY="1", WEB_THREADS=str(threads))
+    manage(variables, "migrate", "--verbosity", "0")
+    with serving(variables, tmp_path / "console") as server:
+        (worker,) = psutil.Process(server.process.pid).children()
+        before = worker.memory_info().rss / 2**20
+
+        def sign_in(number: int) -> int:
+            body = {"username": f"nobody{number}", "password": "wrong"}
+            return server.request("POST", "/api/auth/login/", json=body).status_code
+
+        with ThreadPoolExecutor(threads) as pool:
+            assert set(pool.map(sign_in, range(threads))) == {401}
+
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    grown = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024 - before
+    assert 46 < grown < 46 * (processors + 1) + 10
