@@ -17,6 +17,7 @@ from api.audit.models import AuditEntry
 from api.audit.trail import record
 from api.common import rules
 from api.common.admin_fields import PickOne, PickSeveral, RowField, RowsField
+from api.common.admin_lists import CappedChangeList, CappedPaginator, narrowed
 from api.common.errors import Denied, DomainError
 from backend.logging_config import ADMIN
 
@@ -44,6 +45,9 @@ class RuledAdmin(admin.ModelAdmin):
     filters: ClassVar[rules.ScopeFilters]
     show_full_result_count = False  # counting a million rows to show a number
     list_per_page = 50
+    paginator = CappedPaginator
+    date_order: ClassVar[str] = ""  # an indexed column in whose order the dates of date_hierarchy are, if not that one
+    sorted_further: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
     lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
 
     def role(self, request: HttpRequest) -> str:
@@ -72,6 +76,9 @@ class RuledAdmin(admin.ModelAdmin):
         except ValidationError:
             raise BadRequest("Selected rows are ids.") from None
         return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        return CappedChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
@@ -114,7 +121,8 @@ class RuledAdmin(admin.ModelAdmin):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         if is_autocomplete(request):
             queryset = queryset.filter(self.choosable(request))
-        return super().get_search_results(request, queryset, search_term)
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return (narrowed(found) if search_term.strip() else found), may_repeat
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "view")
@@ -197,7 +205,9 @@ class DeletedFilter(admin.SimpleListFilter):
         return [("yes", "Deleted")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(deleted_at__isnull=self.value() != "yes")
+        deleted = self.value() == "yes"
+        found = queryset.filter(deleted_at__isnull=not deleted)
+        return narrowed(found) if deleted else found  # indexes have the others
 
 
 class SoftDeletingAdmin(RuledAdmin):

@@ -16,5 +16,6 @@ class NotificationAdmin(RuledAdmin):
     list_select_related = ("recipient",)
     search_fields = ("recipient__username", "task_title")
     date_hierarchy = "created_at"
+    date_order = "id"
     ordering = ("-id",)
     fields = ("recipient", "kind", "task", "task_title", "actor_name", "changes", "read_at", "created_at")

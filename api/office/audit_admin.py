@@ -31,6 +31,7 @@ class AuditEntryAdmin(RuledAdmin):
     list_filter = ("event", "object_type")
     search_fields = ("actor_label", "object_label", "detail", "=request_id", "=ip_address")
     date_hierarchy = "created_at"
+    date_order = "id"
     ordering = ("-id",)
     lookups = ("object_id", "actor_id", "request_id")
     actions = ("export",)

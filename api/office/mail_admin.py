@@ -29,6 +29,7 @@ class OutgoingMailAdmin(RuledAdmin):
     list_filter = ("state", "kind")
     search_fields = ("recipient", "=message_id", "=request_id")
     date_hierarchy = "created_at"
+    date_order = "id"
     ordering = ("-id",)
     actions = ("try_again",)
     fields = (

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -17,6 +17,7 @@ from api.common.admin import DeletedFilter, SoftDeletingAdmin, choosable_rows
 from api.common.admin_fields import PickOne, PickSeveral, RowField, RowsField
 from api.common.vocabulary import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
 from api.tasks import services
+from api.tasks.admin_list import OPEN_FIRST, OpenFirstPaginator, search
 from api.tasks.models import Priority, Task, overdue
 from api.tasks.selectors import FILTERS
 from api.users.browser_sessions import actor_of
@@ -91,8 +92,9 @@ class TaskAdmin(SoftDeletingAdmin):
     list_select_related = ("property", "assigned_to")
     search_fields = ("title", "description", "property__name")
     date_hierarchy = "due_date"
-    # What is done comes last, or a year of it would stand before today.
-    ordering = (Case(When(status__in=OPEN_STATUSES, then=0), default=1), "due_date", "id")
+    ordering = (OPEN_FIRST, "due_date", "id")
+    paginator = OpenFirstPaginator
+    sorted_further = {"property": "due_date", "assigned_to": "due_date", "status": "due_date"}
     autocomplete_fields = ("property", "assigned_to")
     readonly_fields = ("status", "started_at", "completed_at", "created_by", "created_at", "modified_by", "modified_at")
     actions = ("assign", "unassign", "start", "complete", "cancel", "reopen", "restore")
@@ -128,6 +130,14 @@ class TaskAdmin(SoftDeletingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         return super().get_queryset(request).filter(property__deleted_at=None)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Among open ones, or those of one status, none comes first for that."""
+        return self.ordering[1:] if {"status", "status__exact", "due"} & request.GET.keys() else self.ordering
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Task], search_term: str) -> Any:
+        tasks, may_repeat = super().get_search_results(request, queryset, "")
+        return search(tasks, search_term), may_repeat
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:2]

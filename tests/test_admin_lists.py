@@ -1,0 +1,239 @@
+"""The lists of both admin sites cost with a million rows what they cost with a few."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from api.models import AuditEntry, Task
+from api.tasks.admin import TaskAdmin
+from tests import factories
+from tests.admin_sites import ADMIN, MANAGER, act
+
+SITES = [ADMIN, MANAGER]
+pytestmark = pytest.mark.usefixtures("nothing_leaves")
+
+
+@pytest.fixture
+def short_pages(monkeypatch):
+    monkeypatch.setattr(TaskAdmin, "list_per_page", 2)
+
+
+@pytest.fixture
+def stop_counting(monkeypatch):
+    """Counts stop at three."""
+    monkeypatch.setattr("api.common.admin_lists.COUNT_LIMIT", 3)
+
+
+def tasks_of_both_kinds(open_tasks: int, others: int) -> list[str]:
+    """Their titles in the order of the list: what is done is due first, and stands last."""
+    now, house = timezone.now(), factories.property_()
+    for number in range(others):
+        factories.task(
+            property=house, title=f"done {number}", status="completed", due_date=now + timedelta(number - 99)
+        )
+    for number in range(open_tasks):
+        factories.task(property=house, title=f"open {number}", due_date=now + timedelta(number))
+    return [f"open {number}" for number in range(open_tasks)] + [f"done {number}" for number in range(others)]
+
+
+def titles(page) -> list[str]:
+    return [task.title for task in page.context["cl"].result_list]
+
+
+def words_of(page) -> str:
+    return " ".join(unescape(re.sub("<[^>]*>", " ", page.content.decode())).split())
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="Without statistics SQLite takes any index of a filter.")
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "p=2", "p=3", "due=overdue", "assigned=none", "status__exact=completed", "task_type__exact=cleaning"),
+        *(f"o={minus}{column}" for column in (1, 3, 4, 5, 6) for minus in ("", "-")),
+        f"due_date__year={(timezone.now() - timedelta(98)).year}",
+    ],
+)
+def test_a_page_is_read_from_an_index_and_not_sorted(browsers, short_pages, site, query):
+    tasks_of_both_kinds(3, 3)
+    for number in range(3):
+        factories.task(due_date=timezone.now() - timedelta(days=number + 1))
+    with CaptureQueriesContext(connection) as queries:
+        page = browsers[site].get(f"{site}/api/task/?{query}")
+    assert page.context["cl"].multi_page
+    sorted_ones = [found["sql"] for found in queries if "ORDER BY" in found["sql"] and '"api_task"' in found["sql"]]
+
+    assert len(sorted_ones) >= 3  # the page, the first date and the last
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off")
+        for statement in sorted_ones:
+            cursor.execute(f"EXPLAIN {statement}")
+            assert "Sort Key" not in str(cursor.fetchall()), statement
+
+
+@pytest.mark.parametrize(("open_tasks", "others"), [(5, 4), (4, 4), (1, 5), (0, 5), (5, 0)])
+def test_pages_of_open_tasks_go_on_with_the_others(boss, short_pages, open_tasks, others):
+    expected = tasks_of_both_kinds(open_tasks, others)
+
+    pages = [titles(boss.get(f"/manager/api/task/?p={1 + first // 2}")) for first in range(0, len(expected), 2)]
+
+    assert [title for page in pages for title in page] == expected
+    assert titles(boss.get("/manager/api/task/?all=")) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("o=1", "bacd"),
+        ("o=-1", "dcab"),
+        ("o=4", "dcba"),
+        ("o=-4", "abcd"),
+        ("o=5", "abcd"),
+        ("o=-5", "dcba"),
+        ("o=5.6", "abdc"),
+        ("o=5.-6", "abcd"),
+        ("o=6", "dcba"),
+        ("", "badc"),
+        ("o=zzz", "badc"),
+    ],
+)
+def test_whoever_chooses_a_column_sees_its_order_and_no_other(boss, short_pages, query, expected):
+    now, house = timezone.now(), factories.property_()
+    for name, title, status, priority in (
+        ("a", "Beds", "pending", 1),
+        ("b", "Air", "pending", 2),
+        ("c", "Hall", "completed", 3),
+        ("d", "Pool", "completed", 3),
+    ):
+        due_date = now - timedelta(days=ord(name))
+        factories.task(
+            property=house, title=title, description=name, status=status, priority=priority, due_date=due_date
+        )
+
+    pages = [boss.get(f"/manager/api/task/?{query}&p={number}") for number in (1, 2)]
+
+    assert "".join(task.description for page in pages for task in page.context["cl"].result_list) == expected
+
+
+@pytest.mark.parametrize(("number", "said", "capped"), [(10_000, "10000", False), (10_001, "10,000+", True)])
+def test_the_count_is_exact_up_to_ten_thousand(boss, number, said, capped):
+    example = factories.task()
+    values = {name: getattr(example, name) for name in ("task_type", "property_id", "due_date", "created_at")}
+    people = {"created_by": boss.user, "modified_by": boss.user, "modified_at": example.created_at}
+    Task.objects.bulk_create(Task(title=f"Task {n}", **values, **people) for n in range(number - 1))
+
+    for query in ("", "p=200", "_facets=True", "q=task"):
+        page = boss.get(f"/manager/api/task/?{query}")
+        text = words_of(page)
+        assert len(titles(page)) == 50
+        assert text.count(f"{said} tasks") == 2, query  # beside the pages, and where all of them are chosen
+        assert f"All {said} selected" in text
+        assert f"{said} results" in text
+        assert ("shows the others" in text) is capped
+        assert ("Show counts" in text or "Hide counts" in text) is not capped
+    assert boss.get("/manager/api/task/?p=201").url.endswith("?e=1")
+
+
+@pytest.mark.parametrize("model", ["task", "auditentry", "outgoingmail", "notification", "user"])
+@pytest.mark.parametrize("site", SITES)
+def test_nothing_counts_all_rows_or_looks_for_all_dates(browsers, one_of_each, site, model):
+    with CaptureQueriesContext(connection) as queries:
+        browsers[site].get(f"{site}/api/{model}/")
+    about = [found["sql"] for found in queries if f'FROM "api_{model}"' in found["sql"]]
+
+    assert [statement for statement in about if "COUNT(" in statement and "LIMIT 10001" not in statement] == []
+    assert not any("TRUNC" in statement.upper() or "MIN(" in statement for statement in about)
+
+
+def test_all_that_is_found_is_chosen_where_the_count_has_stopped(boss, stop_counting):
+    tasks_of_both_kinds(5, 0)
+    page = boss.get("/manager/api/task/")
+
+    assert "Select all 3+ tasks" in words_of(page)
+    told = act(boss, MANAGER, "task", "start", Task.objects.first(), select_across="1")
+    assert len(told) == 5
+    assert set(Task.objects.values_list("status", flat=True)) == {"in_progress"}
+
+
+def dates_of(browser, path: str) -> tuple[str, list[str]]:
+    found = browser.get(path).context["cl"].dates
+    return (found["back"] or {}).get("title", ""), [choice["title"] for choice in found["choices"]]
+
+
+def test_dates_lead_from_years_to_days_in_the_time_zone_of_whoever_looks(boss):
+    boss.user.timezone = "Pacific/Auckland"
+    boss.user.save()
+    for month, day, year in ((12, 31, 2029), (1, 30, 2031), (3, 9, 2031), (3, 11, 2031)):
+        factories.task(due_date=datetime(year, month, day, 20, tzinfo=UTC))  # the next day there
+    path = "/manager/api/task/?due_date__year=2031"
+
+    assert dates_of(boss, "/manager/api/task/") == ("", ["2030", "2031"])
+    assert dates_of(boss, path) == ("All dates", ["January 2031", "February 2031", "March 2031"])
+    assert dates_of(boss, f"{path}&due_date__month=3") == ("2031", ["March 10", "March 11", "March 12"])
+    assert dates_of(boss, f"{path}&due_date__month=3&due_date__day=10") == ("March 2031", ["March 10"])
+    page = boss.get(f"{path}&status__exact=pending")
+    assert 'href="?due_date__month=3&amp;due_date__year=2031&amp;status__exact=pending"' in page.content.decode()
+    assert dates_of(boss, "/manager/api/task/?q=nothing") == ("", [])
+    assert dates_of(boss, f"{path}&due_date__month=7") == ("2031", [])
+
+
+def test_what_all_dates_have_in_common_is_chosen(boss):
+    for day in (3, 5):
+        factories.task(due_date=datetime(2031, 5, day, 15, tzinfo=UTC))
+
+    assert dates_of(boss, "/manager/api/task/") == ("2031", ["May 3", "May 4", "May 5"])
+    factories.task(due_date=datetime(2031, 7, 1, 15, tzinfo=UTC))
+    assert dates_of(boss, "/manager/api/task/") == ("All dates", ["May 2031", "June 2031", "July 2031"])
+
+
+def test_of_a_log_all_dates_of_a_period_can_be_chosen(root):
+    for year, month in ((2029, 5), (2031, 2)):
+        AuditEntry.objects.create(event="logout", created_at=datetime(year, month, 3, 12, tzinfo=UTC))
+    AuditEntry.objects.create(event="logout", created_at=datetime(2031, 2, 4, 12, tzinfo=UTC))
+    path = "/admin/api/auditentry/?created_at__year=2031"
+
+    assert dates_of(root, path)[1][:2] == ["January 2031", "February 2031"]
+    assert dates_of(root, f"{path}&created_at__month=2")[1][-2:] == ["February 27", "February 28"]
+    page = root.get(f"{path}&created_at__month=2&created_at__day=4")
+    assert len(page.context["cl"].result_list) == 1
+
+
+@pytest.mark.parametrize("few", [1_000, 1])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("linen", ["Linen", "Towels"]),
+        ("linen harbour", ["Towels"]),
+        ("LINEN pool", []),
+        ("'linen of'", ["Towels"]),
+        ('"', ["Linen", "Towels", "Pool"]),
+        ("harbour", ["Towels", "Pool"]),
+        ("  ", ["Linen", "Towels", "Pool"]),
+    ],
+)
+def test_a_search_finds_each_word_in_the_title_the_description_or_the_property(boss, monkeypatch, few, query, expected):
+    monkeypatch.setattr("api.common.admin_lists.FEW", few)
+    house, now = factories.property_(name="Harbour house"), timezone.now()
+    factories.task(title="Linen", due_date=now + timedelta(1))
+    factories.task(title="Towels", description="and linen of the hall", property=house, due_date=now + timedelta(2))
+    factories.task(title="Pool", property=house, due_date=now + timedelta(3))
+    factories.task(title="Linen, long ago", property=house, deleted_at=now)
+
+    assert titles(boss.get("/manager/api/task/", {"q": query})) == expected
+
+
+@pytest.mark.parametrize(("model", "column"), [("task", "title"), ("auditentry", "object_label")])
+def test_a_search_reads_all_rows_once(root, one_of_each, model, column):
+    AuditEntry.objects.create(event="task_updated", object_label="Linen", created_at=timezone.now())
+    with CaptureQueriesContext(connection) as queries:
+        page = root.get(f"/admin/api/{model}/?q=linen")
+    about = [found["sql"] for found in queries if f'"{column}"' in found["sql"] and "LIKE" in found["sql"]]
+
+    assert len(page.context["cl"].result_list) == 1
+    assert len([statement for statement in about if f'"api_{model}"."id" IN (' not in statement]) == 1
+    assert len(about) > 1
