@@ -52,3 +52,21 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().execute(*args, **kwargs)
         finally:
             self._longest = LONGEST_EXCHANGE
+
+
+def connection_options(*, min_size: int, max_size: int, timeout: int) -> dict[str, Any]:
+    """What Django hands to psycopg and its pool; `timeout` in seconds."""
+    return {
+        "pool": {
+            "min_size": min_size,
+            "max_size": max_size,
+            "timeout": timeout,
+            # The pool's own way is to wait twice as long after each failure, up to minutes, also when the server is
+            # back. Given up at once, the next request tries anew.
+            "reconnect_timeout": timeout,
+            "connection_class": BoundedConnection,
+        },
+        "connect_timeout": 2,
+        "tcp_user_timeout": 10_000,
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout={LOCK_TIMEOUT}s",
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
+from backend import rest
 from backend.environment import Environment, read_env_file
 from backend.logging_config import get_logging_config
 
@@ -138,23 +139,12 @@ DB_POOL_TIMEOUT = env.integer("DB_POOL_TIMEOUT", 2, minimum=1, maximum=60)
 if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     env.problems.append("DB_POOL_MIN_SIZE must be at most DB_POOL_MAX_SIZE.")
 if DATABASE["ENGINE"].endswith("postgresql"):
-    from backend.postgres import LOCK_TIMEOUT, STATEMENT_TIMEOUT, BoundedConnection
+    from backend.postgres import connection_options
 
     DATABASE |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
-    DATABASE["OPTIONS"] = DATABASE.get("OPTIONS", {}) | {
-        "pool": {
-            "min_size": DB_POOL_MIN_SIZE,
-            "max_size": DB_POOL_MAX_SIZE,
-            "timeout": DB_POOL_TIMEOUT,
-            # The pool's own way is to wait twice as long after each failure, up to minutes, also when the server is
-            # back. Given up at once, the next request tries anew.
-            "reconnect_timeout": DB_POOL_TIMEOUT,
-            "connection_class": BoundedConnection,
-        },
-        "connect_timeout": 2,
-        "tcp_user_timeout": 10_000,
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout={LOCK_TIMEOUT}s",
-    }
+    DATABASE["OPTIONS"] = DATABASE.get("OPTIONS", {}) | connection_options(
+        min_size=DB_POOL_MIN_SIZE, max_size=DB_POOL_MAX_SIZE, timeout=DB_POOL_TIMEOUT
+    )
 else:
     # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.
     DATABASE["OPTIONS"] = {
@@ -229,42 +219,8 @@ SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all t
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["backend.uploads.NoUploads"]
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "api.users.authentication.BearerAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["api.common.permissions.RulePermission"],
-    "DEFAULT_RENDERER_CLASSES": ["api.common.json.OrjsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["api.common.json.BoundedJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "api.common.schema.CosmoAutoSchema",
-    "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "api.common.problem_handler.problem_handler",
-    "URL_FORMAT_OVERRIDE": None,
-    "DATETIME_FORMAT": None,  # the renderer writes RFC 3339 in UTC
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Cosmo",
-    "DESCRIPTION": (
-        "Tasks, properties and people of a rental operation. Conventions: docs/api.md. Limits: a body is a JSON object "
-        "of at most 1 MiB (413), 16 levels deep (400); a line or a header of a request has at most 8 KiB (400, 431); a "
-        "page has at most 100 rows; files are not taken (415). Each text says its own greatest length."
-    ),
-    "VERSION": APP_VERSION,
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["api.common.permissions.RulePermission"],
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "deepLinking": True},
-    "ENUM_NAME_OVERRIDES": {
-        "RoleEnum": "api.common.vocabulary.Role",
-        "DepartmentEnum": "api.common.vocabulary.Department",
-        "TaskStatusEnum": "api.common.vocabulary.TaskStatus",
-    },
-}
+REST_FRAMEWORK = rest.FRAMEWORK
+SPECTACULAR_SETTINGS = rest.DOCUMENT | {"VERSION": APP_VERSION}
 
 # --- Security of answers and cookies
 
