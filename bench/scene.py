@@ -49,11 +49,15 @@ connection.cursor().execute("ANALYZE")  # as the server does by itself, a while 
 """
 _TOKENS = """
 import json
+from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 from api.models import User
 from api.users.sessions import open_session
 ours, plain = (User.objects.get(username=f"bench.{name}") for name in ("cosmo", "plain"))
-print(json.dumps({"cosmo": open_session(ours)["access"], "plain": str(AccessToken.for_user(plain))}))
+browser = Client()
+browser.force_login(ours)
+tokens = {"cosmo": open_session(ours)["access"], "plain": str(AccessToken.for_user(plain))}
+print(json.dumps({**tokens, "browser": browser.cookies["sessionid"].value}))
 """
 _MULTIPLY = """
 DO $$ DECLARE columns text; moved text; BEGIN
@@ -74,7 +78,7 @@ class Scene:
     variables: dict[str, str]
 
     def tokens(self) -> dict[str, str]:
-        """An access token of a manager for each application, by name: cosmo, plain; good for five minutes."""
+        """A manager's access tokens, good for five minutes, by application: cosmo, plain; and his cookie: browser."""
         tokens: dict[str, str] = json.loads(self._shell(_TOKENS).splitlines()[-1])
         return tokens
 
