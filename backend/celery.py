@@ -4,10 +4,13 @@ A job belongs to the request that asked for it: its id and its trace travel in t
 """
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from django.conf import settings
 
 from backend import request_context, tracing
 
@@ -16,6 +19,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 app = Celery("cosmo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"], related_name="jobs")
+# Here and not in the settings: Celery is imported only where it has work, and is a sixth of a start.
+app.conf.beat_schedule = {
+    "digests": {"task": "api.send_digests", "schedule": crontab(hour=settings.EMAIL_DIGEST_HOUR_UTC, minute=0)},
+    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "notify-overdue": {
+        "task": "api.notify_overdue",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},  # seconds; a worker that was away needs the last one only
+    },
+    "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
+}
 
 
 @setup_logging.connect

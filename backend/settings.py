@@ -4,8 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from celery.schedules import crontab
-
 from backend import rest
 from backend.environment import Environment, read_env_file
 from backend.logging_config import get_logging_config
@@ -183,16 +181,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 EMAIL_DIGEST_ENABLED = env.boolean("EMAIL_DIGEST_ENABLED", default=True)
 EMAIL_DIGEST_HOUR_UTC = env.integer("EMAIL_DIGEST_HOUR_UTC", 12, minimum=0, maximum=23)
-CELERY_BEAT_SCHEDULE = {
-    "digests": {"task": "api.send_digests", "schedule": crontab(hour=EMAIL_DIGEST_HOUR_UTC, minute=0)},
-    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
-    "notify-overdue": {
-        "task": "api.notify_overdue",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},  # seconds; a worker that was away needs the last one only
-    },
-    "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
-}
 
 # --- People, passwords and tokens
 

@@ -19,7 +19,7 @@ from backend.floods import Reminders
 from backend.logging_config import get_logging_config
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
-from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
+from tests.live.server import Server, demo_database, environment, serving
 from tests.logs import Logs
 from tests.smtp import MailServer, free_port, mail_server
 
@@ -129,12 +129,10 @@ def logs(log_to) -> Logs:
 def server(tmp_path_factory) -> Iterator[Server]:
     """One server with the demo portfolio for all live tests; what a test changes, it makes first."""
     folder = tmp_path_factory.mktemp("live")
-    with fresh_database(folder) as database:
+    with demo_database(folder) as (database, passwords):
         variables = environment(folder, DATABASE_URL=database, WEB_TIMEOUT="30")
-        manage(variables, "migrate", "--verbosity", "0")
-        printed = manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
         with serving(variables, folder / "server.log") as running:
-            running.passwords = demo_passwords(printed)
+            running.passwords = passwords
             yield running
 
 

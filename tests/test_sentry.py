@@ -100,7 +100,7 @@ def server(tmp_path_factory, listening):
     """A gunicorn whose addresses fail on demand, with every trace sent."""
     folder = tmp_path_factory.mktemp("service")
     variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
-    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings"}
+    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "WEB_CONCURRENCY": "1"}
     manage(variables, "migrate", "--verbosity", "0")
     with serving(variables, folder / "console") as running:
         yield running

@@ -74,6 +74,7 @@ def server(tmp_path_factory, collector):
             EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=str(smtp.port),
+            WEB_CONCURRENCY="1",
         )
         variables.pop("REDIS_URL", None)  # mails leave from the web process
         manage(variables, "migrate", "--verbosity", "0")
@@ -157,11 +158,11 @@ def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
     assert sorted(times)[25] < 0.3
 
 
-def test_without_an_endpoint_nothing_of_it_is_imported(tmp_path):
-    variables = environment(tmp_path)
+def test_without_an_endpoint_nothing_of_it_is_imported_nor_celery_without_a_broker(tmp_path):
+    variables = environment(tmp_path, REDIS_URL="", CELERY_BROKER_URL="")
     code = (
         "from django.test import Client; import sys; Client().get('/api/tasks/');"
-        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+        "print([name for name in sys.modules if name.startswith(('opentelemetry', 'celery', 'kombu'))])"
     )
     command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", code]
     done = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=True)

@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import connection
 
 from api.mail.delivery import deliver_due
-from backend.celery import app
 from backend.logging_config import API
 from backend.sentry_config import capture_task_context
 
@@ -70,6 +69,8 @@ def _hand_over() -> bool:
     """Whether Celery has the work now."""
     if not settings.CELERY_BROKER_URL:
         return False
+    from backend.celery import app  # noqa: PLC0415 - only where there is a broker
+
     try:
         app.send_task("api.deliver_mail", retry=False)
     except Exception:

@@ -10,10 +10,8 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from api.operations.models import JobRun
-from backend.celery import app
 from backend.logging_config import API
 from backend.sentry_config import capture_task_context
 
@@ -44,6 +42,10 @@ def jobs_queued() -> int | None:
     """How many jobs wait at the broker; None where there is none, or it does not answer."""
     if not settings.CELERY_BROKER_URL:
         return None
+    from kombu.exceptions import OperationalError  # noqa: PLC0415 - only where there is a broker
+
+    from backend.celery import app  # noqa: PLC0415
+
     try:
         with app.connection_for_read() as connection:  # type: ignore[no-untyped-call]
             queue = connection.default_channel.queue_declare(app.conf.task_default_queue, passive=True)

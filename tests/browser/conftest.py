@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.live.server import Server, demo_passwords, environment, fresh_database, manage, serving
+from tests.live.server import Server, demo_database, environment, manage, serving
 from tests.smtp import mail_server
 
 WIDTHS = (390, 1200)
@@ -73,16 +73,12 @@ def site(request, tmp_path_factory) -> Iterator[Server]:
     """A server with the demo portfolio in each of two environments: with DEBUG, and as it is deployed."""
     folder = tmp_path_factory.mktemp("site")
     values = STAGING if request.param == "staging" else {"DJANGO_ENVIRONMENT": "development"}
-    with fresh_database(folder) as database, mail_server() as mails:
+    with demo_database(folder) as (database, passwords), mail_server() as mails:
         values |= {"EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend", "EMAIL_HOST": "127.0.0.1"}
         variables = environment(folder, DATABASE_URL=database, EMAIL_PORT=str(mails.port), **values)
-        manage(variables, "migrate", "--verbosity", "0")
-        printed = manage(
-            variables | {"DJANGO_ENVIRONMENT": "test"}, "seed_demo", "--accounts", str(folder / "accounts")
-        )
         if request.param == "staging":
             manage(variables, "collectstatic", "--noinput", "--verbosity", "0")
         with serving(variables, folder / "console") as running:
-            running.passwords = demo_passwords(printed)
+            running.passwords = passwords
             running.mails = mails.mails
             yield running

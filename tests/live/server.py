@@ -1,8 +1,11 @@
 """A real gunicorn with two workers on a database of its own, for tests of what only several processes can show."""
 
+import fcntl
+import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,6 +106,34 @@ def fresh_database(folder: Path) -> Iterator[str]:
     finally:
         with psycopg.connect(given, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def demo_database(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A new database with the demo portfolio, and its passwords; `folder` is one of pytest's, and this test's own."""
+    with fresh_database(folder) as database:
+        if database.startswith("sqlite"):
+            copied, passwords = _made_once(folder.parents["PYTEST_XDIST_WORKER" in os.environ])
+            shutil.copy(copied, database.removeprefix("sqlite:///"))
+            yield database, passwords
+        else:
+            yield database, _fill(folder, database)
+
+
+def _made_once(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Of all processes of a run of pytest, by the first that needs it."""
+    file, passwords = folder / "demo.sqlite3", folder / "demo.json"
+    with (folder / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not passwords.exists():
+            passwords.write_text(json.dumps(_fill(folder, f"sqlite:///{file}")))
+    return file, json.loads(passwords.read_text())
+
+
+def _fill(folder: Path, database: str) -> dict[str, str]:
+    variables = environment(folder, DATABASE_URL=database)
+    manage(variables, "migrate", "--verbosity", "0")
+    return demo_passwords(manage(variables, "seed_demo", "--accounts", str(folder / "accounts")))
 
 
 @contextmanager

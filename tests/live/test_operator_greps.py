@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.browser import Browser
-from tests.live.server import PROJECT, Server, demo_passwords, environment, fresh_database, manage, serving
+from tests.live.server import PROJECT, Server, demo_database, environment, serving
 from tests.logs import wait_until
 from tests.smtp import mail_server
 
@@ -22,12 +22,15 @@ NEW = "a new and longer passphrase"
 def folder(tmp_path_factory) -> Iterator[Path]:
     """Where logs/ is, after a superuser, a manager and a stranger have done what the commands look for."""
     folder = tmp_path_factory.mktemp("greps")
-    with fresh_database(folder) as database, mail_server() as mails:
+    with demo_database(folder) as (database, passwords), mail_server() as mails:
         mail = {"EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend", "EMAIL_HOST": "127.0.0.1"}
         variables = environment(folder, DATABASE_URL=database, EMAIL_PORT=str(mails.port), **mail)
-        variables |= {"DJANGO_ENVIRONMENT": "development", "CELERY_BROKER_URL": "", "REDIS_URL": ""}
-        manage(variables, "migrate", "--verbosity", "0")
-        passwords = demo_passwords(manage(variables, "seed_demo", "--accounts", str(folder / "accounts")))
+        variables |= {
+            "DJANGO_ENVIRONMENT": "development",
+            "CELERY_BROKER_URL": "",
+            "REDIS_URL": "",
+            "WEB_CONCURRENCY": "1",
+        }
         with serving(variables, folder / "console") as server:
             server.passwords = passwords
             _use(server)
