@@ -1,6 +1,7 @@
 """What an attacker would try, against a real server with two workers: nothing moves, and nothing tells him more."""
 
 import secrets
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,9 +12,15 @@ from tests.live.server import Server
 NEW = "a new and longer passphrase"
 
 
+@cache
+def signed_in(server: Server, username: str) -> dict[str, str]:
+    """The headers of this person, who signs in once for all tests below."""
+    return server.sign_in(username, server.passwords[username])
+
+
 def users(server: Server) -> dict[str, dict[str, Any]]:
     """{username: what a superuser sees of him}"""
-    root = server.sign_in("root.admin", server.passwords["root.admin"])
+    root = signed_in(server, "root.admin")
     found = server.request("GET", "/api/users/?page_size=100", headers=root).json()
     return {user["username"]: user for user in found["results"]}
 
@@ -138,7 +145,7 @@ def test_a_manager_tries(server, manager, ids, method, path, body, expected):
 
     path = path.format(**ids)
     if path.startswith("/api/"):
-        token = server.sign_in("maria.manager", server.passwords["maria.manager"])
+        token = signed_in(server, "maria.manager")
         answer = server.request(method, path, json=filled if body is not None else None, headers=token)
     elif method == "GET":
         answer = manager.get(path)
