@@ -83,6 +83,7 @@ def assert_probes_told(server: Server) -> None:
     assert len(failures) == len(recoveries) <= 3 * WORKERS
 
 
+@pytest.mark.usefixtures("_short_claims")
 def test_down_and_back(server, clients, portfolio):
     with clients:
         time.sleep(1)
@@ -109,6 +110,7 @@ def test_down_and_back(server, clients, portfolio):
     assert_probes_told(server)
 
 
+@pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "at once, as after a crash"])
 def test_restarted(server, clients, portfolio, how):
     with clients:
