@@ -5,6 +5,7 @@ imported, its workers inherit, and a HUP would go on serving the old code.
 """
 
 import gc
+import itertools
 import json
 import os
 import shutil
@@ -42,13 +43,25 @@ def _logging(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"handlers": handlers, "root": config["root"] | {"handlers": list(handlers)}}
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the first place that is free: it goes on with the counters of whoever had it before.
+
+    Each process with files of its own, as prometheus_client has it, leaves them to be read by all scrapes to come.
+    """
+    taken = {other.place for other in server.WORKERS.values()}
+    worker.place = next(
+        place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
+    )
+
+
 def post_fork(server: Any, worker: Any) -> None:
     """Let the worker import Cosmo anew: the master imported what it logs with, perhaps before an update and a HUP.
 
     With --preload all of Cosmo is the master's, and half of it anew would be two of everything.
     """
     if server.cfg.preload_app:
-        return
+        return  # its counters are there already, and go by process
+    values.ValueClass = values.MultiProcessValue(lambda: worker.place)
     for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
         del sys.modules[name]
 
@@ -67,7 +80,8 @@ def on_starting(server: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """What a worker that is gone uses no more is in no gauge."""
-    multiprocess.mark_process_dead(worker.pid)
+    for name in (worker.place, worker.pid):
+        multiprocess.mark_process_dead(name)
 
 
 def on_exit(server: Any) -> None:
@@ -79,7 +93,7 @@ def on_exit(server: Any) -> None:
 _METRICS_ARE_OURS = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _METRICS_ARE_OURS:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cosmo-metrics-")
-from prometheus_client import multiprocess  # noqa: E402
+from prometheus_client import multiprocess, values  # noqa: E402
 
 _web = _ask_settings()
 

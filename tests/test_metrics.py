@@ -151,7 +151,9 @@ def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
 
 @pytest.mark.fault  # takes some seconds
 def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
-    variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
+    files = tmp_path / "metrics"
+    files.mkdir()
+    variables = environment(tmp_path, METRICS_TOKEN=TOKEN, PROMETHEUS_MULTIPROC_DIR=str(files))
     manage(variables, "migrate", "--verbosity", "0")
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
     with serving(variables, tmp_path / "log", options=("--max-requests", "20", "--max-requests-jitter", "0")) as server:
@@ -162,15 +164,17 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
             return samples(server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text)
 
         before = scrape().get(name, 0)
-        for _ in range(100):
+        for _ in range(200):
             server.request("GET", "/nowhere/")
         wait_until(lambda: not first & {worker.pid for worker in master.children()})
         after = scrape()
 
-    assert after[name] - before == 100
+    assert after[name] - before == 200
     assert 1 <= after["cosmo_workers"] <= 2
     assert after["cosmo_worker_cpu_seconds_total"] > 0
     assert after["cosmo_worker_open_files"] > 5
+    kinds = [file.name.rpartition("_")[0] for file in files.iterdir()]
+    assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while the next one began
 
 
 def test_guesses_that_a_limit_refuses_are_counted(scrape, client):
