@@ -1,7 +1,8 @@
 """`make bench-monitoring`: what the hooks of metrics and of Sentry cost the task list, in CPU a request.
 
-CPU of the process instead of requests a second, because other work on the machine changes it less; rounds alternate,
-and what counts is the median of their ratios. The Sentry that the last row talks to is another process.
+CPU of the process instead of requests a second, because other work on the machine changes it less. In each round one
+process of each kind starts, and they take turns with a few requests; what counts is the median of the turns' ratios.
+The Sentry that the last row talks to is another process.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def nothing(*_: object) -> None:
 
 
 def spend(requests: int, token: str, *, is_bare: bool) -> None:
-    """Print the milliseconds of CPU that this process, all its threads, spends on one list of 20 tasks."""
+    """For each line of stdin, print the milliseconds of CPU that all threads here spend on one list of 20 tasks."""
     from django.core.wsgi import get_wsgi_application
 
     application = get_wsgi_application()
@@ -67,13 +68,14 @@ def spend(requests: int, token: str, *, is_bare: bool) -> None:
             b"".join(answer)
             answer.close()
 
-    ask(200)
-    started = time.process_time()
-    ask(requests)
-    spent = time.process_time() - started
-    if statuses != {"200 OK"}:
-        sys.exit(f"The list answered {statuses}.")
-    print(spent / requests * 1e3)
+    ask(100)
+    for _ in sys.stdin:
+        started = time.process_time()
+        ask(requests)
+        spent = time.process_time() - started
+        if statuses != {"200 OK"}:
+            sys.exit(f"The list answered {statuses}.")
+        print("spent", spent / requests * 1e3, flush=True)
 
 
 @contextlib.contextmanager
@@ -101,8 +103,9 @@ def sentry() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--requests", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=15, help="of each process")
+    parser.add_argument("--requests", type=int, default=40, help="of a turn")
     parser.add_argument("--spend", nargs=2, metavar=("VARIANT", "TOKEN"))
     options = parser.parse_args()
     if options.spend:
@@ -118,23 +121,34 @@ def main() -> None:
         }
         costs: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for _ in range(options.rounds):
-            token = here.tokens()["cosmo"]
-            for name in VARIANTS:
-                costs[name].append(cpu(variables[name], name, token, options.requests))
-    report(costs)
+            with contextlib.ExitStack() as stack:
+                token = here.tokens()["cosmo"]
+                start = [sys.executable, "-m", "bench.monitoring", "--requests", str(options.requests), "--spend"]
+                workers = {
+                    name: stack.enter_context(Spending([*start, name, token], variables[name])) for name in VARIANTS
+                }
+                for _ in range(options.turns):
+                    for name in VARIANTS:
+                        costs[name].append(workers[name].turn())
+    report(costs, f"{options.rounds} rounds of {options.turns} turns of {options.requests} requests")
 
 
-def cpu(variables: dict[str, str], variant: str, token: str, requests: int) -> float:
-    command = [sys.executable, "-m", "bench.monitoring", "--spend", variant, token, "--requests", str(requests)]
-    done = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr[-2_000:])
-    return float(done.stdout)
+class Spending(subprocess.Popen[str]):
+    """A process of `spend`."""
+
+    def __init__(self, command: list[str], variables: dict[str, str]) -> None:
+        super().__init__(command, cwd=PROJECT, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def turn(self) -> float:
+        print(file=self.stdin, flush=True)
+        for line in self.stdout or ():  # between lines of the log
+            if line.startswith("spent "):
+                return float(line.split()[1])
+        raise SystemExit("A process has ended.")
 
 
-def report(costs: dict[str, list[float]]) -> None:
-    rounds = len(costs["none"])
-    print(f"List of 20 tasks of {TASKS:,}: {machine()}; {rounds} rounds\n")
+def report(costs: dict[str, list[float]], work: str) -> None:
+    print(f"List of 20 tasks of {TASKS:,}: {machine()}; {work}\n")
     print(f"{'':<24}{'CPU ms a request':>18}{'more':>10}{'allowed':>10}")
     for name in VARIANTS:
         ratios = [ours / bare - 1 for ours, bare in zip(costs[name], costs["none"], strict=True)]
