@@ -24,7 +24,7 @@ from backend.problems import fill_with_problem
 from backend.queries import QueryRecorder
 from backend.redaction import redact
 from backend.request_context import RequestContext
-from backend.sentry_config import NEVER_TRACED, add_request_context
+from backend.sentry_config import NEVER_TRACED, add_request_context, statement_spans
 from backend.suspicious import suspicion
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -63,8 +63,9 @@ class RequestLoggingMiddleware:
         if not request.path_info.startswith(NEVER_TRACED):
             tracing.start(context, context.method, is_server=True)
         add_request_context()
-        queries = context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD, span=context.span)
-        queries.start()
+        listeners = (listener for listener in (context.span, statement_spans()) if listener is not None)
+        context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD, listeners=listeners)
+        context.queries.start()
         memory_mb = resident_mb()
         try:
             response = self.get_response(request)

@@ -4,7 +4,7 @@ Works with DEBUG off, unlike `connection.queries`. Only the SQL text is kept, ne
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -24,11 +24,12 @@ LIKELY_N_PLUS_ONE = 10  # times the same statement
 class QueryRecorder:
     """Counts the queries of this thread on every database between start() and stop()."""
 
-    __slots__ = ("_hooks", "_repeated", "_seen", "count", "seconds", "slow", "span", "threshold_ms")
+    __slots__ = ("_hooks", "_listeners", "_repeated", "_seen", "count", "seconds", "slow", "threshold_ms")
 
-    def __init__(self, *, threshold_ms: int, span: Any = None) -> None:
+    def __init__(self, *, threshold_ms: int, listeners: Iterable[Any] = ()) -> None:
+        """Each listener's add_query(sql, seconds) is called for every query."""
         self.threshold_ms = threshold_ms
-        self.span = span  # the backend.spans.WorkSpan that is told of each, where spans are exported
+        self._listeners = tuple(listeners)
         self.count = 0
         self.seconds = 0.0
         self.slow: list[dict[str, Any]] = []
@@ -53,8 +54,8 @@ class QueryRecorder:
     def _note(self, sql: str, seconds: float) -> None:
         self.count += 1
         self.seconds += seconds
-        if self.span is not None:
-            self.span.add_query(sql, seconds)
+        for listener in self._listeners:
+            listener.add_query(sql, seconds)
         if seconds * 1000 >= self.threshold_ms and len(self.slow) < _MAX_SLOW:
             self.slow.append({"sql": sql[:_MAX_SQL], "duration_ms": round(seconds * 1000), "at": _place()})
         times = self._seen.get(sql, 0) + 1

@@ -1,13 +1,16 @@
 """Error tracking with Sentry; without SENTRY_DSN every function here does nothing."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sentry_sdk
 from django.conf import settings
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+from sentry_sdk.tracing import Span
 from sentry_sdk.utils import BadDsn, Dsn
 
 from backend import request_context
@@ -37,9 +40,8 @@ def setup_sentry() -> bool:
         environment=settings.DJANGO_ENVIRONMENT,
         release=settings.APP_VERSION,
         traces_sampler=_sample_rate,
-        # A span for each signal and a record of each session would cost every request, sampled or not.
-        integrations=[DjangoIntegration(signals_spans=False)],
-        auto_session_tracking=False,
+        disabled_integrations=[DjangoIntegration()],  # docs/decisions/0012-sentry-without-its-django.md
+        auto_session_tracking=False,  # a record of each request
         before_send=_cleaned,
         before_send_transaction=_cleaned,
         before_breadcrumb=_said,
@@ -59,7 +61,32 @@ def setup_sentry() -> bool:
         max_request_body_size="never",
     )
     ignore_logger(PERFORMANCE)  # the line of a request is written when nothing of it can fail any more
+    ignore_logger("django.request")  # says again what `api` has said
     return True
+
+
+def watched(application: Callable[..., Any]) -> Callable[..., Any]:
+    """The WSGI application with a scope for each request, and its trace; as it is where Sentry is off."""
+    return SentryWsgiMiddleware(application) if sentry_sdk.is_initialized() else application
+
+
+class StatementSpans:
+    """Where the statements of a sampled request become spans of its trace."""
+
+    def __init__(self, parent: Span) -> None:
+        self._parent = parent
+
+    def add_query(self, sql: str, seconds: float) -> None:
+        """A statement that has just ended, without its parameters."""
+        ended = datetime.now(UTC)
+        span = self._parent.start_child(op="db", name=sql, start_timestamp=ended - timedelta(seconds=seconds))
+        span.finish(end_timestamp=ended)
+
+
+def statement_spans() -> StatementSpans | None:
+    """None where Sentry does not ask for the trace of this request."""
+    span = sentry_sdk.get_current_span() if sentry_sdk.is_initialized() else None
+    return StatementSpans(span) if isinstance(span, Span) and span.sampled else None
 
 
 def _sample_rate(sampling: dict[str, Any]) -> float:
@@ -76,6 +103,8 @@ def _cleaned(event: Any, hint: Any) -> Any:
     context = request_context.current()
     if context is not None:
         event.setdefault("tags", {}).update(request_id=context.request_id, trace_id=context.trace_id)
+        if context.route is not None:
+            event |= {"transaction": f"/{context.route}", "transaction_info": {"source": "route"}}
     if "log_record" in hint and "logentry" in event:
         event["logentry"]["formatted"] = message_of(hint["log_record"])
     cleaned = redact(event, max_items=_MOST_ITEMS)

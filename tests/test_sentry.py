@@ -57,10 +57,10 @@ class Sentry:
                     found.append(json.loads(payload))
         return found
 
-    def of_request(self, answer: Any) -> list[dict]:
+    def of_request(self, answer: Any, kind: str = "event") -> list[dict]:
         """The events of the request that got this answer."""
         request_id = answer.headers["X-Request-ID"]
-        return [event for event in self.events() if event.get("tags", {}).get("request_id") == request_id]
+        return [event for event in self.events(kind) if event.get("tags", {}).get("request_id") == request_id]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +141,8 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentr
     assert logged["logentry"]["message"] == "Raw"
     assert queried["logentry"]["message"] == "A query failed"
     assert len(event["tags"]["trace_id"]) == 32
+    assert event["transaction"] == "/odd/leak/"
+    assert event["request"]["method"] == "POST"
     assert event["exception"]["values"][-1]["type"] == "ValueError"
     assert canary not in "".join(sentry.bodies)
 
@@ -158,6 +160,20 @@ def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
     assert event["tags"]["task"] == job
     assert event["contexts"]["task"]["name"] == job
     assert event["logentry"]["message"] == "Job failed"
+
+
+def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_values(server, sentry):
+    name = "nobody-4417"
+    answer = server.request("POST", "/api/auth/login/", json={"username": name, "password": "wrong"})
+    wait_until(lambda: sentry.of_request(answer, "transaction"))
+
+    (transaction,) = sentry.of_request(answer, "transaction")
+    assert transaction["transaction"] == "/api/auth/login/"
+    assert transaction["transaction_info"] == {"source": "route"}
+    statements = [span for span in transaction["spans"] if span["op"] == "db"]
+    assert statements[0]["description"].startswith("SELECT")
+    assert all(span["start_timestamp"] < span["timestamp"] for span in statements)
+    assert name not in "".join(sentry.bodies)
 
 
 def test_what_machines_ask_is_no_trace(server, sentry):
