@@ -48,7 +48,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
     Each process with files of its own, as prometheus_client has it, leaves them to be read by all scrapes to come.
     """
-    taken = {other.place for other in server.WORKERS.values()}
+    taken = {getattr(other, "place", None) for other in server.WORKERS.values()}  # none before an update and a HUP
     worker.place = next(
         place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
     )
@@ -80,7 +80,7 @@ def on_starting(server: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """What a worker that is gone uses no more is in no gauge."""
-    for name in (worker.place, worker.pid):
+    for name in (getattr(worker, "place", worker.pid), worker.pid):
         multiprocess.mark_process_dead(name)
 
 
