@@ -154,7 +154,7 @@ def test_a_page_is_read_from_an_index_and_not_sorted(manager, field, minus):
         if connection.vendor == "sqlite":
             cursor.execute(f"EXPLAIN QUERY PLAN {page}")
         else:
-            cursor.execute("SET LOCAL enable_sort = off")
+            cursor.execute("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off")
             cursor.execute(f"EXPLAIN {page}")
         plan = str(cursor.fetchall())
 
