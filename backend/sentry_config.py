@@ -61,7 +61,8 @@ def setup_sentry() -> bool:
         max_request_body_size="never",
     )
     ignore_logger(PERFORMANCE)  # the line of a request is written when nothing of it can fail any more
-    ignore_logger("django.request")  # says again what `api` has said
+    for name in ("django.request", "django.server"):  # which say again what `api` has said
+        ignore_logger(name)
     return True
 
 
