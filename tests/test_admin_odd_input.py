@@ -15,6 +15,7 @@ QUERIES = [
     *("p=abc", "p=99999", "o=zzz", "o=99.99", "q=%00", f"q={'x' * 3000}", "all=", "e=1", "_facets=True", "_popup=1"),
     *("due=zz", "assigned=zz", "deleted=zz", "status__exact=%00", "role__exact=x", "is_active__exact=7"),
     *("due_date__year=99999", "due_date__year=abc", "due_date__month=13&due_date__year=2026", "created_at__year=0"),
+    *("due_date__year=9999", "created_at__year=9999", f"due_date__year={HUGE}", f"created_at__year={HUGE}"),
     *("object_id=abc", f"object_id={HUGE}", "request_id=%00", "read_at__isempty=7", "id__in=1,2,x"),
     *(
         "status__regex=[",

@@ -5,6 +5,7 @@ from datetime import date
 from itertools import takewhile
 from typing import Any
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -40,6 +41,12 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class CappedChangeList(ChangeList):
+    def get_filters(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_filters(request)
+        except (OverflowError, ValueError) as error:  # a year of thirty digits, or the last one that there is
+            raise IncorrectLookupParameters(error) from error
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if self.is_capped:  # each number beside a filter would be a count of everything
