@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.live.server import Server, environment, fresh_database, manage, serving
+from tests.live.server import Server, environment, fill_with_demo, fresh_database, manage, serving
 
 PASSWORD = "bench-of-cosmo-1"
 TASKS = 10_000
@@ -112,8 +112,7 @@ def scene() -> Iterator[Scene]:
         folder = Path(name)
         more = {"DATABASE_URL": database, "WEB_CONCURRENCY": "1", "WEB_THREADS": "4"}
         variables = environment(folder, GLIBC_TUNABLES=HUGE_PAGES, **more)
-        manage(variables, "migrate", "--verbosity", "0")
-        manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
+        fill_with_demo(folder, database)
         here = Scene(folder, variables)
         here._shell(_FILL % {"tasks": TASKS, "password": PASSWORD})
         yield here

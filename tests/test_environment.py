@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live import server
+
 PROJECT = Path(__file__).resolve().parent.parent
 CANARY = "canary-7261"
 REQUIRED = {
@@ -29,11 +31,8 @@ PRODUCTION = REQUIRED | {"DJANGO_ENVIRONMENT": "production"}
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A copy of what starts, compiled once: else each of the starts below compiles it anew."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("backend", "api", "deploy"):
-        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(copy / name, quiet=1)
-    shutil.copy(PROJECT / "manage.py", copy)
+    copy = server.checkout(tmp_path_factory.mktemp("project"))
+    compileall.compile_dir(copy, quiet=1)
     return copy
 
 

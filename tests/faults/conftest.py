@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults import postgres
 from tests.faults.postgres import Portfolio
-from tests.live.server import demo_passwords, environment, manage
+from tests.live.server import environment, fill_with_demo
 
 
 @pytest.fixture(scope="session")
@@ -15,10 +15,7 @@ def template(tmp_path_factory) -> Iterator[Portfolio]:
     folder = tmp_path_factory.mktemp("template")
     with postgres.cluster() as cluster:
         portfolio = Portfolio(cluster, postgres.new_database(cluster), {})
-        variables = environment(folder, DATABASE_URL=portfolio.url)
-        manage(variables, "migrate", "--verbosity", "0")
-        printed = manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
-        portfolio.passwords = demo_passwords(printed)
+        portfolio.passwords = fill_with_demo(folder, portfolio.url)
         yield portfolio
 
 

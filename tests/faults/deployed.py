@@ -3,9 +3,7 @@
 import getpass
 import os
 import secrets
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
 from tests.faults.balancers import running
-from tests.live.server import PROJECT, Server, serving
+from tests.live.browser import From
+from tests.live.server import PROJECT, Server, checkout, manage, serving
 from tests.logs import Logs
 from tests.smtp import free_port
-
-urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # nobody has signed the certificate
 
 NAME = "cosmo.example.com"
 _MAIN = """
@@ -37,17 +32,6 @@ http {{
     include {folder}/cosmo.conf;
 }}
 """
-
-
-class _From(HTTPAdapter):
-    """Asks from one of this machine's addresses: nginx counts by address."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, source_address=(self.source, 0))
 
 
 class Browser:
@@ -92,8 +76,8 @@ class Site:
         options["headers"] = {"Host": NAME, **options.get("headers", {})}
         address = (self.http if plain else self.https) + path
         with requests.Session() as session:
-            session.mount("http://", _From(source))
-            session.mount("https://", _From(source))
+            session.mount("http://", From(source))
+            session.mount("https://", From(source))
             return session.request(method, address, timeout=30, allow_redirects=False, verify=False, **options)
 
     def nginx(self, what: str, number: int) -> None:
@@ -111,14 +95,6 @@ class Site:
         console = self.folder / f"{number}.{time.monotonic()}"
         started = serving(server.environment, console, project=self.folder / "opt")
         self.servers[number] = self.stacks[number].enter_context(started)
-
-
-def checkout(folder: Path) -> Path:
-    """What the image holds, with its static files collected."""
-    for name in ("backend", "api", "deploy"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "manage.py", folder)
-    return folder
 
 
 def production(folder: Path, **variables: str) -> dict[str, str]:
@@ -140,20 +116,13 @@ def production(folder: Path, **variables: str) -> dict[str, str]:
     }
 
 
-def manage(project: Path, variables: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @contextmanager
 def site(folder: Path, database: str) -> Iterator[Site]:
     """Both instances on this database, until the block ends."""
     project = checkout(folder / "opt")
     variables = production(folder, DATABASE_URL=database)
-    manage(project, variables, "migrate", "--verbosity", "0")
-    manage(project, variables, "collectstatic", "--noinput", "--verbosity", "0")
+    manage(variables, "migrate", "--verbosity", "0", project=project)
+    manage(variables, "collectstatic", "--noinput", "--verbosity", "0", project=project)
     instances = [variables | {"WEB_BIND": f"127.0.0.1:{free_port()}"} for _ in range(2)]
     http, https = free_port(), free_port()
     config = _configured(folder, project, [instance["WEB_BIND"] for instance in instances], http, https)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.server import PROJECT, environment, manage
+from tests.live.server import PROJECT, environment, fill_with_demo, manage
 
 pytestmark = pytest.mark.fault
 
@@ -52,8 +52,7 @@ def test_what_was_lost_is_there_again(kind, tmp_path, request):
         variables["DATABASE_URL"] = request.getfixturevalue("portfolio").url
     else:
         dump, load = copy, put_back
-        manage(variables, "migrate", "--verbosity", "0")
-        manage(variables, "seed_demo", "--accounts", str(tmp_path / "accounts"))
+        fill_with_demo(tmp_path, variables["DATABASE_URL"])
     tools = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
 
     def run(command: str) -> None:

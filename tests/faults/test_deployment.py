@@ -6,9 +6,15 @@ import re
 import pytest
 
 from tests.faults import deployed
+from tests.live.server import manage
 from tests.logs import wait_until
 
-pytestmark = pytest.mark.fault
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.filterwarnings(
+        "ignore::urllib3.exceptions.InsecureRequestWarning"
+    ),  # nobody has signed the certificate
+]
 
 PASSWORD = "a password of some length"
 _PEOPLE = f"""
@@ -21,8 +27,7 @@ User.objects.create_superuser("ada", email="ada@example.com", password="{PASSWOR
 def site(tmp_path_factory, module_portfolio):
     folder = tmp_path_factory.mktemp("site")
     with deployed.site(folder, module_portfolio.url) as site:
-        server = site.servers[0]
-        deployed.manage(folder / "opt", server.environment, "shell", "-v", "0", "-c", _PEOPLE)
+        manage(site.servers[0].environment, "shell", "-v", "0", "-c", _PEOPLE, project=folder / "opt")
         yield site
 
 

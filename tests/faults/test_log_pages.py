@@ -8,7 +8,7 @@ import orjson
 import psutil
 import pytest
 
-from tests.live.server import demo_passwords, environment, manage, serving
+from tests.live.server import environment, fill_with_demo, serving
 
 pytestmark = pytest.mark.fault
 MB = 1024 * 1024
@@ -37,8 +37,7 @@ def server(tmp_path_factory):
     """A hundred megabytes of requests in the last half hour, and as many in other files."""
     folder = tmp_path_factory.mktemp("pages")
     variables = environment(folder, WEB_CONCURRENCY="1", LOG_LEVEL="WARNING")
-    manage(variables, "migrate", "--verbosity", "0")
-    passwords = demo_passwords(manage(variables, "seed_demo", "--accounts", str(folder / "accounts")))
+    passwords = fill_with_demo(folder, variables["DATABASE_URL"])
     now = datetime.now(UTC)
     number = 100 * MB // len(entry(now, 0))
     for name, values in {"performance": {}, "info": {"logger": "api", "event": "task_updated"}}.items():

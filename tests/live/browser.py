@@ -14,7 +14,7 @@ class Browser:
     def __init__(self, server: Server, address: str = "127.0.0.1") -> None:
         self.server = server
         self.session = requests.Session()
-        self.session.mount("http://", _From(address))
+        self.session.mount("http://", From(address))
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.session.get(self.server.url + path, allow_redirects=False, timeout=30, **options)
@@ -29,7 +29,9 @@ class Browser:
         return self.post(f"{site}/login/", values, **options)
 
 
-class _From(HTTPAdapter):
+class From(HTTPAdapter):
+    """Asks from one of this machine's addresses: limits count by address."""
+
     def __init__(self, address: str) -> None:
         self.address = address
         super().__init__()

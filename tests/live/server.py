@@ -61,9 +61,9 @@ class Server:
         return browser
 
 
-def manage(environment: dict[str, str], *arguments: str) -> str:
+def manage(environment: dict[str, str], *arguments: str, project: Path = PROJECT) -> str:
     command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -84,6 +84,14 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         "WEB_THREADS": "8",
         **variables,
     }
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what the image holds, into this folder."""
+    for name in ("backend", "api", "deploy"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "manage.py", folder)
+    return folder
 
 
 def demo_passwords(printed: str) -> dict[str, str]:
@@ -113,11 +121,12 @@ def demo_database(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """A new database with the demo portfolio, and its passwords; `folder` is one of pytest's, and this test's own."""
     with fresh_database(folder) as database:
         if database.startswith("sqlite"):
-            copied, passwords = _made_once(folder.parents["PYTEST_XDIST_WORKER" in os.environ])
+            of_the_run = folder.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else folder.parent
+            copied, passwords = _made_once(of_the_run)
             shutil.copy(copied, database.removeprefix("sqlite:///"))
             yield database, passwords
         else:
-            yield database, _fill(folder, database)
+            yield database, fill_with_demo(folder, database)
 
 
 def _made_once(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -126,11 +135,12 @@ def _made_once(folder: Path) -> tuple[Path, dict[str, str]]:
     with (folder / "demo.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not passwords.exists():
-            passwords.write_text(json.dumps(_fill(folder, f"sqlite:///{file}")))
+            passwords.write_text(json.dumps(fill_with_demo(folder, f"sqlite:///{file}")))
     return file, json.loads(passwords.read_text())
 
 
-def _fill(folder: Path, database: str) -> dict[str, str]:
+def fill_with_demo(folder: Path, database: str) -> dict[str, str]:
+    """Migrate, and make the demo portfolio; its passwords, which are in `accounts` in that folder, too."""
     variables = environment(folder, DATABASE_URL=database)
     manage(variables, "migrate", "--verbosity", "0")
     return demo_passwords(manage(variables, "seed_demo", "--accounts", str(folder / "accounts")))

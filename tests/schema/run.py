@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.live.server import PROJECT, Server, environment, fresh_database, manage, serving
+from tests.live.server import PROJECT, Server, environment, fill_with_demo, fresh_database, serving
 
 # A 400 for a property that does not exist, or for a weak password, is no fault, though the body fits the schema.
 NOT_FAULTS = "positive_data_acceptance"
@@ -29,9 +29,7 @@ def main() -> int:
             SECURE_SSL_REDIRECT="off",
             TRUSTED_PROXY_COUNT="1",
         )
-        manage(variables, "migrate", "--verbosity", "0")
-        manage(variables, "seed_demo", "--accounts", str(folder / "accounts"))
-        passwords = dict(line.split() for line in (folder / "accounts").read_text().splitlines())
+        passwords = fill_with_demo(folder, database)
         with serving(variables, folder / "server.log") as server:
             statuses = [_try(server, name, passwords[name], options) for name in options.usernames]
             faults = [line for line in (folder / "server.log").read_text().splitlines() if "Traceback" in line]
