@@ -67,7 +67,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """What has been imported stays: the search for garbage need not go through it again and again."""
+    """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
     gc.collect()
     gc.freeze()
 
