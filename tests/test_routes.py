@@ -1,5 +1,7 @@
 """Every route of the resolver, as every kind of person: the contract's rights table, seen from outside."""
 
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -9,6 +11,7 @@ from api.common.vocabulary import Role
 from api.users.unsubscribe import List, stop_url
 from tests import factories
 from tests.conftest import client_of
+from tests.live.server import PROJECT, environment
 
 # What each kind of person gets: anonymous, viewer, staff, manager, superuser. The viewer owns the property, and the
 # task there is assigned to the staff member; "other" rows are somebody else's. A route that is missing here fails.
@@ -208,3 +211,11 @@ def test_a_method_that_an_address_does_not_know_is_405(role, db):
 
     assert answer.status_code == 405
     assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_a_worker_has_imported_every_view_before_its_first_request(tmp_path):
+    code = "import sys, backend.wsgi; sys.exit('api.operations.views' not in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment(tmp_path), check=False)
+
+    assert done.returncode == 0
