@@ -12,6 +12,7 @@ from django.db import transaction
 from api.common.errors import Conflict
 from api.demo import seeding
 from api.demo.portfolio import PEOPLE
+from api.mail import background
 
 
 class Command(BaseCommand):
@@ -29,9 +30,10 @@ class Command(BaseCommand):
         accounts: Path = options["accounts"]
         if seeding.is_empty():
             self.stdout.write("Making a demo portfolio ...")
-            logging.disable(logging.INFO)  # a thousand events would bury the accounts
+            logging.disable(logging.INFO)  # a thousand events, and the mails, would bury the accounts
             with transaction.atomic():  # people nobody has the passwords of are of no use
                 _keep(accounts, seeding.seed())
+            background.finish()
             logging.disable(logging.NOTSET)
         self._print_addresses()
         if accounts.exists():
