@@ -4,17 +4,19 @@
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+
+from backend.environment import sentence_instead_of_traceback
+from backend.management.commands import check_env
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
-    try:
+    if sys.argv[1:2] == ["check_env"]:
+        check_env.Command().run_without_settings(sys.argv)  # Django would read the file that is in use first
+        return
+    with sentence_instead_of_traceback():
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as problem:
-        # The sentences for the operator are the message; a traceback would bury them.
-        sys.exit(f"Cosmo does not start: {problem}")
 
 
 if __name__ == "__main__":

@@ -1,44 +1,29 @@
-"""Reading the environment: every value is checked, and all problems are told at once.
+"""Reading the environment: every value is checked, and all problems are reported at once.
 
 A message names the variable and says what it must look like; it never shows the value, which may be a secret.
 """
 
 import contextlib
-import io
 import os
-import re
-from collections.abc import Callable, Collection
-from functools import partial
+import sys
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, TypeVar
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from backend import env_values
+from backend.env_file import EnvFile
+from backend.private_files import open_private
 
 T = TypeVar("T")
 
-TRUE_WORDS = frozenset({"true", "on", "yes", "y", "1"})
-FALSE_WORDS = frozenset({"false", "off", "no", "n", "0"})
-
-# KEY=value, then blanks and perhaps a comment. django-environ would keep those as part of the value.
-_BLANKS_AND_COMMENT = re.compile(
-    r"""^((?:export[ ])?\w+=(?:'[^'\n]*'|"(?:\\.|[^"\\\n])*"|[^'"\n][^\n]*?|))[ \t]+(?:\#[^\n]*)?$""",
-    re.MULTILINE | re.VERBOSE,
-)
-_HTTP_ORIGIN = re.compile(r"https?://[^/\s?#@]+")
-_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]+")
-_SENDER = re.compile(r"(?:[^<>@\r\n]+<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+)")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-_ADMIN = re.compile(r"([^:<>,]+):([^@\s:,]+@[^@\s:,]+)")
-
-
-def read_env_file(path: Path) -> None:
-    """Put the lines of a .env file into os.environ; what is set there already wins."""
-    if path.is_file():
-        text = _BLANKS_AND_COMMENT.sub(r"\1", path.read_text(encoding="utf-8"))
-        environ.Env.read_env(io.StringIO(text))
+PROJECT = Path(__file__).resolve().parent.parent
+# Libraries read these by themselves, also from a .env file.
+OF_LIBRARIES = ("OTEL_", "PG", "SENTRY_")
+_ENCODE = "in a password write / as %2F, @ as %40, # as %23, ? as %3F and % as %25"
 
 
 class Environment:
@@ -47,13 +32,37 @@ class Environment:
     An empty value counts as not set, so that a copied example file names its blanks.
     """
 
+    file: ClassVar[Path] = PROJECT / ".env"
+    # For `manage.py check_env`: the values of the file come before those of the environment, and nothing is written.
+    is_trial: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.names: set[str] = set()  # every variable that was asked for
+        self.names_in_file: list[str] = []
+        self._problems_of_file: list[str] = []
+
+    def read_file(self) -> None:
+        """Put the values of the .env file into os.environ; what is set there already wins."""
+        found = EnvFile(self.file)
+        self._problems_of_file = found.problems
+        if found.problems and not found.values:
+            self.stop_if_wrong()  # nothing is known, not even for which environment it is
+        self.names_in_file = list(found.values)
+        os.environ.update(found.values if self.is_trial else found.values | os.environ)
+
+    def names_not_read(self, cutoff: float = 0.0) -> dict[str, str]:
+        """{a name in the file that nothing reads: the nearest one that is read, or nothing}, from this similarity on."""
+        names = [name for name in self.names_in_file if name not in self.names and not name.startswith(OF_LIBRARIES)]
+        nearest = {name: get_close_matches(name.upper(), self.names, 1, max(cutoff, 0.6)) for name in names}
+        return {name: "".join(found) for name, found in nearest.items() if found or not cutoff}
 
     def made_secrets(self, path: Path, *, unless_set: Collection[str]) -> tuple[str, str]:
         """Two different secrets for this checkout, made at its first start and kept in `path`."""
-        if all(self._raw(name) for name in unless_set):
+        if all(self._raw(name) for name in unless_set) or self._problems_of_file:
             return "", ""
+        if self.is_trial:
+            return token_urlsafe(48), token_urlsafe(48)
         try:
             return _read_or_make_secrets(path)
         except OSError:
@@ -66,72 +75,117 @@ class Environment:
             if self._raw(name) is None:
                 self.problems.append(f"{name} is not set; {reason}.")
 
+    def require_environment(self, name: str, choices: Collection[str]) -> None:
+        """Note a name that was meant for this variable: without it Cosmo would run for development, with DEBUG on."""
+        expected = f"one of {', '.join(choices)}"
+        if name not in os.environ:
+            meant = get_close_matches(name, map(str.upper, self.names_in_file), 1, 0.7)
+            if meant or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
+                self.problems.append(f"{name} is not set, but a name like it is; set it to {expected}.")
+        elif not os.environ[name]:
+            self.problems.append(f"{name} must be {expected}.")
+
     def stop_if_wrong(self) -> None:
-        if self.problems:
-            raise ImproperlyConfigured("\n  ".join(["the environment is not right.", *sorted(set(self.problems))]))
+        problems = [*self._problems_of_file, *sorted(set(self.problems))]
+        if problems:
+            hints = [f"{name} is not read; {near} is." for name, near in self.names_not_read(cutoff=0.6).items()]
+            raise ImproperlyConfigured("\n  ".join(["the environment is not right.", *problems, *hints]))
 
     def text(self, name: str, default: str = "") -> str:
-        return self._raw(name) or default
+        return self._parsed(name, default, env_values.text, f"printable, at most {env_values.LONGEST_TEXT} characters")
+
+    def unchecked(self, name: str) -> str:
+        """For what must never make a start fail."""
+        return (self._raw(name) or "").strip()
 
     def secret(self, name: str, default: str, *, min_length: int) -> str:
-        return self._parsed(name, default, _secret(min_length), f"at least {min_length} characters")
+        expected = f"at least {min_length} characters, all of them printable"
+        return self._parsed(name, default, env_values.secret(min_length), expected)
 
     def token(self, name: str) -> str:
         """Empty for none; what a header can hold, without blanks."""
-        return self._parsed(name, "", partial(_matching, _TOKEN), "a word of ASCII without blanks")
+        return self._parsed(name, "", env_values.ascii_word, "a word of ASCII without blanks")
+
+    def ascii_text(self, name: str) -> str:
+        return self._parsed(name, "", env_values.ascii_text, "ASCII, which is all that SMTP takes here")
 
     def boolean(self, name: str, default: bool) -> bool:  # noqa: FBT001 - reads like its neighbours
-        return self._parsed(name, default, _boolean, "on or off (true, yes, 1; false, no, 0)")
+        return self._parsed(name, default, env_values.boolean, "on or off (true, yes, 1; false, no, 0)")
 
     def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
-        return self._parsed(name, default, _integer(minimum, maximum), f"a whole number from {minimum} to {maximum}")
+        expected = f"a whole number from {minimum} to {maximum}"
+        return self._parsed(name, default, env_values.integer(minimum, maximum), expected)
 
     def fraction(self, name: str, default: float) -> float:
-        return self._parsed(name, default, _fraction, "a number from 0 to 1")
+        return self._parsed(name, default, env_values.fraction, "a number from 0 to 1")
 
     def choice(self, name: str, default: str, *, choices: Collection[str]) -> str:
-        return self._parsed(name, default, _choice(choices), f"one of {', '.join(choices)}")
+        return self._parsed(name, default, env_values.choice(choices), f"one of {', '.join(choices)}")
+
+    def host(self, name: str, default: str) -> str:
+        return self._parsed(name, default, env_values.host, "a host name or an IP address, without scheme and port")
 
     def hosts(self, name: str, default: Collection[str] = (), *, wildcard: bool) -> list[str]:
-        expected = "host names like cosmo.example.com, comma separated" + ("" if wildcard else ", never *")
-        return self._parsed(name, list(default), _hosts(wildcard=wildcard), expected)
+        expected = "host names like cosmo.example.com or .example.com, comma separated, without scheme, port and path"
+        expected += "" if wildcard else ", never *"
+        return self._parsed(name, list(default), env_values.hosts(wildcard=wildcard), expected)
 
     def origins(self, name: str, default: Collection[str] = ()) -> list[str]:
-        expected = "origins like https://cosmo.example.com, comma separated, never *"
-        return self._parsed(name, list(default), _origins, expected)
+        expected = "origins like https://cosmo.example.com, comma separated, without a path, never *"
+        return self._parsed(name, list(default), env_values.origins, expected)
 
-    def paths(self, name: str) -> list[str]:
-        return self._parsed(name, [], _paths, "paths like /api/health/, comma separated")
+    def skipped_paths(self, name: str) -> list[str]:
+        expected = "beginnings of paths like /api/health/, comma separated, without * and ?, and not / alone"
+        return self._parsed(name, [], env_values.skipped_paths, expected)
 
     def base_url(self, name: str, default: str) -> str:
-        return self._parsed(name, default, _base_url, "an address like https://cosmo.example.com")
+        return self._parsed(name, default, env_values.base_url, "an address like https://cosmo.example.com")
 
     def http_url(self, name: str) -> str:
-        expected = "an address like http://127.0.0.1:4318"
-        return self._parsed(name, "", lambda raw: _url(raw.rstrip("/"), {"http", "https"}), expected)
+        return self._parsed(name, "", env_values.http_url, "an address like http://127.0.0.1:4318")
 
     def redis_url(self, name: str) -> str:
-        return self._parsed(name, "", _redis_url, "an address like redis://127.0.0.1:6379/0")
+        expected = f"an address like redis://:password@127.0.0.1:6379/0; {_ENCODE}, and a comma as %2C, ; as %3B"
+        return self._parsed(name, "", env_values.redis_url, expected)
 
     def broker_url(self, name: str) -> str:
-        return self._parsed(name, "", _broker_url, "an address like redis://127.0.0.1:6379/0 or amqp://user:pw@host//")
+        expected = f"an address like redis://127.0.0.1:6379/0 or amqp://user:password@host//; {_ENCODE}, and ; as %3B"
+        return self._parsed(name, "", env_values.broker_url, expected)
 
-    def database(self, name: str, default: str) -> dict[str, Any]:
-        expected = "an address like postgres://user:password@host:5432/name or sqlite:////path/to/file"
-        return self._parsed(name, _database(default), _database, expected)
+    def database(self, name: str, default: Path) -> dict[str, Any]:
+        expected = (
+            "an address like postgres://user:password@host:5432/name?sslmode=require, with options of libpq other "
+            "than connect_timeout, tcp_user_timeout and options, which Cosmo sets, or sqlite:////path/to/file; "
+        )
+        parse = env_values.database(PROJECT)
+        return self._parsed(name, env_values.sqlite_file(default), parse, expected + _ENCODE)
 
     def people(self, name: str) -> list[tuple[str, str]]:
-        return self._parsed(name, [], _people, "people like Admin:admin@example.com,Tech:tech@example.com")
+        expected = "people like Admin:admin@example.com,Tech:tech@example.com"
+        return self._parsed(name, [], env_values.people, expected)
 
     def sender(self, name: str, default: str) -> str:
-        return self._parsed(name, default, partial(_matching, _SENDER), "an address like Cosmo <cosmo@example.com>")
+        return self._parsed(name, default, env_values.sender, "an address like Cosmo <cosmo@example.com>")
+
+    def email_backend(self, name: str, default: str) -> str:
+        expected = "the class of an email backend, like django.core.mail.backends.smtp.EmailBackend"
+        return self._parsed(name, default, env_values.email_backend, expected)
+
+    def path(self, name: str, default: str) -> Path:
+        """An absolute path; a relative one starts from the project."""
+        return self._parsed(name, PROJECT / default, env_values.path(PROJECT), "a path, of this machine's users after ~")
+
+    def flag_file(self, name: str, default: str) -> Path:
+        return self._parsed(name, PROJECT / default, env_values.flag_file(PROJECT), "the path of a file, not of a folder")
 
     def bind(self, name: str, default: str) -> str:
-        return self._parsed(name, default, _bind, "host:port or unix:/path/to/socket")
+        expected = f"host:port, or unix:/path/to/socket of at most {env_values.LONGEST_SOCKET_PATH} bytes"
+        return self._parsed(name, default, env_values.bind, expected)
 
     def _raw(self, name: str) -> str | None:
         # Not through Env(): that takes a value that starts with "$" for another variable's name, and prints it.
-        return os.environ.get(name, "").strip() or None
+        self.names.add(name)
+        return os.environ.get(name) or None
 
     def _parsed(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         raw = self._raw(name)
@@ -139,17 +193,26 @@ class Environment:
             return default
         try:
             return parse(raw)
-        except (ValueError, KeyError, ImproperlyConfigured):
+        except ValueError:
             self.problems.append(f"{name} must be {expected}.")
             return default
+
+
+@contextlib.contextmanager
+def sentence_instead_of_traceback(status: int = 1) -> Iterator[None]:
+    """End the process with what the operator has to repair; a traceback would bury it."""
+    try:
+        yield
+    except ImproperlyConfigured as problem:
+        sys.stderr.write(f"Cosmo does not start: {problem}\n")
+        raise SystemExit(status) from None
 
 
 def _read_or_make_secrets(path: Path) -> tuple[str, str]:
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(descriptor, "w") as file:
+            with open_private(draft, "x") as file:
                 file.write(f"{token_urlsafe(48)}\n{token_urlsafe(48)}\n")
             # link() does not overwrite: of two processes that start at once, both keep what the first one made.
             with contextlib.suppress(FileExistsError):
@@ -158,116 +221,3 @@ def _read_or_make_secrets(path: Path) -> tuple[str, str]:
             draft.unlink()
     first, second = path.read_text(encoding="ascii").split()
     return first, second
-
-
-def _boolean(raw: str) -> bool:
-    if raw.lower() in TRUE_WORDS:
-        return True
-    if raw.lower() in FALSE_WORDS:
-        return False
-    raise ValueError
-
-
-def _matching(pattern: re.Pattern[str], raw: str) -> str:
-    if not pattern.fullmatch(raw):
-        raise ValueError
-    return raw
-
-
-def _secret(min_length: int) -> Callable[[str], str]:
-    return lambda raw: _matching(re.compile(rf".{{{min_length},}}", re.DOTALL), raw)
-
-
-def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        number = int(_matching(re.compile(r"-?[0-9]{1,18}"), raw))
-        if not minimum <= number <= maximum:
-            raise ValueError
-        return number
-
-    return parse
-
-
-def _fraction(raw: str) -> float:
-    number = float(raw)
-    if not 0 <= number <= 1:
-        raise ValueError
-    return number
-
-
-def _choice(choices: Collection[str]) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in choices:
-            raise ValueError
-        return raw
-
-    return parse
-
-
-def _words(raw: str) -> list[str]:
-    return [word.strip() for word in raw.split(",") if word.strip()]
-
-
-def _hosts(*, wildcard: bool) -> Callable[[str], list[str]]:
-    pattern = re.compile(r"\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]" + (r"|\*" if wildcard else ""))
-    return lambda raw: [_matching(pattern, host) for host in _words(raw)]
-
-
-def _paths(raw: str) -> list[str]:
-    return [_matching(re.compile(r"/[^\s,]*"), path) for path in _words(raw)]
-
-
-def _origins(raw: str) -> list[str]:
-    origins = [_origin(word) for word in _words(raw)]
-    if any("*" in origin for origin in origins):
-        raise ValueError
-    return origins
-
-
-def _origin(raw: str) -> str:
-    if urlsplit(_matching(_HTTP_ORIGIN, raw)).port == 0:  # .port raises ValueError above 65535
-        raise ValueError
-    return raw
-
-
-def _base_url(raw: str) -> str:
-    return _origin(raw.rstrip("/"))
-
-
-def _redis_url(raw: str) -> str:
-    return _url(raw, {"redis", "rediss"})
-
-
-def _broker_url(raw: str) -> str:
-    return _url(raw, {"redis", "rediss", "amqp", "amqps"})
-
-
-def _url(raw: str, schemes: Collection[str]) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # .port raises ValueError
-        raise ValueError
-    return raw
-
-
-def _database(raw: str) -> dict[str, Any]:
-    config: dict[str, Any] = environ.Env.db_url_config(raw)  # type: ignore[no-untyped-call]
-    if config["ENGINE"] not in {"django.db.backends.postgresql", "django.db.backends.sqlite3"} or not config["NAME"]:
-        raise ValueError
-    return config
-
-
-def _people(raw: str) -> list[tuple[str, str]]:
-    people = []
-    for word in _words(raw):
-        match = _ADMIN.fullmatch(word)
-        if match is None:
-            raise ValueError
-        people.append((match[1].strip(), match[2]))
-    return people
-
-
-def _bind(raw: str) -> str:
-    if raw.startswith("unix:/"):
-        return raw
-    _integer(0, 65535)(_matching(_HOST_AND_PORT, raw).rpartition(":")[2])
-    return raw

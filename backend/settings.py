@@ -1,14 +1,13 @@
 """Settings for every environment; what differs comes from variables, which env.production.example explains."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from backend import rest
-from backend.environment import Environment, read_env_file
+from backend import rest, sqlite
+from backend.environment import PROJECT, Environment
 from backend.logging_config import get_logging_config
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = PROJECT
 
 ENVIRONMENTS = ("development", "test", "staging", "production")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -17,7 +16,8 @@ env = Environment()
 DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
 if DJANGO_ENVIRONMENT != "test":
     # Tests must not reach what a .env file of this checkout points to.
-    read_env_file(BASE_DIR / ".env")
+    env.read_file()
+    env.require_environment("DJANGO_ENVIRONMENT", ENVIRONMENTS)
     DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
 DEPLOYED = DJANGO_ENVIRONMENT in {"staging", "production"}
 
@@ -130,7 +130,7 @@ STORAGES: dict[str, Any] = {
 
 # --- Database and cache
 
-DATABASE = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+DATABASE = env.database("DATABASE_URL", BASE_DIR / "db.sqlite3")
 DB_POOL_MIN_SIZE = env.integer("DB_POOL_MIN_SIZE", 1, minimum=0, maximum=100)
 DB_POOL_MAX_SIZE = env.integer("DB_POOL_MAX_SIZE", 8, minimum=1, maximum=100)
 DB_POOL_TIMEOUT = env.integer("DB_POOL_TIMEOUT", 2, minimum=1, maximum=60)
@@ -144,8 +144,11 @@ if DATABASE["ENGINE"].endswith("postgresql"):
         min_size=DB_POOL_MIN_SIZE, max_size=DB_POOL_MAX_SIZE, timeout=DB_POOL_TIMEOUT
     )
 else:
+    if DEPLOYED and DATABASE["NAME"] == ":memory:":
+        env.problems.append("DATABASE_URL must name a file or a server: in memory each connection has its own database.")
     # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.
     DATABASE["OPTIONS"] = {
+        "factory": sqlite.DevelopmentConnection if DJANGO_ENVIRONMENT == "development" else sqlite.PrivateConnection,
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -227,15 +230,21 @@ CSRF_FAILURE_VIEW = "backend.error_pages.csrf_failure"
 
 # --- Mail
 
-EMAIL_BACKEND = env.text("EMAIL_BACKEND", f"django.core.mail.backends.{'smtp' if DEPLOYED else 'console'}.EmailBackend")
+EMAIL_BACKEND = env.email_backend(
+    "EMAIL_BACKEND", f"django.core.mail.backends.{'smtp' if DEPLOYED else 'console'}.EmailBackend"
+)
 if DEPLOYED and EMAIL_BACKEND.endswith("smtp.EmailBackend"):
     env.require("EMAIL_HOST", reason="mail by SMTP needs it")
-EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH")
-EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
+    EMAIL_BACKEND = "backend.file_mail.EmailBackend"
+EMAIL_FILE_PATH = env.path("EMAIL_FILE_PATH", "mails")
+EMAIL_HOST = env.host("EMAIL_HOST", "localhost")
 EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1, maximum=65535)
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", default=False)
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
-EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_HOST_USER = env.ascii_text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.ascii_text("EMAIL_HOST_PASSWORD")
+if bool(EMAIL_HOST_USER) != bool(EMAIL_HOST_PASSWORD):
+    env.problems.append("EMAIL_HOST_USER and EMAIL_HOST_PASSWORD must be set together, or neither of them.")
 EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 10, minimum=1, maximum=300)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "cosmo@localhost")
 ADMINS = env.people("DJANGO_ADMINS")
@@ -243,14 +252,13 @@ EMAIL_SUBJECT_PREFIX = f"[Cosmo {DJANGO_ENVIRONMENT}] "
 
 # --- Logging and errors
 
-
-LOGS_DIR = BASE_DIR / env.text("LOGS_DIR", "logs/test" if DJANGO_ENVIRONMENT == "test" else "logs")
+LOGS_DIR = env.path("LOGS_DIR", "logs/test" if DJANGO_ENVIRONMENT == "test" else "logs")
 LOG_LEVEL = env.choice("LOG_LEVEL", "DEBUG" if DEBUG else "INFO", choices=LOG_LEVELS)
 LOG_CONSOLE_FORMAT = env.choice(
     "LOG_CONSOLE_FORMAT", "text" if DJANGO_ENVIRONMENT == "development" else "json", choices=("text", "json")
 )
 LOG_ROTATION = env.choice("LOG_ROTATION", "internal", choices=("internal", "external"))
-LOG_SKIP_PATHS = tuple(env.paths("LOG_SKIP_PATHS"))
+LOG_SKIP_PATHS = tuple(env.skipped_paths("LOG_SKIP_PATHS"))
 SLOW_REQUEST_THRESHOLD = env.integer("SLOW_REQUEST_THRESHOLD", 1000, minimum=1, maximum=3_600_000)  # milliseconds
 SLOW_QUERY_THRESHOLD = env.integer("SLOW_QUERY_THRESHOLD", 100, minimum=1, maximum=3_600_000)  # milliseconds
 MEMORY_GROWTH_THRESHOLD = env.integer("MEMORY_GROWTH_THRESHOLD", 200, minimum=1, maximum=100_000)  # megabytes
@@ -266,13 +274,13 @@ LOGGING = get_logging_config(
     mail_admins=bool(ADMINS) and not DEBUG,
 )
 
-SENTRY_DSN = env.text("SENTRY_DSN")
+SENTRY_DSN = env.unchecked("SENTRY_DSN")
 SENTRY_TRACES_SAMPLE_RATE = env.fraction("SENTRY_TRACES_SAMPLE_RATE", 0.1)
 OTEL_EXPORTER_OTLP_ENDPOINT = env.http_url("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 METRICS_TOKEN = env.token("METRICS_TOKEN")
 HEALTH_TOKEN = env.token("HEALTH_TOKEN")
-DRAIN_FILE = BASE_DIR / env.text("DRAIN_FILE", "drain")  # while it exists, the probes of load balancers get 503
+DRAIN_FILE = env.flag_file("DRAIN_FILE", "drain")  # while it exists, the probes of load balancers get 503
 
 # --- Serving (deploy/gunicorn.conf.py asks for these)
 

@@ -1,0 +1,16 @@
+"""Files that hold secrets or personal data: only their owner reads them, from the moment when they are created."""
+
+import os
+from pathlib import Path
+from typing import IO, Any
+
+PRIVATE = 0o600
+
+
+def open_private(path: Path | str, mode: str) -> IO[Any]:
+    """Open like open(); a new file has mode 0600, an existing one keeps its own."""
+    return open(path, mode, encoding=None if "b" in mode else "utf-8", opener=_opener)  # noqa: PTH123
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE)
