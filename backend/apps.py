@@ -1,6 +1,10 @@
 """The project as a Django app: system checks and error tracking start with it."""
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from backend.env_values import is_email_backend
 
 
 class BackendConfig(AppConfig):
@@ -10,4 +14,6 @@ class BackendConfig(AppConfig):
         # Importing the module registers its checks, which is possible from here on.
         from backend import checks, sentry_config  # noqa: F401, PLC0415
 
+        if not is_email_backend(settings.EMAIL_BACKEND):  # one of another package, which needs complete settings
+            raise ImproperlyConfigured("EMAIL_BACKEND must be the class of an email backend.")
         sentry_config.setup_sentry()

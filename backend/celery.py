@@ -13,9 +13,12 @@ from celery.signals import before_task_publish, setup_logging, task_postrun, tas
 from django.conf import settings
 
 from backend import request_context, tracing
+from backend.environment import sentence_instead_of_traceback
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
+with sentence_instead_of_traceback():
+    _ = settings.SECRET_KEY  # reads them all
 app = Celery("cosmo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"], related_name="jobs")

@@ -2,13 +2,18 @@
 
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
+from django.http.request import split_domain_port, validate_host
 
 from backend import tracing
 from backend.log_handlers import SharedFileHandler
 from backend.sentry_config import dsn_is_valid
+
+SHORTEST_TOKEN = 20  # characters
+IMPLICIT_TLS_PORT = 465
 
 
 @register
@@ -46,3 +51,62 @@ def check_database_engine(**_: Any) -> list[CheckMessage]:
         return []
     hint = "SQLite serves one machine and one writer at a time. Set DATABASE_URL to a PostgreSQL server."
     return [Warning("The database is SQLite.", hint=hint, id="backend.W002")]
+
+
+@register
+def check_names_in_env_file(**_: Any) -> list[CheckMessage]:
+    return [
+        Warning(f"{name} in .env is not read.", hint=f"{nearest} is. Correct or remove it.", id="backend.W005")
+        for name, nearest in settings.ENV.names_not_read(cutoff=0.8).items()
+    ]
+
+
+@register
+def check_service_tokens(**_: Any) -> list[CheckMessage]:
+    hint = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one that nobody guesses.'
+    return [
+        Warning(f"{name} has fewer than {SHORTEST_TOKEN} characters.", hint=hint, id="backend.W006")
+        for name in ("METRICS_TOKEN", "HEALTH_TOKEN")
+        if 0 < len(getattr(settings, name)) < SHORTEST_TOKEN
+    ]
+
+
+@register
+def check_smtp(**_: Any) -> list[CheckMessage]:
+    if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") or settings.EMAIL_PORT != IMPLICIT_TLS_PORT:
+        return []
+    hint = "Set EMAIL_PORT=587 and EMAIL_USE_TLS=on, which most mail servers take."
+    return [
+        Warning("On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak.", hint, "backend.W007")
+    ]
+
+
+@register(deploy=True)
+def check_smtp_is_encrypted(**_: Any) -> list[CheckMessage]:
+    if settings.EMAIL_USE_TLS or not settings.EMAIL_HOST_PASSWORD or settings.EMAIL_HOST in settings.LOCAL_HOSTS:
+        return []
+    hint = "Set EMAIL_USE_TLS=on and EMAIL_PORT=587."
+    return [Warning("EMAIL_HOST_PASSWORD is sent without encryption.", hint, id="backend.W008")]
+
+
+@register(deploy=True)
+def check_unix_socket_has_a_proxy(**_: Any) -> list[CheckMessage]:
+    if not settings.WEB_BIND.startswith("unix:") or settings.TRUSTED_PROXY_COUNT:
+        return []
+    hint = "Set TRUSTED_PROXY_COUNT to the number of proxies that add to X-Forwarded-For: 1 for nginx alone."
+    message = "On a Unix socket with TRUSTED_PROXY_COUNT=0 all clients share one address, and so one login throttle."
+    return [Warning(message, hint=hint, id="backend.W009")]
+
+
+@register(deploy=True)
+def check_public_urls(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = [
+        Warning(f"{name} is not https: links in emails, which hold secrets, are not encrypted.", id="backend.W010")
+        for name in ("PUBLIC_BASE_URL", "FRONTEND_URL")
+        if getattr(settings, name).startswith("http://")
+    ]
+    host, _port = split_domain_port(urlsplit(settings.PUBLIC_BASE_URL).netloc)
+    if not validate_host(host, settings.ALLOWED_HOSTS):
+        hint = "Add it to ALLOWED_HOSTS, unless a proxy sends another Host: else links in emails are answered with 400."
+        found.append(Warning("The host of PUBLIC_BASE_URL is not in ALLOWED_HOSTS.", hint=hint, id="backend.W011"))
+    return found

@@ -30,13 +30,14 @@ _HOST_PATTERN = re.compile(rf"\.?{_NAME}|\[[0-9A-Fa-f:.]+\]")
 _HOST_AND_PERHAPS_PORT = re.compile(rf"({_HOST})(?::([0-9]+))?")
 _ORIGIN = re.compile(rf"https?://({_HOST})(?::([0-9]+))?")
 _HTTP_URL = re.compile(rf"https?://({_HOST})(?::([0-9]+))?(?:/[^\s?#@]*)?")
+_SENDER = re.compile(r"[^<>@]+<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+")
 _ADDRESS = re.compile(r"[^@\s<>()\[\],;:\"\\]+@[^@\s<>()\[\],;:\"\\]+")
 _ASCII_WORD = re.compile(r"[\x21-\x7e]+")
 _ASCII = re.compile(r"[\x20-\x7e]+")
 _SKIPPED_PATH = re.compile(r"/[^\s,?#%*]+")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
-# What a URL with a password is made of (RFC 3986). /, @, #, ? and % stand in it for themselves only as %2F and so on; of a
-# password that was not encoded, the rest would be taken for the host, the port or the path.
+# What a URL with a password is made of (RFC 3986): /, @, #, ? and % stand for themselves only as %2F and so on. Of a
+# password that was not encoded, a part would be taken for the host, the port or the path.
 _TEXT = r"(?:[^\s/?#@%]|%[0-9A-Fa-f]{2})"
 _CONNECTION = re.compile(
     rf"""(?P<scheme>[a-z]+)://
@@ -136,8 +137,8 @@ def people(raw: str) -> list[tuple[str, str]]:
 
 def sender(raw: str) -> str:
     """An address, or a name and an address in angle brackets, as programs for mail read it."""
-    _matching(_ADDRESS, parseaddr(_if(raw, raw.isprintable()))[1])
-    return raw
+    _matching(_ADDRESS, parseaddr(_matching(_SENDER, raw))[1])
+    return _if(raw, raw.isprintable())
 
 
 def email_backend(raw: str) -> str:
@@ -156,7 +157,8 @@ def is_email_backend(name: str) -> bool:
         found = import_string(name)
     except ImportError:
         return False
-    return isinstance(found, type) and issubclass(found, BaseEmailBackend)
+    is_class = issubclass(type(found), type)  # isinstance() would ask a lazy object, like Django's settings
+    return is_class and issubclass(found, BaseEmailBackend) and found is not BaseEmailBackend
 
 
 def path(base: Path) -> Callable[[str], Path]:
@@ -183,7 +185,7 @@ def flag_file(base: Path) -> Callable[[str], Path]:
 
 def bind(raw: str) -> str:
     if raw.startswith("unix:"):
-        written = re.sub(r"\Aunix:(?://(?=/))?", "", raw)
+        written = re.sub(r"\Aunix:(?://)?", "", raw)
         socket = str(path(Path())(_if(written, written.startswith(("/", "~")) and not written.endswith("/"))))
         return _if(f"unix:{socket}", len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH)
     match = _match(_HOST_AND_PERHAPS_PORT, raw)

@@ -173,10 +173,14 @@ class Environment:
 
     def path(self, name: str, default: str) -> Path:
         """An absolute path; a relative one starts from the project."""
-        return self._parsed(name, PROJECT / default, env_values.path(PROJECT), "a path, of this machine's users after ~")
+        return self._parsed(
+            name, PROJECT / default, env_values.path(PROJECT), "a path, of this machine's users after ~"
+        )
 
     def flag_file(self, name: str, default: str) -> Path:
-        return self._parsed(name, PROJECT / default, env_values.flag_file(PROJECT), "the path of a file, not of a folder")
+        return self._parsed(
+            name, PROJECT / default, env_values.flag_file(PROJECT), "the path of a file, not of a folder"
+        )
 
     def bind(self, name: str, default: str) -> str:
         expected = f"host:port, or unix:/path/to/socket of at most {env_values.LONGEST_SOCKET_PATH} bytes"

@@ -7,7 +7,7 @@ from backend.private_files import open_private
 
 class EmailBackend(filebased.EmailBackend):
     def open(self) -> bool:
-        if self.stream is not None:
-            return False
-        self.stream = open_private(self._get_filename(), "ab")
-        return True
+        is_new = self.stream is None
+        if is_new:
+            self.stream = open_private(self._get_filename(), "ab")
+        return is_new

@@ -12,7 +12,7 @@ BASE_DIR = PROJECT
 ENVIRONMENTS = ("development", "test", "staging", "production")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-env = Environment()
+env = ENV = Environment()
 DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
 if DJANGO_ENVIRONMENT != "test":
     # Tests must not reach what a .env file of this checkout points to.
@@ -145,7 +145,9 @@ if DATABASE["ENGINE"].endswith("postgresql"):
     )
 else:
     if DEPLOYED and DATABASE["NAME"] == ":memory:":
-        env.problems.append("DATABASE_URL must name a file or a server: in memory each connection has its own database.")
+        env.problems.append(
+            "DATABASE_URL must name a file or a server: in memory each connection has its own database."
+        )
     # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.
     DATABASE["OPTIONS"] = {
         "factory": sqlite.DevelopmentConnection if DJANGO_ENVIRONMENT == "development" else sqlite.PrivateConnection,

@@ -5,9 +5,13 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from backend.environment import sentence_instead_of_traceback
 from backend.sentry_config import watched
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
-application = watched(get_wsgi_application())
+WORKER_BOOT_ERROR = 3  # ends gunicorn; after another status it would start the worker again and again
+
+with sentence_instead_of_traceback(WORKER_BOOT_ERROR):
+    application = watched(get_wsgi_application())
 _ = get_resolver().url_patterns  # imports every view: else the first request to each worker waits for it

@@ -9,6 +9,7 @@ from django.utils import timezone
 from api.digests import service
 from api.digests.rendering import letter
 from api.users.models import User
+from backend.private_files import open_private
 
 
 class Command(BaseCommand):
@@ -29,4 +30,5 @@ class Command(BaseCommand):
         made = letter(digest, once_key=None)
         self.stdout.write(f"Subject: {made.subject}\n\n{made.text_body}")
         if options["html"]:
-            options["html"].write_text(made.html_body, encoding="utf-8")
+            with open_private(options["html"], "w") as file:
+                file.write(made.html_body)

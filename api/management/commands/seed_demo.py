@@ -1,7 +1,6 @@
 """`manage.py seed_demo`: a demo portfolio in an empty database, and how to sign in."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from api.common.errors import Conflict
 from api.demo import seeding
 from api.demo.portfolio import PEOPLE
 from api.mail import background
+from backend.private_files import open_private
 
 
 class Command(BaseCommand):
@@ -54,6 +54,5 @@ class Command(BaseCommand):
 
 def _keep(path: Path, passwords: dict[str, str]) -> None:
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with open_private(path, "x") as file:
         file.writelines(f"{username} {password}\n" for username, password in passwords.items())
