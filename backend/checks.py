@@ -56,7 +56,7 @@ def check_database_engine(**_: Any) -> list[CheckMessage]:
 @register
 def check_names_in_env_file(**_: Any) -> list[CheckMessage]:
     return [
-        Warning(f"{name} in .env is not read.", hint=f"{nearest} is. Correct or remove it.", id="backend.W005")
+        Warning(f".env sets {name}, which Cosmo does not read.", hint=f"Is {nearest} meant?", id="backend.W005")
         for name, nearest in settings.ENV.names_not_read(cutoff=0.8).items()
     ]
 
