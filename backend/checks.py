@@ -76,9 +76,8 @@ def check_smtp(**_: Any) -> list[CheckMessage]:
     if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") or settings.EMAIL_PORT != IMPLICIT_TLS_PORT:
         return []
     hint = "Set EMAIL_PORT=587 and EMAIL_USE_TLS=on, which most mail servers take."
-    return [
-        Warning("On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak.", hint, "backend.W007")
-    ]
+    message = "On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak."
+    return [Warning(message, hint=hint, id="backend.W007")]
 
 
 @register(deploy=True)

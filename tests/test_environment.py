@@ -153,7 +153,7 @@ def test_each_entry_point_prints_sentences_without_a_traceback_when_the_environm
     assert CANARY not in done.stderr + done.stdout
 
 
-def test_a_worker_that_cannot_boot_ends_gunicorn_instead_of_being_started_again(checkout):
+def test_a_wrong_environment_in_a_worker_ends_gunicorn_instead_of_being_started_again(checkout):
     done = run(checkout, "-c", "import backend.wsgi", DJANGO_ENVIRONMENT="production")
 
     assert done.returncode == 3  # gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR
