@@ -67,7 +67,9 @@ class Environment:
             return _read_or_make_secrets(path)
         except OSError:
             self.problems.append("SECRET_KEY and JWT_SIGNING_KEY must be set where none can be kept in a file.")
-            return "", ""
+        except ValueError:
+            self.problems.append(f"{path.name} is damaged; remove it, and the next start makes new secrets.")
+        return "", ""
 
     def require(self, *names: str, reason: str) -> None:
         """Note each of these variables that is not set."""
@@ -84,8 +86,7 @@ class Environment:
         if os.environ.get(name) == "":
             self.problems.append(f"{name} must be {expected}.")
         elif name not in os.environ:
-            unread = list(self.names_not_read())
-            if unread or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
+            if self.names_not_read() or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
                 self.problems.append(f"{name} is not set, but a name that nothing reads is; set it to {expected}.")
 
     def stop_if_wrong(self) -> None:
@@ -179,14 +180,12 @@ class Environment:
 
     def path(self, name: str, default: str) -> Path:
         """An absolute path; a relative one starts from the project."""
-        return self._parsed(
-            name, PROJECT / default, env_values.path(PROJECT), "a path; what follows ~ is a user of this machine"
-        )
+        expected = "a path, in which ~ is a home folder of this machine"
+        return self._parsed(name, PROJECT / default, env_values.path(PROJECT), expected)
 
     def flag_file(self, name: str, default: str) -> Path:
-        return self._parsed(
-            name, PROJECT / default, env_values.flag_file(PROJECT), "the path of a file, not of a folder"
-        )
+        expected = "the path of a file, not of a folder"
+        return self._parsed(name, PROJECT / default, env_values.flag_file(PROJECT), expected)
 
     def bind(self, name: str, default: str) -> str:
         expected = f"host:port, or unix:/path/to/socket of at most {env_values.LONGEST_SOCKET_PATH} bytes"
@@ -228,6 +227,6 @@ def _read_or_make_secrets(path: Path) -> tuple[str, str]:
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
     first, second = path.read_text(encoding="ascii").split()
     return first, second

@@ -229,3 +229,21 @@ def test_each_printable_value_survives_being_quoted(tmp_path_factory, value):
     assert found.problems == []
     assert found.values["A"] == value
     assert found.values["B"] in {value, "1"}
+
+
+def test_a_broken_file_makes_no_secrets_for_development(checkout):
+    (checkout / ".env").write_text("DJANGO_ENVIRONMENT: production\nAPP_VERSION=2.0\n")
+
+    assert manage(checkout, "check").returncode == 1
+    assert not (checkout / ".development-secrets").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"one", b"\xff\xfe one"])
+def test_damaged_secrets_of_development_are_named(checkout, content):
+    (checkout / ".development-secrets").write_bytes(content)
+
+    done = manage(checkout, "check")
+
+    assert done.returncode == 1
+    assert ".development-secrets is damaged; remove it" in done.stderr
+    assert "Traceback" not in done.stderr
