@@ -58,6 +58,7 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    request_context.refused(403, reason)
     return _page(403)
 
 

@@ -88,7 +88,9 @@ def check_structure(raw: bytes) -> None:
                 names[-1] += 1
                 if names[-1] == MAX_NAMES:
                     raise _too_much(
-                        field if len(names) > 1 else b"", f"More than {MAX_NAMES} fields in one object.", "too_many_fields"
+                        field if len(names) > 1 else b"",
+                        f"More than {MAX_NAMES} fields in one object.",
+                        "too_many_fields",
                     )
         elif len(names) == 1:
             field = token
