@@ -98,7 +98,7 @@ class RequestContext:
         return None if user is None or is_lazy else user.pk
 
     def ended(self, status: int) -> None:
-        """Note the response; of a stranger's refused request, cut what they chose for the lines that are still to come."""
+        """Note the response; cut what a stranger chose whose request was refused, for the lines still to come."""
         self.is_refused_stranger = 300 <= status < 500 and self.user_id is None  # a redirect to the login refuses, too
         if self.is_refused_stranger:
             self.path = _cut(self.path, _REFUSED_PLACE - len(self.route or ""))

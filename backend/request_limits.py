@@ -11,7 +11,7 @@ from threading import Timer
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from backend.error_pages import refusal
@@ -96,13 +96,13 @@ def _read(meta: Mapping[str, Any], size: int) -> bytes:
         with _deadline(meta.get("gunicorn.socket")):
             body: bytes = meta["wsgi.input"].read(size)
             return body
-    except Exception as error:  # noqa: BLE001 - each server has its own for wrong chunks and a client that has gone
+    except Exception as error:  # each server has its own for wrong chunks and for a client that has gone
         raise _Refused(400, "The body could not be read to its end.") from error
 
 
 @contextmanager
 def _deadline(connection: Any) -> Iterator[None]:
-    """End the client's side of the connection after WEB_TIMEOUT: a client that sends slowly holds a thread no longer."""
+    """End the client's side of the connection after WEB_TIMEOUT, so that no slow client holds a thread for longer."""
     if connection is None:
         yield
         return

@@ -70,32 +70,27 @@ def check_structure(raw: bytes) -> None:
     depth, and time and memory on every value.
     """
     values = 1
-    names: list[int] = []  # commas so far, for each bracket that is open
+    names: list[int] = []  # of each object that is open, one less than it has; a list has none
     field = b""
-    for match in _TOKEN.finditer(raw):
+    for number, match in enumerate(_TOKEN.finditer(raw)):
         token = match[0]
+        if token in b"[{,":
+            values += 1
         if token in b"[{":
-            names.append(0 if token == b"{" else -MAX_VALUES)  # a list has no names
-            values += 1
-            if len(names) > MAX_DEPTH:
-                raise _too_much(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
+            names.append(0 if token == b"{" else -MAX_VALUES)
         elif token in b"]}":
-            if names:
-                names.pop()
-        elif token == b",":
-            values += 1
-            if names:
-                names[-1] += 1
-                if names[-1] == MAX_NAMES:
-                    raise _too_much(
-                        field if len(names) > 1 else b"",
-                        f"More than {MAX_NAMES} fields in one object.",
-                        "too_many_fields",
-                    )
+            del names[-1:]
+        elif token == b"," and names:
+            names[-1] += 1
         elif len(names) == 1:
             field = token
-        if values > MAX_VALUES:
+        if len(names) > MAX_DEPTH:
+            raise _too_much(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
+        if values > MAX_VALUES or number > 4 * MAX_VALUES:  # JSON has four tokens to a value at most
             raise _too_much(field, f"More than {MAX_VALUES:,} values in one body.", "too_many_values")
+        if names and names[-1] >= MAX_NAMES:
+            inner = field if len(names) > 1 else b""
+            raise _too_much(inner, f"More than {MAX_NAMES} fields in one object.", "too_many_fields")
 
 
 def _too_much(field: bytes, detail: str, code: str) -> ValidationError:
