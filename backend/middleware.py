@@ -224,7 +224,7 @@ def _log_security(context: RequestContext, level: int, message: str, event: str,
 
 
 def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
-    extra = {
+    extra: dict[str, Any] = {
         "event": event,
         "security_event": event,
         "security_category": _CATEGORIES[event],

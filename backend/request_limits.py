@@ -35,7 +35,7 @@ class RequestLimitsMiddleware:
             return refusal(request, refused.status, refused.detail)
         stream = BytesIO(body)
         request.META["CONTENT_LENGTH"] = str(len(body)) if body else ""
-        request.META["wsgi.input"] = request._stream = stream  # type: ignore[attr-defined]
+        request.META["wsgi.input"] = request._stream = stream
         return self.get_response(request)
 
 
