@@ -5,12 +5,14 @@ import hashlib
 import sys
 from typing import Any
 
+import orjson
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 
 from backend import request_context
 from backend.outages import RETRY_AFTER, is_outage
+from backend.problems import CONTENT_TYPE, problem
 
 # In the page itself, so that it needs no other file while something is broken; the policy names its hash.
 STYLE = (
@@ -38,6 +40,10 @@ _TEXTS = {
     400: ("This request cannot be understood", "Check the address, or go back and try again."),
     403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
     404: ("There is nothing at this address", "Check it for a typing mistake. What was here may have been deleted."),
+    411: ("This request has no length", "Send its size in Content-Length."),
+    413: ("This is too large", "Go back and send less."),
+    415: ("This kind of content is not read", "Send it without compression."),
+    431: ("This request is too large", "Delete the cookies of this site and try again."),
     500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
     503: ("Cosmo cannot reach its database", "Go back and try again in a few seconds."),
 }
@@ -52,11 +58,20 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    request_context.refused(403, reason)
     return _page(403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(404)
+
+
+def refusal(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+    """Return what a middleware answers instead of a view: problem details under /api/, elsewhere a page."""
+    if not request.path_info.startswith("/api/"):
+        return _page(status)
+    body = orjson.dumps(problem(status=status, detail=detail))
+    return HttpResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

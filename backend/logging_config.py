@@ -73,7 +73,8 @@ def get_logging_config(
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "without_reported_faults": {"()": "backend.logging_config.WithoutReportedFaults"},
+            "without_reported_answers": {"()": "backend.logging_config.WithoutReportedAnswers"},
+            "short": {"()": "backend.log_records.Short"},
             "reminders": {"()": "backend.floods.Reminders"},
             **{name: {"()": "backend.logging_config.Selected", **rules[1]} for name, rules in files.items()},
         },
@@ -86,8 +87,12 @@ def get_logging_config(
         "root": {"level": level, "handlers": list(handlers)},
         "loggers": {
             # Handlers of their own would write a second time, and in another form.
-            **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server", "gunicorn.error")},
-            **{name: {"filters": ["without_reported_faults"]} for name in ("django.request", "celery.app.trace")},
+            **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
+            **{
+                name: {"filters": ["without_reported_answers"]}
+                for name in ("django.request", "django.security.csrf", "celery.app.trace")
+            },
+            "gunicorn.error": {"handlers": [], "propagate": True, "filters": ["short"]},
             "psycopg.pool": {"filters": ["reminders"]},
             # At DEBUG these write parameters of SQL, and every file that is watched.
             **{name: {"level": "INFO"} for name in ("django.db.backends", "django.utils.autoreload")},
@@ -135,16 +140,17 @@ class Selected(logging.Filter):
         return not (self.without and name.startswith(self.without))
 
 
-class WithoutReportedFaults(logging.Filter):
-    """Drops Django's own line for an answer of 500 and above, and Celery's for a job that failed.
+class WithoutReportedAnswers(logging.Filter):
+    """Drops what Django and Celery say again: of an answer, of a missing CSRF token, of a job that failed.
 
-    Whoever made the answer, or ran the job, has logged it with its cause.
+    performance.log has a line for every answer, security.log one for a CSRF failure; whoever answered 500 and above, or
+    ran the job, has logged it with its cause.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "celery.app.trace":
             return record.levelno < logging.ERROR
-        return getattr(record, "status_code", 0) < 500
+        return not hasattr(record, "status_code")
 
 
 def _names(names: list[str] | None) -> tuple[str, ...]:

@@ -136,18 +136,23 @@ def _finish_span(context: RequestContext, status: int) -> None:
 
 def _log_request(context: RequestContext, status: int, size: int, memory_before: float | None) -> None:
     queries, memory_mb = context.queries, resident_mb()
-    extra = {
+    extra: dict[str, Any] = {
         "event": "request",
         "status_code": status,
         "bytes": size,
         "duration": context.duration_ms,
-        "queries_count": queries.count,
-        "queries_time_ms": round(queries.seconds * 1000, 1),
-        "slow_queries": queries.slow,
-        "likely_n_plus_one": queries.likely_n_plus_one,
     }
+    is_short = context.is_refused_stranger
+    if queries.count or not is_short:
+        extra |= {
+            "queries_count": queries.count,
+            "queries_time_ms": round(queries.seconds * 1000, 1),
+            "slow_queries": queries.slow,
+            "likely_n_plus_one": queries.likely_n_plus_one,
+        }
     if memory_mb is not None and memory_before is not None:
-        extra |= {"memory_usage": round(memory_mb, 1), "memory_growth": round(memory_mb - memory_before, 1)}
+        if not is_short:
+            extra |= {"memory_usage": round(memory_mb, 1), "memory_growth": round(memory_mb - memory_before, 1)}
         if growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
             grown = {"event": "memory_growth", "memory_usage": round(memory_mb, 1)}
             performance_logger.warning("Memory has grown", extra=grown)
@@ -177,10 +182,20 @@ class SecurityHeadersMiddleware:
             hsts = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
             response.headers.setdefault("Strict-Transport-Security", hsts)
         if context is not None:
-            if pattern:
-                _log_security(context, logging.WARNING, "Suspicious request", "suspicious_pattern", pattern=pattern)
-            _log_refusal(context, response.status_code)
+            _log_security_events(context, pattern, response.status_code)
         return response
+
+
+def _log_security_events(context: RequestContext, pattern: str | None, status: int) -> None:
+    """One record at most for a stranger's request that was refused; what strangers send must not fill the disk."""
+    context.ended(status)
+    is_logged = status == 400 and bool(context.refusal_reason)  # by Django, as what it is: a suspicious operation
+    if pattern and not (is_logged and context.is_refused_stranger):
+        _log_security(
+            context, logging.WARNING, "Suspicious request", "suspicious_pattern", pattern=pattern, status_code=status
+        )
+    if not (pattern and context.is_refused_stranger):
+        _log_refusal(context, status)
 
 
 def _log_refusal(context: RequestContext, status: int) -> None:
@@ -190,8 +205,10 @@ def _log_refusal(context: RequestContext, status: int) -> None:
         _log_security(context, logging.WARNING, "Rate limit exceeded", "rate_limit_exceeded")
     elif status == 403 and not context.is_denial_logged:
         # The audit trail tells of what the rules refuse; here is the rest, such as a missing CSRF token.
-        extra = _security_extra(context, "permission_denied")
-        security_logger.warning("Permission denied: request refused", extra=extra | {"attempted_action": "request"})
+        extra = _security_extra(context, "permission_denied") | {"attempted_action": "request"}
+        if context.refusal_reason:
+            extra["reason"] = context.refusal_reason
+        security_logger.warning("Permission denied: request refused", extra=extra)
 
 
 _CATEGORIES = {
@@ -202,19 +219,20 @@ _CATEGORIES = {
 }
 
 
-def _log_security(context: RequestContext, level: int, message: str, event: str, **facts: str) -> None:
+def _log_security(context: RequestContext, level: int, message: str, event: str, **facts: Any) -> None:
     gate.log(level, message, route=context.route, extra=_security_extra(context, event) | facts)
 
 
 def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
-    return {
+    extra: dict[str, Any] = {
         "event": event,
         "security_event": event,
         "security_category": _CATEGORIES[event],
-        "user_id": context.user_id,
         "ip_address": context.ip_address,
-        "user_agent": context.user_agent,
     }
+    if not context.is_refused_stranger:  # whose line is short; the request block has both
+        extra |= {"user_id": context.user_id, "user_agent": context.user_agent}
+    return extra
 
 
 class HealthCheckMiddleware:

@@ -20,7 +20,7 @@ _DEFAULTS: Mapping[int, tuple[str, str]] = {
     403: ("permission_denied", "You may not do this."),
     404: ("not_found", "There is nothing at this address, or you may not see it."),
     405: ("method_not_allowed", "This address does not know that method."),
-    413: ("payload_too_large", "The body is larger than 1 MiB."),
+    413: ("payload_too_large", "The body is too large."),
     500: ("server_error", "Something went wrong on our side. Quote the request id when you report it."),
     503: ("service_unavailable", "Cosmo cannot reach its database. Try again in a few seconds."),
 }

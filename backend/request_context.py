@@ -10,6 +10,8 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
+import orjson
+
 from backend.redaction import redact_text
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -17,6 +19,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _MAX_USER_AGENT = 300
 _MAX_PATH = 1_000
+# Bytes in a line about a request that was refused and whose user is unknown: strangers send as many as they like.
+_REFUSED_PLACE, _REFUSED_USER_AGENT = 60, 28  # the route counts, too: it says most of the path
 # As in 192.0.2.1:443, [2001:db8::1]:443 and [2001:db8::1].
 _BRACKETS_AND_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 
@@ -38,7 +42,7 @@ class RequestContext:
             "path",
             "started",
         ),
-        *("is_denial_logged", "queries", "_request", "_user_id"),
+        *("is_refused_stranger", "is_denial_logged", "refusal_reason", "queries", "_request", "_user_id"),
     )
 
     def __init__(
@@ -63,7 +67,9 @@ class RequestContext:
         self.method: str = request.method if request is not None else ""
         self.path = redact_text(printable(request.path[:_MAX_PATH])) if request is not None else ""
         self.started = perf_counter()
+        self.is_refused_stranger = False
         self.is_denial_logged = False
+        self.refusal_reason = ""  # Django's, where it refused the request before any view did
         self.queries: Any = None  # the backend.queries.QueryRecorder of this request
         self._request = request
         self._user_id: int | None = None
@@ -90,6 +96,13 @@ class RequestContext:
         user = attributes.get("_cached_user") or attributes.get("user")
         is_lazy = type(user).__name__ == "SimpleLazyObject"
         return None if user is None or is_lazy else user.pk
+
+    def ended(self, status: int) -> None:
+        """Note the response; cut what a stranger chose whose request was refused, for the lines still to come."""
+        self.is_refused_stranger = 300 <= status < 500 and self.user_id is None  # a redirect to the login refuses, too
+        if self.is_refused_stranger:
+            self.path = _cut(self.path, _REFUSED_PLACE - len(self.route or ""))
+            self.user_agent = _cut(self.user_agent, _REFUSED_USER_AGENT)
 
     @property
     def duration_ms(self) -> int:
@@ -134,6 +147,14 @@ def entered(context: RequestContext) -> Iterator[None]:
         yield
     finally:
         _current.reset(before)
+
+
+def refused(status: int, reason: str) -> None:
+    """Note that Django refuses the request, and why, before its line about it is written."""
+    context = _current.get()
+    if context is not None:
+        context.refusal_reason = reason
+        context.ended(status)
 
 
 def signed_in(user_id: int) -> None:
@@ -188,6 +209,15 @@ def _parsed_ip(text: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(address)
+
+
+def _cut(text: str, size: int) -> str:
+    """The beginning of `text` that takes so many bytes in JSON, with a mark where something is missing."""
+    for index, char in enumerate(text):
+        size -= len(orjson.dumps(char)) - 2  # without the quotes
+        if size < 0:
+            return f"{text[:index]}..."
+    return text
 
 
 def printable(text: str) -> str:

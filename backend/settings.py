@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "backend.request_limits.RequestLimitsMiddleware",  # before whatever reads a cookie or a body
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -207,7 +208,9 @@ SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all t
 
 # --- REST
 
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes of a body
+SMALL_BODY = 16 * 1024  # bytes, where strangers send names, passwords and tokens
+SMALL_BODY_PATHS = ("/api/auth/", "/accounts/", "/unsubscribe/", "/admin/login/", "/manager/login/")
 FILE_UPLOAD_HANDLERS = ["backend.uploads.NoUploads"]
 REST_FRAMEWORK = rest.FRAMEWORK
 SPECTACULAR_SETTINGS = rest.DOCUMENT | {"VERSION": APP_VERSION}

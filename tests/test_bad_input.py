@@ -112,7 +112,7 @@ def test_a_field_with_a_senseless_name_is_refused(manager, name):
 
 
 def test_very_many_errors_are_cut(manager):
-    body = {f"field{number}": number for number in range(10_000)}
+    body = {f"field{number}": number for number in range(150)}
 
     assert len(send(manager, "POST", "/api/tasks/", body).json()["errors"]) == 100
 
@@ -159,6 +159,21 @@ def test_a_body_that_is_no_json_object_is_refused(manager, body):
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert not Task.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"title": "a", "title": "b"}', "title"),
+        (b'{"title": "a", "t\\u0069tle": "b"}', "title"),
+        (b'{"description": {"a": 1, "b": 2, "a": 3}}', "a"),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(manager, body, field):
+    answer = manager.generic("POST", "/api/tasks/", body, content_type="application/json")
+
+    assert tell(answer) == {field}
+    assert answer.json()["errors"][0]["code"] == "repeated_field"
 
 
 def test_a_body_of_more_than_a_megabyte_is_too_large(manager):

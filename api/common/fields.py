@@ -57,6 +57,20 @@ class IdField(serializers.IntegerField):
         return data
 
 
+class IdsField(serializers.ListField):
+    """Ids of rows, at most `max_length`: a longer list is rejected before its ids are looked at."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        kwargs.setdefault("child", IdField())  # a copy of a field brings its own
+        super().__init__(max_length=max_length, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        found: list[Any] = super().to_internal_value(data)
+        return found
+
+
 class MomentField(serializers.DateTimeField):
     """An RFC 3339 date-time with its offset, from 2000 to 2100."""
 

@@ -11,7 +11,12 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 MAX_DEPTH = 16
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
+MAX_VALUES = 2_000  # in a body
+MAX_NAMES = 200  # in one object of it
+MAX_FIELD_NAME = 200  # characters that an error repeats
+# A string (one without its closing quote reaches to the end) or what structures a body. Every branch consumes what it
+# has looked at, so a body is read once.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 class OrjsonRenderer(BaseRenderer):
@@ -31,9 +36,9 @@ class OrjsonRenderer(BaseRenderer):
 
 
 class BoundedJSONParser(BaseParser):
-    """Reads a JSON object, at most MAX_DEPTH deep; anything else is a 400 and not a fault.
+    """Reads a JSON object within the limits of `check_structure`; anything else is a 400 and not a fault.
 
-    The depth is counted before parsing, because json.loads spends the interpreter's stack on it.
+    A repeated name is refused as well: which of two values counts is for every reader to guess (RFC 8259, 4).
     """
 
     media_type = "application/json"
@@ -44,11 +49,11 @@ class BoundedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        # The body is read through the Django request, which bounds its size (DATA_UPLOAD_MAX_MEMORY_SIZE).
+        # The body is read through the Django request, which bounds its size (RequestLimitsMiddleware).
         raw = stream.body if hasattr(stream, "body") else stream.read()
-        check_depth(raw)
+        check_structure(raw)
         try:
-            data = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+            data = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object)
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
         except ValueError as error:
@@ -58,21 +63,48 @@ class BoundedJSONParser(BaseParser):
         return data
 
 
-def check_depth(raw: bytes) -> None:
-    """Raise ValidationError, naming the top-level key, where brackets nest deeper than MAX_DEPTH."""
-    depth = 0
-    key = b""
-    for match in _TOKEN.finditer(raw):
+def check_structure(raw: bytes) -> None:
+    """Raise ValidationError, naming the top-level field, at MAX_DEPTH, MAX_VALUES or MAX_NAMES.
+
+    Counts before anything is built of the body, and stops at the limit: json.loads spends the interpreter's stack on
+    depth, and time and memory on every value.
+    """
+    values = 1
+    names: list[int] = []  # of each object that is open, one less than it has; a list has none
+    field = b""
+    for number, match in enumerate(_TOKEN.finditer(raw)):
         token = match[0]
+        if token in b"[{,":
+            values += 1
         if token in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                field = key.strip(b'"').decode("utf-8", "replace") or "non_field_errors"
-                raise ValidationError({field: [f"Nested deeper than {MAX_DEPTH} levels."]}, code="too_deep")
+            names.append(0 if token == b"{" else -MAX_VALUES)
         elif token in b"]}":
-            depth -= 1
-        elif depth == 1:
-            key = token
+            del names[-1:]
+        elif token == b"," and names:
+            names[-1] += 1
+        elif len(names) == 1:
+            field = token
+        if len(names) > MAX_DEPTH:
+            raise _too_much(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
+        if values > MAX_VALUES or number > 4 * MAX_VALUES:  # JSON has four tokens to a value at most
+            raise _too_much(field, f"More than {MAX_VALUES:,} values in one body.", "too_many_values")
+        if names and names[-1] >= MAX_NAMES:
+            inner = field if len(names) > 1 else b""
+            raise _too_much(inner, f"More than {MAX_NAMES} fields in one object.", "too_many_fields")
+
+
+def _too_much(field: bytes, detail: str, code: str) -> ValidationError:
+    name = field.strip(b'"')[:MAX_FIELD_NAME].decode("utf-8", "replace") or "non_field_errors"
+    return ValidationError({name: [detail]}, code=code)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValidationError({repeated: ["Give this field once."]}, code="repeated_field")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

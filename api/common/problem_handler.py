@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404
 from rest_framework import exceptions
@@ -57,8 +57,6 @@ def _translated(exc: Exception) -> DomainError | None:
         return exc
     if isinstance(exc, DatabaseError | InterfaceError):
         return _Outage(exc) if is_outage(exc) else None
-    if isinstance(exc, RequestDataTooBig):
-        return _Translated(413)
     if isinstance(exc, Http404):
         return NotFound()
     if isinstance(exc, PermissionDenied | exceptions.PermissionDenied):

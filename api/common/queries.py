@@ -12,6 +12,7 @@ from backend.converters import MAX_ID
 
 MAX_PAGE_SIZE = 100
 MAX_PAGE = 2**31
+MAX_PARAMETERS = 100  # counted with their repetitions
 
 
 class DigitsField(serializers.Field[Any, Any, Any, Any]):
@@ -72,6 +73,9 @@ class QuerySerializer(serializers.Serializer[Any]):
     """The parameters of one address; subclasses declare them, all optional."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
+        if sum(len(given) for _, given in data.lists()) > MAX_PARAMETERS:
+            detail = f"Give at most {MAX_PARAMETERS} parameters."
+            raise serializers.ValidationError({"non_field_errors": [detail]}, code="too_many_parameters")
         errors: dict[str, list[serializers.ErrorDetail]] = {}
         values: dict[str, Any] = {}
         for name, given in data.lists():

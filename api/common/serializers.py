@@ -1,6 +1,7 @@
 """Serializers that name what they do not know, instead of leaving it out in silence."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from django.db import models
@@ -8,6 +9,7 @@ from rest_framework import serializers
 
 from api.common import fields
 from api.common.errors import Denied
+from backend.problems import MAX_ERRORS
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -20,7 +22,8 @@ class StrictSerializer(serializers.Serializer[Any]):
         denied = [name for name in self.denied_fields if name in data]
         if denied:
             raise Denied(action=self.denied_action, errors=dict.fromkeys(denied, "You may not set this field."))
-        errors = {name: self._refusal(name) for name in data if not self._is_writable(name)}
+        refused = islice((name for name in data if not self._is_writable(name)), MAX_ERRORS)
+        errors = {name: self._refusal(name) for name in refused}
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from api.common.fields import IdField
+from api.common.fields import IdsField
 from api.common.queries import FlagParameter, IdParameter, ListQuery, OrderingParameter
 from api.common.serializers import StrictModelSerializer
 from api.properties.models import Property, PropertyType
@@ -35,7 +35,7 @@ EXAMPLE = {
 }
 
 
-class _OwnersField(serializers.ListField):
+class _OwnersField(IdsField):
     def get_attribute(self, instance: Property) -> list[int]:
         return [owner.pk for owner in _owners(instance)]
 
@@ -57,7 +57,7 @@ class _PropertyList(serializers.ListSerializer[Any]):
     ]
 )
 class PropertySerializer(StrictModelSerializer):
-    owners = _OwnersField(child=IdField(), max_length=50, required=False, help_text="Ids of users.")
+    owners = _OwnersField(max_length=50, required=False, help_text="Ids of users.")
     owners_name = serializers.SerializerMethodField(help_text="In the order of owners.")
     created_by = serializers.IntegerField(source="created_by_id", read_only=True)
     created_by_name = serializers.CharField(source="created_by.display_name", read_only=True)

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from api.audit.events import Event
 from api.audit.models import AuditEntry
-from api.common.fields import ChangesField, IdField, MomentField, WordField
+from api.common.fields import ChangesField, IdField, IdsField, MomentField, WordField
 from api.common.queries import (
     FlagParameter,
     IdParameter,
@@ -85,7 +85,7 @@ class TaskSerializer(StrictModelSerializer):
     )
     due_date = MomentField()
     is_overdue = serializers.BooleanField(read_only=True)
-    depends_on = serializers.ListField(child=IdField(), max_length=100, required=False, help_text="Ids of tasks.")
+    depends_on = IdsField(max_length=100, required=False, help_text="Ids of tasks.")
     depends_on_name = serializers.ListField(
         child=serializers.CharField(allow_null=True),
         read_only=True,
