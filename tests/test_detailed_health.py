@@ -67,6 +67,14 @@ def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
     assert (denied.status_code, denied.headers["Content-Type"]) == (403, "application/problem+json")
 
 
+@pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/xml", "/", ",", "text", "*/*", ""])
+def test_detailed_health_is_json_whatever_a_client_accepts(manager, accept):
+    answer = manager.get(PATH, headers={"Accept": accept})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json()["status"] == "healthy"
+
+
 def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, monkeypatch):
     def fail() -> None:
         raise RuntimeError("10.0.0.5 refused")

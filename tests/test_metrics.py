@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.mail.outbox import Letter, enqueue
 from api.models import OutgoingMail
@@ -101,6 +102,41 @@ def test_the_business_is_counted_in_the_background(scrape, manager):
     assert found["cosmo_mails_waiting"] == 0
     assert found['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
     assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
+
+
+ACCEPTS = {
+    "Prometheus 3": (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+        "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+        "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+    ),
+    "protobuf": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+    "text 0.0.4": "text/plain;version=0.0.4",
+    "text": "text/plain",
+    "OpenMetrics": "application/openmetrics-text;version=1.0.0",
+    "OpenMetrics or text": "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5",
+    "JSON": "application/json",
+    "HTML": "text/html",
+    "anything": "*/*",
+    "nothing": "",
+    "slash": "/",
+    "comma": ",",
+    "word": "text",
+    "no weight": "text/plain;q=",
+    "latin-1": "text/\xff",
+    "long": "text/plain," * 600,
+}
+
+
+@pytest.mark.parametrize("accept", [*ACCEPTS.values(), None], ids=[*ACCEPTS, "missing"])
+def test_metrics_are_text_whatever_a_scraper_accepts(client, db, settings, accept):
+    settings.METRICS_TOKEN = TOKEN
+    headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if accept is None else {"Accept": accept})
+
+    answer = client.get("/metrics", headers=headers)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
+    assert "cosmo_log_events_total" in answer.content.decode()
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])
