@@ -99,6 +99,18 @@ def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
     assert "NotADirectoryError" in body["logs"]["info.log"]["last_error"]
 
 
+def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("api.operations.state.shutil.disk_usage", fail)
+
+    answer = manager.get(PATH)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
+
+
 def test_it_waits_for_no_count(manager, monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr("api.operations.figures.count", lambda: slow.wait(5) and {})

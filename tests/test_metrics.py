@@ -1,6 +1,7 @@
 """/metrics: what Prometheus reads, over all workers, and for nobody else."""
 
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ from api.mail.outbox import Letter, enqueue
 from api.models import OutgoingMail
 from api.operations import views
 from api.operations.figures import Figures
-from backend import metrics
+from backend import metrics, process_metrics
 from tests import factories
 from tests.conftest import client_of
 from tests.live.server import environment, fresh_database, manage, serving
@@ -70,6 +71,51 @@ def test_events_of_the_log_are_counted(scrape):
 
     after = scrape()
     assert [after[name] - before.get(name, 0) for name in names] == [1, 1]
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("event", ["\ud800", "a\nb", "a" * 10_000, "\0", 7, ["a"]], ids=repr)
+def test_odd_events_break_neither_a_log_call_nor_a_scrape(scrape, event):
+    logging.getLogger("api").info("Odd", extra={"event": event})
+
+    assert scrape()
+
+
+@pytest.mark.parametrize("what", ["resident_mb", "_open_files"])
+def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
+    def fail() -> None:
+        raise RuntimeError("no sample")
+
+    monkeypatch.setattr(process_metrics, what, fail)
+    monkeypatch.setattr(process_metrics, "SAMPLED_EVERY", 0)
+    monkeypatch.setattr(metrics, "_logged", set())
+
+    for _ in range(3):
+        assert client.get("/nowhere/").status_code == 404
+        assert scrape()
+
+    assert len(logs.entries("error", event="metrics_failed", message="Request not counted")) == 1
+    assert len(logs.entries("error", event="metrics_failed", message="Process not sampled")) == 1
+
+
+def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
+    """No thread can be started, and the disk of the logs does not answer."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def break_disk(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    wait_until(lambda: "cosmo_tasks_overdue" in scrape())
+    monkeypatch.setattr("api.operations.state.shutil.disk_usage", break_disk)
+    assert "cosmo_logs_disk_free_ratio" not in scrape()
+
+    monkeypatch.setattr(views, "FIGURES", Figures())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert "cosmo_tasks_overdue" not in scrape()
+    wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
 
 def test_strangers_make_no_labels(scrape, client):
