@@ -1,20 +1,24 @@
-"""What Prometheus reads: counters of this process, added up over all workers by the files of PROMETHEUS_MULTIPROC_DIR.
+"""What Prometheus reads: counters of this process, added up over all workers by `metric_files`.
 
 Labels are few: the route's pattern, known methods, classes of status, names of events; what is more is "other".
+A failure to count ends neither a request nor a log call.
 """
 
 import logging
-import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-from backend import log_handlers, process_metrics
-from backend.request_context import RequestContext
+from backend import log_handlers, metric_files, process_metrics
+from backend.logging_config import API
+from backend.request_context import RequestContext, printable
+
+logger = logging.getLogger(API)
 
 MAX_NAMES = 300  # routes, and events
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
@@ -40,10 +44,18 @@ for _event in WATCHED:
     LOG_EVENTS.labels(_event)
 
 _names: dict[str, set[str]] = {"route": set(), "event": set(WATCHED)}
+_logged: set[str] = set()  # messages about a failure to count
 
 
 def observe_request(context: RequestContext, status: int, seconds: float) -> None:
     """Count a request whose answer is closed."""
+    try:
+        _observe(context, status, seconds)
+    except Exception as error:  # noqa: BLE001 - what only observes ends no request
+        _log_once("Request not counted", error)
+
+
+def _observe(context: RequestContext, status: int, seconds: float) -> None:
     route = _capped("route", context.route or "none")
     method = context.method if context.method in _METHODS else "other"
     _child(REQUESTS, route, method, f"{status // 100}xx").inc()
@@ -52,6 +64,12 @@ def observe_request(context: RequestContext, status: int, seconds: float) -> Non
         _child(QUERIES, route).inc(context.queries.count)
         _child(QUERY_SECONDS, route).inc(context.queries.seconds)
     process_metrics.sample()
+
+
+def _log_once(message: str, error: Exception) -> None:
+    if message not in _logged:
+        _logged.add(message)
+        logger.error(message, exc_info=error, extra={"event": "metrics_failed"})
 
 
 @cache  # labels() makes texts of its values and takes a lock, each time; labels are few
@@ -75,16 +93,21 @@ class CountingHandler(logging.Handler):
         self.lock = None  # counters have their own
 
     def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):  # and no word about it: a log call that logs does not end
+            self._count(record)
+
+    def _count(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "other"
         _child(LOG_RECORDS, level).inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)
         if isinstance(event, str):
             # One line may stand for many (backend.floods).
-            _child(LOG_EVENTS, _capped("event", event[:100])).inc(getattr(record, "summarised_count", 1))
+            _child(LOG_EVENTS, _capped("event", printable(event[:100]))).inc(getattr(record, "summarised_count", 1))
 
 
 def _count_drop(name: str) -> None:
-    LOG_DROPPED.labels(name).inc()
+    with suppress(Exception):  # the handler that calls holds its lock
+        LOG_DROPPED.labels(name).inc()
 
 
 log_handlers.drop_listeners.append(_count_drop)
@@ -100,12 +123,12 @@ class _Given(Collector):
 
 def exposition(more: Iterable[Metric] = ()) -> bytes:
     """Everything in Prometheus' text format; `more` is what the product adds."""
-    process_metrics.sample(is_due=True)
+    try:
+        process_metrics.sample(is_due=True)
+    except Exception as error:  # noqa: BLE001 - the rest is worth reading
+        _log_once("Process not sampled", error)
     registry = CollectorRegistry()
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:
-        registry.register(REGISTRY)
+    registry.register(_Given(metric_files.collected()) if metric_files.is_shared() else REGISTRY)
     registry.register(_Given(more))
     text: Any = generate_latest(registry)
     return bytes(text)

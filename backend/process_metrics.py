@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections
 from prometheus_client import Counter, Gauge
 
+from backend import metric_files
 from backend.memory import resident_mb
 
 SAMPLED_EVERY = 5.0  # seconds
@@ -52,6 +53,7 @@ class _Sampler:
             return
         with self._lock:
             self._next = now + SAMPLED_EVERY
+            metric_files.repair()
             WORKERS.set(1)
             MEMORY.set(resident_mb() or 0)
             OPEN_FILES.set(_open_files())

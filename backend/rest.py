@@ -10,6 +10,7 @@ FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["api.common.permissions.RulePermission"],
     "DEFAULT_RENDERER_CLASSES": ["api.common.json.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.common.json.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.common.negotiation.NoRefusal",
     "DEFAULT_SCHEMA_CLASS": "api.common.schema.CosmoAutoSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "api.common.problem_handler.problem_handler",

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import gc
 import io
+import os
 import statistics
 import subprocess
 import sys
@@ -42,11 +43,14 @@ def nothing(*_: object) -> None:
 
 def spend(requests: int, token: str, *, is_bare: bool) -> None:
     """For each line of stdin, print the milliseconds of CPU that all threads here spend on one list of 20 tasks."""
+    from backend import metric_files
     from backend.wsgi import application
 
     if is_bare:
         for hook in HOOKS:
             mock.patch(hook, nothing).start()
+    else:
+        metric_files.share(os.environ["METRICS_FOLDER"], str(os.getpid()))  # as deploy/gunicorn.conf.py
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/api/tasks/",
@@ -118,7 +122,7 @@ def main() -> None:
         spend(options.requests, token, is_bare=variant == "none")
         return
     with scene() as here, sentry() as dsn:
-        metrics = {"DJANGO_SETTINGS_MODULE": "backend.settings", "PROMETHEUS_MULTIPROC_DIR": str(here.folder)}
+        metrics = {"DJANGO_SETTINGS_MODULE": "backend.settings", "METRICS_FOLDER": str(here.folder)}
         variables = {
             "none": here.environment(**metrics | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"}),
             "metrics": here.environment(**metrics),

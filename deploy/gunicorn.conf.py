@@ -4,16 +4,26 @@ The values are those of backend/settings.py. They are asked for in a process of 
 imported, its workers inherit, and a HUP would go on serving the old code.
 """
 
+import contextlib
 import gc
 import itertools
 import json
+import mmap
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+from gunicorn.workers import base
+from gunicorn.workers.workertmp import WorkerTmp
+
+BOOT_PAUSE = 10.0  # seconds without a new worker, after one could not boot
 
 _ASK = """
 import json, sys
@@ -43,6 +53,121 @@ def _logging(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"handlers": handlers, "root": config["root"] | {"handlers": list(handlers)}}
 
 
+class Heartbeat(WorkerTmp):
+    """What the master sees a living worker by: a file in memory, because /tmp may have no room for one."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._tmp = os.fdopen(os.memfd_create("heartbeat"), "w+b", 0)
+        if (cfg.uid, cfg.gid) != (os.geteuid(), os.getegid()):
+            os.fchown(self._tmp.fileno(), cfg.uid, cfg.gid)
+
+
+if hasattr(os, "memfd_create"):  # Linux
+    base.WorkerTmp = Heartbeat
+
+
+class CarefulArbiter(Arbiter):
+    """A master that ends no worker before the one that replaces it has booted.
+
+    gunicorn's own ends itself where the new configuration or a new worker cannot be loaded, and with it the workers
+    that still serve.
+    """
+
+    no_spawn_before = 0.0
+
+    def reload(self) -> None:
+        """Replace all workers, if the new configuration and the new code can be loaded."""
+        problem = self._problem()
+        former = self.app.cfg
+        try:
+            if not problem:
+                self.app.reload()
+        except SystemExit:
+            problem = "The configuration was changed while it was being checked."
+        if not problem and self.app.cfg.address != former.address:
+            problem = "The address (WEB_BIND) is another one; only a restart changes it."
+        if problem:
+            self.app.cfg = former
+            extra = {"event": "reload_refused", "reason": problem}
+            self.log.error("Reload refused, the running workers go on: %s", problem.splitlines()[-1], extra=extra)
+            return
+        self.setup(self.app)
+        self.log.reopen_files()
+        self.cfg.on_reload(self)
+        for _ in range(self.num_workers):
+            self.spawn_worker()
+
+    def _problem(self) -> str:
+        """Why another master could not start here with the same command; empty if it could."""
+        command = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
+        output = subprocess.PIPE
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.START_CTX["cwd"],
+                stdout=output,
+                stderr=output,
+                timeout=self.timeout or None,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"The check did not end: {error}"
+        if done.returncode == 0:
+            return ""
+        return done.stderr.decode(errors="replace").strip()[-4000:] or f"The check ended with {done.returncode}."
+
+    def manage_workers(self) -> None:
+        """Start what is missing, and end the oldest of those that are too many and have booted."""
+        serving = self._serving()
+        is_paused = serving and time.monotonic() < self.no_spawn_before
+        if len(self.WORKERS) < self.num_workers and not is_paused:
+            self.spawn_workers()
+        for worker in serving[: max(0, len(serving) - self.num_workers)]:
+            worker.is_ended = True
+            self.kill_worker(worker.pid, SIGTERM)
+
+    def reap_workers(self) -> None:
+        """Take note of the workers that are gone; give up where one cannot boot and no other serves."""
+        while True:
+            before = dict(self.WORKERS)
+            try:
+                super().reap_workers()
+            except HaltServer:
+                if not self._serving():
+                    raise
+                for worker in (worker for pid, worker in before.items() if pid not in self.WORKERS):
+                    worker.tmp.close()
+                self.no_spawn_before = time.monotonic() + BOOT_PAUSE
+                self.log.error(
+                    "A new worker could not boot, the running ones go on", extra={"event": "worker_not_booted"}
+                )
+            else:
+                return
+
+    def _serving(self) -> list[Any]:
+        """The oldest first; a worker from before an update has none of these attributes."""
+        serving = [
+            worker
+            for worker in self.WORKERS.values()
+            if getattr(worker, "has_booted", b"\1")[0] and not getattr(worker, "is_ended", False)
+        ]
+        return sorted(serving, key=lambda worker: worker.age)
+
+
+def on_starting(server: Any) -> None:
+    """Choose the folder by which workers add up their metrics, and forget what workers before left there."""
+    server.__class__ = CarefulArbiter
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    server.metrics = given or f"{os.environ.get('TMPDIR', '/tmp')}/cosmo-metrics-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
+    _remove_metrics(server, "*.db")
+    _remove_metrics(server, "*.new")
+
+
+def on_reload(server: Any) -> None:
+    """Take the code of this file, which is newer than that of the master."""
+    server.__class__ = CarefulArbiter
+
+
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker the first place that is free: it goes on with the counters of whoever had it before.
 
@@ -52,6 +177,7 @@ def pre_fork(server: Any, worker: Any) -> None:
     worker.place = next(
         place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
     )
+    worker.has_booted = mmap.mmap(-1, 1)  # memory that master and worker share
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -59,41 +185,45 @@ def post_fork(server: Any, worker: Any) -> None:
 
     With --preload all of Cosmo is the master's, and half of it anew would be two of everything.
     """
-    if server.cfg.preload_app:
-        return  # its counters are there already, and go by process
-    values.ValueClass = values.MultiProcessValue(lambda: worker.place)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
-        del sys.modules[name]
+    if not server.cfg.preload_app:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
+            del sys.modules[name]
+    from backend import metric_files  # noqa: PLC0415 - the worker's own
+
+    metric_files.share(_metrics_of(server), worker.place)
 
 
 def post_worker_init(worker: Any) -> None:
     """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
+    from backend import metric_files  # noqa: PLC0415 - the worker's own
+
+    metric_files.repair()  # all metrics are known now
+    worker.has_booted[0] = 1
     gc.collect()
     gc.freeze()
 
 
-def on_starting(server: Any) -> None:
-    """Forget the counters of workers before."""
-    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
-        path.unlink()
-
-
 def child_exit(server: Any, worker: Any) -> None:
     """What a worker that is gone uses no more is in no gauge."""
-    for name in (getattr(worker, "place", worker.pid), worker.pid):
-        multiprocess.mark_process_dead(name)
+    _remove_metrics(server, f"gauge_live*_{getattr(worker, 'place', worker.pid)}.db")
 
 
 def on_exit(server: Any) -> None:
-    if _METRICS_ARE_OURS:
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(server.metrics, ignore_errors=True)
 
 
-# The folder by which workers add up their metrics; prometheus_client asks for it when it is imported.
-_METRICS_ARE_OURS = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
-if _METRICS_ARE_OURS:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cosmo-metrics-")
-from prometheus_client import multiprocess, values  # noqa: E402
+def _metrics_of(server: Any) -> str:
+    """The folder; a master from before an update has it in its environment."""
+    return getattr(server, "metrics", None) or os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def _remove_metrics(server: Any, pattern: str) -> None:
+    with contextlib.suppress(OSError):
+        for path in Path(_metrics_of(server)).glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
 
 _web = _ask_settings()
 

@@ -33,6 +33,34 @@ def test_a_unit_starts_what_is_there(unit):
         assert name in VARIABLES | {"GLIBC_TUNABLES"}
 
 
+def test_web_unit_tries_the_code_before_it_reloads_and_before_it_starts():
+    unit = (PROJECT / "deploy/systemd/cosmo-web@.service").read_text()
+    (start,) = re.findall("^ExecStart=(.+)$", unit, re.MULTILINE)
+    check = start.replace("gunicorn ", "gunicorn --check-config ")
+
+    assert re.findall("^ExecReload=(.+)$", unit, re.MULTILINE) == [check, "/bin/kill -HUP $MAINPID"]
+    assert re.findall("^ExecStartPre=(.+)$", unit, re.MULTILINE)[-1] == check
+
+
+CONFIG = "upstream cosmo {\n    server 127.0.0.1:8001 fail_timeout=2s;\n    server 127.0.0.1:8002 fail_timeout=2s;\n}\n"
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_instance_is_taken_out_only_of_a_file_that_nginx_can_load(tmp_path, is_sound):
+    file, nginx = tmp_path / "cosmo.conf", tmp_path / "nginx"
+    file.write_text(CONFIG)
+    (tmp_path / "link").symlink_to(file)
+    nginx.write_text(f'#!/bin/sh\ntest "$1" != -t || {"true" if is_sound else "false"}\n')
+    nginx.chmod(0o755)
+    command = [PROJECT / "deploy/nginx/instance", "out", "127.0.0.1:8001", tmp_path / "link"]
+
+    done = subprocess.run(command, env=os.environ | {"NGINX": str(nginx)}, check=False)
+
+    assert (done.returncode == 0) is is_sound
+    assert file.read_text() == (CONFIG.replace("2s;", "2s down;", 1) if is_sound else CONFIG)
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 def test_systemd_understands_the_units(tmp_path):
     for unit in UNITS:

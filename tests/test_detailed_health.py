@@ -67,6 +67,14 @@ def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
     assert (denied.status_code, denied.headers["Content-Type"]) == (403, "application/problem+json")
 
 
+@pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/xml", "/", ",", "text", "*/*", ""])
+def test_detailed_health_is_json_whatever_a_client_accepts(manager, accept):
+    answer = manager.get(PATH, headers={"Accept": accept})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json()["status"] == "healthy"
+
+
 def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, monkeypatch):
     def fail() -> None:
         raise RuntimeError("10.0.0.5 refused")
@@ -89,6 +97,18 @@ def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
 
     assert body["status"] == "degraded"
     assert "NotADirectoryError" in body["logs"]["info.log"]["last_error"]
+
+
+def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("api.operations.state.shutil.disk_usage", fail)
+
+    answer = manager.get(PATH)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
 
 
 def test_it_waits_for_no_count(manager, monkeypatch):

@@ -47,13 +47,41 @@ def test_errors_of_clients_are_problems(client, manager, staff):
     problem(manager.get("/api/"), 404, "not_found")
     problem(manager.put(path, {}), 405, "method_not_allowed")
     problem(client.put("/api/health/"), 405, "method_not_allowed")
-    problem(manager.get(path, headers={"Accept": "text/html"}), 406, "not_acceptable")
     problem(manager.post(f"{path}claim/"), 409, "already_assigned")
     problem(manager.patch(path, {}, headers={"If-Match": '"9"'}), 412, "stale_version")
     problem(
         manager.generic("POST", "/api/tasks/", "a" * 2**21, content_type="application/json"), 413, "payload_too_large"
     )
     problem(manager.generic("POST", "/api/tasks/", "a", content_type="text/plain"), 415, "unsupported_media_type")
+
+
+ACCEPTS = ("text/html", "application/xml", "text/plain;q=0.5", "image/*", "/", ",", "text", "", "a" * 7_000)
+
+
+@pytest.mark.parametrize("accept", [*ACCEPTS, None])
+def test_json_is_returned_whatever_a_client_accepts(manager, accept):
+    task = factories.task()
+    headers = {} if accept is None else {"Accept": accept}
+
+    for path, status, content_type in (
+        ("/api/tasks/", 200, "application/json"),
+        (f"/api/tasks/{task.pk}/", 200, "application/json"),
+        ("/api/auth/me/", 200, "application/json"),
+        ("/api/tasks/999999/", 404, "application/problem+json"),
+    ):
+        answer = manager.get(path, headers=headers)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (status, content_type), path
+        answer.json()
+
+
+def test_schema_is_yaml_for_those_who_accept_it_and_json_for_all_others(manager):
+    def content_type(accept: str) -> str:
+        answer = manager.get("/api/schema/", headers={"Accept": accept})
+        assert answer.status_code == 200
+        return answer.headers["Content-Type"].partition(";")[0]
+
+    assert content_type("application/vnd.oai.openapi") == "application/vnd.oai.openapi"
+    assert {content_type(accept) for accept in ACCEPTS} == {"application/json"}
 
 
 def test_a_401_says_how_to_sign_in(client, db):

@@ -28,7 +28,7 @@ EVENTS = rows("Events")
 def events_in_code() -> set[str]:
     """Every event that some module of ours writes."""
     found = {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _TOLD.values()}
-    for package in ("backend", "api"):
+    for package in ("backend", "api", "deploy"):
         for path in Path(PROJECT / package).rglob("*.py"):
             found |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))
     return found

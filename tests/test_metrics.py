@@ -1,6 +1,7 @@
 """/metrics: what Prometheus reads, over all workers, and for nobody else."""
 
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,12 +10,13 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.mail.outbox import Letter, enqueue
 from api.models import OutgoingMail
 from api.operations import views
 from api.operations.figures import Figures
-from backend import metrics
+from backend import metrics, process_metrics
 from tests import factories
 from tests.conftest import client_of
 from tests.live.server import environment, fresh_database, manage, serving
@@ -71,6 +73,51 @@ def test_events_of_the_log_are_counted(scrape):
     assert [after[name] - before.get(name, 0) for name in names] == [1, 1]
 
 
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("event", ["\ud800", "a\nb", "a" * 10_000, "\0", 7, ["a"]], ids=repr)
+def test_odd_events_break_neither_a_log_call_nor_a_scrape(scrape, event):
+    logging.getLogger("api").info("Odd", extra={"event": event})
+
+    assert scrape()
+
+
+@pytest.mark.parametrize("what", ["resident_mb", "_open_files"])
+def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
+    def fail() -> None:
+        raise RuntimeError("no sample")
+
+    monkeypatch.setattr(process_metrics, what, fail)
+    monkeypatch.setattr(process_metrics, "SAMPLED_EVERY", 0)
+    monkeypatch.setattr(metrics, "_logged", set())
+
+    for _ in range(3):
+        assert client.get("/nowhere/").status_code == 404
+        assert scrape()
+
+    assert len(logs.entries("error", event="metrics_failed", message="Request not counted")) == 1
+    assert len(logs.entries("error", event="metrics_failed", message="Process not sampled")) == 1
+
+
+def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
+    """No thread can be started, and the disk of the logs does not answer."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def break_disk(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    wait_until(lambda: "cosmo_tasks_overdue" in scrape())
+    monkeypatch.setattr("api.operations.state.shutil.disk_usage", break_disk)
+    assert "cosmo_logs_disk_free_ratio" not in scrape()
+
+    monkeypatch.setattr(views, "FIGURES", Figures())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert "cosmo_tasks_overdue" not in scrape()
+    wait_until(lambda: "cosmo_tasks_overdue" in scrape())
+
+
 def test_strangers_make_no_labels(scrape, client):
     for number in range(20):
         client.get(f"/nowhere/{number}/")
@@ -101,6 +148,41 @@ def test_the_business_is_counted_in_the_background(scrape, manager):
     assert found["cosmo_mails_waiting"] == 0
     assert found['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
     assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
+
+
+ACCEPTS = {
+    "Prometheus 3": (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+        "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+        "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+    ),
+    "protobuf": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+    "text 0.0.4": "text/plain;version=0.0.4",
+    "text": "text/plain",
+    "OpenMetrics": "application/openmetrics-text;version=1.0.0",
+    "OpenMetrics or text": "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5",
+    "JSON": "application/json",
+    "HTML": "text/html",
+    "anything": "*/*",
+    "nothing": "",
+    "slash": "/",
+    "comma": ",",
+    "word": "text",
+    "no weight": "text/plain;q=",
+    "latin-1": "text/\xff",
+    "long": "text/plain," * 600,
+}
+
+
+@pytest.mark.parametrize("accept", [*ACCEPTS.values(), None], ids=[*ACCEPTS, "missing"])
+def test_metrics_are_text_whatever_a_scraper_accepts(client, db, settings, accept):
+    settings.METRICS_TOKEN = TOKEN
+    headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if accept is None else {"Accept": accept})
+
+    answer = client.get("/metrics", headers=headers)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
+    assert "cosmo_log_events_total" in answer.content.decode()
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])

@@ -35,7 +35,7 @@ def test_every_route_is_in_the_document_with_its_errors_and_what_it_is_for(docum
     for name, operation in found.items():
         assert operation["description"], name
         problems = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
-        assert {"400", "401", "406", "500", "503"} <= set(problems), name
+        assert {"400", "401", "500", "503"} <= set(problems), name
         for answer in problems.values():
             assert answer["content"] == {
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}

@@ -90,7 +90,6 @@ class CosmoAutoSchema(AutoSchema):
             401: True,
             403: rule != PUBLIC,
             404: self._is_row() or is_page,
-            406: True,
             409: takes_body or self.method == "DELETE",
             412: self._changes_a_row(),
             413: takes_body,

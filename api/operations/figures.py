@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -37,12 +38,18 @@ class Figures:
         """At most about half a minute old while somebody asks."""
         with self._lock:
             if self._counting is None and monotonic() - self._at > FRESH_FOR:
-                self._counting = threading.Event()
-                threading.Thread(target=self._count, args=(self._counting,), name="figures", daemon=True).start()
+                self._start()
             counting = self._counting
         if counting is not None and not self._last:
             counting.wait(FIRST_WAIT)
         return self._last
+
+    def _start(self) -> None:
+        done = threading.Event()
+        # At the limit of threads the last numbers have to do.
+        with suppress(RuntimeError):
+            threading.Thread(target=self._count, args=(done,), name="figures", daemon=True).start()
+            self._counting = done
 
     def _count(self, done: threading.Event) -> None:
         try:

@@ -8,7 +8,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from api.common.vocabulary import Role
-from api.users.authentication import BearerAuthentication
+from api.users.authentication import BearerAuthentication, bearer_token
 
 
 class Machine:
@@ -26,8 +26,8 @@ class _TokenAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Machine, None] | None:
         token = getattr(settings, self.setting)
-        given = request.headers.get("Authorization", "")
-        if not token or not constant_time_compare(given.encode(), f"Bearer {token}".encode()):
+        given = bearer_token(request)
+        if not token or given is None or not constant_time_compare(given, token):
             return None
         return Machine(), None
 

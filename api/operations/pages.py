@@ -65,7 +65,7 @@ def _lights() -> list[Light]:
     checks, logs, system = state.checks(), state.logs(), state.system()
     mail = state.application()["mail"]
     disk = checks.pop("filesystem")
-    words = f"{disk['disk_free_percent']} % free"
+    words = "not known" if disk["disk_free_percent"] is None else f"{disk['disk_free_percent']} % free"
     return [
         *(_check_light(name, check) for name, check in checks.items()),
         Light("Disk of the logs", "good" if disk["healthy"] else "bad", words),

@@ -3,6 +3,8 @@
 import logging
 import shutil
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -34,10 +36,19 @@ def checks() -> dict[str, dict[str, Any]]:
     for check in (health.DATABASE, health.CACHE):
         result = check.result()
         found[check.name] = {"healthy": result.healthy, "duration_ms": result.duration_ms}
-    usage = shutil.disk_usage(settings.LOGS_DIR if settings.LOGS_DIR.exists() else settings.BASE_DIR)
-    free = round(100 * usage.free / usage.total, 1)
-    found["filesystem"] = {"healthy": free >= LEAST_FREE, "disk_free_percent": free}
+    ratio = free_ratio()
+    free = None if ratio is None else round(100 * ratio, 1)
+    found["filesystem"] = {"healthy": free is not None and free >= LEAST_FREE, "disk_free_percent": free}
     return found
+
+
+def free_ratio() -> float | None:
+    """Room on the disk of the log files; None where the system does not tell."""
+    for folder in (settings.LOGS_DIR, settings.BASE_DIR):  # the second where the first cannot be made
+        with suppress(OSError):
+            usage = shutil.disk_usage(folder)
+            return usage.free / usage.total
+    return None
 
 
 def system() -> dict[str, Any]:
@@ -94,9 +105,16 @@ def logs() -> dict[str, dict[str, Any]]:
         handler.path.name: {
             "written": handler.written,
             "dropped": handler.dropped,
-            "size_bytes": handler.path.stat().st_size if handler.path.exists() else 0,
+            "size_bytes": _size(handler.path),
             "last_error": handler.last_error,
         }
         for handler in logging.root.handlers
         if isinstance(handler, SharedFileHandler)
     }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,7 +1,6 @@
 """/api/health/detailed/ and /metrics."""
 
 import platform
-import shutil
 import time
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -75,10 +74,9 @@ def _gauges(figures: dict[str, Any]) -> Iterable[Metric]:
     )
     yield from _mails(figures["mails"])
     yield from _jobs(figures)
-    usage = shutil.disk_usage(settings.LOGS_DIR if settings.LOGS_DIR.exists() else settings.BASE_DIR)
-    yield GaugeMetricFamily(
-        "cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=usage.free / usage.total
-    )
+    free = state.free_ratio()
+    if free is not None:
+        yield GaugeMetricFamily("cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=free)
 
 
 def _mails(counts: dict[tuple[str, str], int]) -> Iterable[Metric]:

@@ -15,12 +15,18 @@ from backend.sentry_config import add_user_context
 REFUSED = "This access token is not valid, or not any more. Refresh it or sign in again."
 
 
+def bearer_token(request: Request) -> bytes | None:
+    """Return what follows "Bearer", in any case (RFC 9110, 11.1), of the Authorization header; None without it."""
+    header = request.META.get("HTTP_AUTHORIZATION", "").encode("utf-8", "surrogatepass")
+    scheme, *rest = header.split(maxsplit=1) or [b""]
+    return b"".join(rest).rstrip() if scheme.lower() == b"bearer" else None
+
+
 class BearerAuthentication(JWTAuthentication):
     """Reads the token's session and its user in one query; `request.auth` is the session."""
 
     def authenticate(self, request: Request) -> tuple[User, Session] | None:  # type: ignore[override]
-        header = self.get_header(request)
-        raw: Any = self.get_raw_token(header) if header else None
+        raw: Any = bearer_token(request)
         if raw is None:
             return None
         try:
