@@ -43,7 +43,7 @@ _SITES = (("sites.admin", "admin", "Cosmo Administration"), ("sites.manager", "m
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Asks the same limits as the API, and answers alike whatever was wrong."""
+    """Shares the login throttle of the API, and answers alike whatever was wrong."""
 
     rule: ClassVar[str]
 

@@ -386,7 +386,7 @@ def test_ones_own_password_is_changed_with_the_current_one(root, boss, site, smt
     )
 
 
-def test_guessing_ones_own_password_is_limited(boss):
+def test_attempts_to_enter_the_current_password_are_limited(boss):
     body = {"current_password": "wrong", "new_password1": NEW, "new_password2": NEW}
     answers = [boss.post("/manager/password_change/", body).status_code for _ in range(6)]
 

@@ -1,4 +1,4 @@
-"""People, where they are signed in, and how often somebody guessed."""
+"""Users, their sessions, and their failed login attempts."""
 
 import uuid
 import zoneinfo
@@ -123,8 +123,8 @@ class Session(models.Model):
         return f"{self.user_agent or 'Unknown device'} from {self.ip_address or 'unknown address'}"
 
 
-class GuessCounter(models.Model):
-    """Failed guesses in the current window, for one account from one address or for one address."""
+class LoginAttemptCounter(models.Model):
+    """Failed login attempts in the current window, for one account from one address or for one address."""
 
     key = models.CharField(max_length=64, primary_key=True)  # keyed hash
     count = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Signing in, and proving a password: both count against the limits on guessing."""
+"""Signing in, and proving a password: both count against the login throttle."""
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import update_last_login
@@ -9,7 +9,7 @@ from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
 from api.common.errors import Invalid, Unauthenticated
-from api.users import limits, sessions
+from api.users import sessions, throttle
 from api.users.models import User
 from api.users.selectors import find_login
 from backend import request_context
@@ -18,13 +18,13 @@ from backend import request_context
 def prove(*, login: str, password: str, rule: str = "account.use") -> User:
     """Whose password this is, and who may use this door (`rule`).
 
-    Unauthenticated says nothing about what was wrong; TooManyAttempts when guessing.
+    Unauthenticated says nothing about what was wrong; TooManyAttempts if the login throttle refuses the attempt.
     """
     user = find_login(login)
     try:
-        with limits.guess(account=_account(user, login), ip_address=_address()):
+        with throttle.count_attempt(account=_account(user, login), ip_address=_address()):
             return _proven(user, password, rule)
-    except limits.WrongGuess as wrong:
+    except throttle.InvalidCredentials as wrong:
         _record_failure(user, wrong, detail="" if user else f"unknown account {unknown_login(login)}")
         raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
 
@@ -50,10 +50,10 @@ def require_unchanged(proven: User) -> None:
 def require_password(user: User, password: str) -> None:
     """Raise Invalid, naming current_password, unless this is the user's password."""
     try:
-        with limits.guess(account=_account(user, ""), ip_address=_address()):
+        with throttle.count_attempt(account=_account(user, ""), ip_address=_address()):
             if not user.check_password(password):
-                raise limits.WrongGuess
-    except limits.WrongGuess as wrong:
+                raise throttle.InvalidCredentials
+    except throttle.InvalidCredentials as wrong:
         _record_failure(user, wrong, detail="current password")
         raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
 
@@ -61,13 +61,13 @@ def require_password(user: User, password: str) -> None:
 def _proven(user: User | None, password: str, rule: str) -> User:
     if user is None:
         make_password(password)  # the same work, so that the time does not tell who exists
-        raise limits.WrongGuess
+        raise throttle.InvalidCredentials
     if not user.check_password(password) or not user.is_active or not rules.allows(rule, user):
-        raise limits.WrongGuess
+        raise throttle.InvalidCredentials
     return user
 
 
-def _record_failure(user: User | None, wrong: limits.WrongGuess, *, detail: str) -> None:
+def _record_failure(user: User | None, wrong: throttle.InvalidCredentials, *, detail: str) -> None:
     facts = {"attempt_count": wrong.failures}
     with transaction.atomic():
         record(Event.FAILED_LOGIN, actor=user, detail=detail, facts=facts)
@@ -83,7 +83,7 @@ def _account(user: User | None, login: str) -> str:
 def unknown_login(login: str) -> str:
     """What stands in the trail for a name that nobody has."""
     # Never the text itself: people type passwords there.
-    return salted_hmac("api.users.sign_in", limits.fold(login), algorithm="sha256").hexdigest()[:16]
+    return salted_hmac("api.users.sign_in", throttle.fold(login), algorithm="sha256").hexdigest()[:16]
 
 
 def _address() -> str | None:

@@ -1,7 +1,7 @@
-"""Limits on guessing, exact across processes: 5 failures for one account from one address, 30 for one address.
+"""The login throttle, exact across processes: 5 failures for one account from one address, 30 for one address.
 
-A guess is counted before the password is hashed, else parallel guesses pass while the first one is being checked; it is
-given back when it was right, or when the fault was ours. All doors count together.
+An attempt is counted before the password is hashed, else parallel attempts pass while the first one is checked. It is
+given back if it succeeds, or if the fault is ours. All login paths share the same counters.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from django.utils.crypto import salted_hmac
 from prometheus_client import Counter
 
 from api.common.errors import TooManyAttempts
-from api.users.models import GuessCounter
+from api.users.models import LoginAttemptCounter
 
 WINDOW = timedelta(minutes=15)
 ACCOUNT_LIMIT = 5
@@ -27,52 +27,52 @@ ADDRESS_LIMIT = 30
 # One statement, so that it is exact without a lock. No row comes back where the limit is reached: a refused attempt
 # is no failure and must not count as one.
 _COUNT = """
-    INSERT INTO api_guesscounter (key, count, window_ends_at) VALUES (%s, 1, %s)
+    INSERT INTO api_loginattemptcounter AS counter (key, count, window_ends_at) VALUES (%s, 1, %s)
     ON CONFLICT (key) DO UPDATE SET
-        count = CASE WHEN api_guesscounter.window_ends_at <= %s THEN 1 ELSE api_guesscounter.count + 1 END,
-        window_ends_at = CASE WHEN api_guesscounter.window_ends_at <= %s
-            THEN excluded.window_ends_at ELSE api_guesscounter.window_ends_at END
-    WHERE api_guesscounter.count < %s OR api_guesscounter.window_ends_at <= %s
+        count = CASE WHEN counter.window_ends_at <= %s THEN 1 ELSE counter.count + 1 END,
+        window_ends_at = CASE WHEN counter.window_ends_at <= %s
+            THEN excluded.window_ends_at ELSE counter.window_ends_at END
+    WHERE counter.count < %s OR counter.window_ends_at <= %s
     RETURNING count
 """
 
 
-REFUSED = Counter("cosmo_guesses_refused", "Guesses that a limit refused.", ["limit"])
+THROTTLED = Counter("cosmo_login_attempts_throttled", "Login attempts that were refused unchecked.", ["limit"])
 for _limit in ("account", "address"):
-    REFUSED.labels(_limit)  # there from the start, so that the first one is seen to increase
+    THROTTLED.labels(_limit)  # there from the start, so that the first one is seen to increase
 
 
-class WrongGuess(Exception):
-    """Raised inside `guess()` for a wrong password; on the way out it knows how many there were in this window."""
+class InvalidCredentials(Exception):
+    """Raised inside `count_attempt()` for an unknown account or a wrong password; carries the failures so far."""
 
     failures = 0
 
     @property
     def is_last(self) -> bool:
-        """Whether the next one will be refused."""
+        """Whether the next attempt will be refused."""
         return self.failures >= ACCOUNT_LIMIT
 
 
 @contextmanager
-def guess(*, account: str, ip_address: str | None) -> Iterator[None]:
-    """Count one guess; raise TooManyAttempts where a limit is reached. Leave with WrongGuess if it was wrong."""
+def count_attempt(*, account: str, ip_address: str | None) -> Iterator[None]:
+    """Count one attempt; raise TooManyAttempts if a limit is reached. InvalidCredentials keeps it counted."""
     network = _network(ip_address)
     address_key = _key("address", network)
     account_key = _key("account", fold(account), network)
     try:
         _count(address_key, ADDRESS_LIMIT)
     except TooManyAttempts:
-        REFUSED.labels("address").inc()
+        THROTTLED.labels("address").inc()
         raise
     try:
         failures = _count(account_key, ACCOUNT_LIMIT)
     except TooManyAttempts:
-        REFUSED.labels("account").inc()
+        THROTTLED.labels("account").inc()
         _give_back(address_key)
         raise
     try:
         yield
-    except WrongGuess as wrong:
+    except InvalidCredentials as wrong:
         wrong.failures = failures
         raise
     except BaseException:
@@ -111,11 +111,11 @@ def _count(key: str, limit: int) -> int:
 
 
 def _seconds_left(key: str, now: datetime) -> int:
-    end = GuessCounter.objects.filter(pk=key).values_list("window_ends_at", flat=True).first()
+    end = LoginAttemptCounter.objects.filter(pk=key).values_list("window_ends_at", flat=True).first()
     # Of two that come at once, the later one may have begun the window.
     left = min(end - now, WINDOW) if end else timedelta()
     return max(1, ceil(left.total_seconds()))
 
 
 def _give_back(*keys: str) -> None:
-    GuessCounter.objects.filter(pk__in=keys, count__gt=0).update(count=F("count") - 1)
+    LoginAttemptCounter.objects.filter(pk__in=keys, count__gt=0).update(count=F("count") - 1)
