@@ -12,7 +12,8 @@ from api.idempotency.models import IdempotencyKey
 from api.idempotency.service import KEPT_FOR
 from api.mail.models import MailState, OutgoingMail
 from api.notifications.models import Notification
-from api.users.models import LoginAttemptCounter, Session
+from api.users import devices
+from api.users.models import Device, LoginAttemptCounter, Session
 from backend.logging_config import API
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -34,6 +35,7 @@ def run() -> Mapping[str, int]:
         "read notifications": Notification.objects.filter(read_at__lt=now - READ_NOTIFICATIONS_KEPT_FOR),
         "login attempt counters": LoginAttemptCounter.objects.filter(window_ends_at__lt=now),
         "idempotency keys": IdempotencyKey.objects.filter(claimed_at__lt=now - KEPT_FOR),
+        "devices": Device.objects.filter(last_seen_at__lt=now - devices.LIFETIME),
     }
     counts = {name: _delete(rows) for name, rows in gone.items()}
     logger.info("Housekeeping done", extra={"event": "housekeeping_done", "deleted": counts})

@@ -7,10 +7,11 @@ from api.notifications.models import Notification
 from api.operations.models import JobRun
 from api.properties.models import Property
 from api.tasks.models import Task, TaskDependency
-from api.users.models import LoginAttemptCounter, Session, User
+from api.users.models import Device, LoginAttemptCounter, Session, User
 
 __all__ = [
     "AuditEntry",
+    "Device",
     "IdempotencyKey",
     "JobRun",
     "LoginAttemptCounter",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +39,7 @@ _TEXTS = {
     400: ("This request cannot be understood", "Check the address, or go back and try again."),
     403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
     404: ("There is nothing at this address", "Check it for a typing mistake. What was here may have been deleted."),
+    429: ("Too many attempts", "Wait a while, and try again."),
     500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
     503: ("Cosmo cannot reach its database", "Go back and try again in a few seconds."),
 }
@@ -57,6 +59,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(404)
+
+
+def too_many_attempts(headers: Mapping[str, str]) -> HttpResponse:
+    """Return the page of a 429, with its Retry-After."""
+    page = _page(429)
+    for name, value in headers.items():
+        page.headers[name] = value
+    return page
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -91,6 +91,11 @@ class RequestContext:
         is_lazy = type(user).__name__ == "SimpleLazyObject"
         return None if user is None or is_lazy else user.pk
 
+    def cookie(self, name: str) -> str:
+        """Return the value of a cookie of the request, "" if it sent none."""
+        value: str = getattr(self._request, "COOKIES", {}).get(name, "")
+        return value
+
     @property
     def duration_ms(self) -> int:
         """Milliseconds since the request came."""

@@ -19,6 +19,7 @@ KINDS = (
     "read notifications",
     "login attempt counters",
     "idempotency keys",
+    "devices",
 )
 
 
@@ -57,7 +58,7 @@ def test_what_is_young_stays(capsys):
 def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, manager):
     entries, keys = AuditEntry.objects.count(), IdempotencyKey.objects.count()
     with time_machine.travel(timezone.now() + timedelta(days=29)):
-        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 2, keys)
+        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 3, keys)
     with time_machine.travel(timezone.now() + timedelta(days=38)):
         assert housekeeping(capsys) == deleted(1, 2)
         assert housekeeping(capsys) == deleted()

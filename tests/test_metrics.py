@@ -178,7 +178,7 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
 
 
 def test_throttled_login_attempts_are_counted(scrape, client):
-    names = [f'cosmo_login_attempts_throttled_total{{limit="{limit}"}}' for limit in ("account", "address")]
+    names = [f'cosmo_login_attempts_throttled_total{{limit="{limit}"}}' for limit in ("name", "network", "ceiling")]
     before = scrape()
     body = {"username": "nobody", "password": "wrong"}
     for _ in range(7):
@@ -186,7 +186,7 @@ def test_throttled_login_attempts_are_counted(scrape, client):
 
     after = scrape()
 
-    assert [after[name] - before[name] for name in names] == [2, 0]
+    assert [after[name] - before[name] for name in names] == [2, 0, 0]
 
 
 @pytest.mark.usefixtures("logs")

@@ -120,13 +120,6 @@ def test_a_stranger_does_not_lock_the_owner_out(client, carla):
     assert log_in(client, REMOTE_ADDR="192.0.2.1").status_code == 200
 
 
-def test_the_name_and_the_email_of_one_person_count_together(client, carla):
-    fail(client, 3)
-    fail(client, 2, "carla@example.com")
-
-    assert log_in(client).status_code == 429
-
-
 def test_a_success_gives_its_attempt_back(client, carla):
     for _ in range(8):
         assert log_in(client).status_code == 200

@@ -10,7 +10,7 @@ from api.operations.jobs import running
 
 class Command(BaseCommand):
     help = (
-        "Delete old mails and notifications, dead sessions, login attempt counters and idempotency keys; "
+        "Delete old mails and notifications, dead sessions and devices, login attempt counters and idempotency keys; "
         "the audit trail stays."
     )
 
