@@ -46,6 +46,9 @@ class CosmoUserManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
     ) -> "User":
+        # createsuperuser looks for the username alone.
+        if self.alias(folded=Lower("email")).filter(folded=normalize_login(email or "")).exists():
+            raise ValidationError("That email is already taken.", code="unique")
         with transaction.atomic():
             user = super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
             record(Event.USER_CREATED, actor=None, target=user, changes={"role": [None, user.role]})
