@@ -4,11 +4,14 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth.tokens import default_token_generator
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 from rest_framework.test import APIClient
 
 from api.models import Device
@@ -97,7 +100,7 @@ def test_a_malformed_cookie_costs_no_query(client, ada, value):
     assert statements(client) == statements(APIClient())
 
 
-@pytest.mark.parametrize("how", ["disabled", "set by a superuser"])
+@pytest.mark.parametrize("how", ["disabled", "set by a superuser", "reset by a link"])
 def test_devices_are_forgotten(ada, bob, how):
     family = APIClient()
     before = log_in(family, ada).cookies["device"].value
@@ -105,6 +108,11 @@ def test_devices_are_forgotten(ada, bob, how):
     root = client_of(factories.user(role="superuser"))
     if how == "disabled":
         assert root.delete(f"/api/users/{ada.pk}/").status_code == 204
+    elif how == "reset by a link":
+        ada.refresh_from_db()
+        uid, token = urlsafe_base64_encode(force_bytes(ada.pk)), default_token_generator.make_token(ada)
+        body = {"uid": uid, "token": token, "new_password": "another fine password"}
+        assert APIClient().post("/api/auth/password/reset/confirm/", body).status_code == 204
     else:
         browser, twice = Client(), dict.fromkeys(("new_password1", "new_password2"), "another fine password")
         browser.force_login(root.user)

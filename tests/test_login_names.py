@@ -78,6 +78,6 @@ def test_a_writer_rejects_a_name_that_a_login_compares_otherwise(kim, root, monk
 def test_changepassword_finds_a_user_as_a_login_does(kim, monkeypatch, capsys):
     monkeypatch.setattr("getpass.getpass", lambda prompt: "another fine password")
 
-    call_command("changepassword", "ＫＩＭ")
+    call_command("changepassword", "\u3000ＫＩＭ ")
 
     assert "The password of kim is set." in capsys.readouterr().out

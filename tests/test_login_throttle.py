@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from api.audit.models import AuditEntry
+from api.models import User
 from tests import factories
 from tests.admin_sites import browser_of
 
@@ -219,6 +220,21 @@ def test_a_refused_attempt_does_not_count_against_the_ceiling(kim):
         log_in(KNOWN, address="10.9.9.9")  # 5 of them are checked
 
     assert fail_from_everywhere(KNOWN, 7, first=100) == [401] * 6 + [429]
+
+
+def test_a_late_success_gives_nothing_back_in_the_next_window(kim, frozen_time, monkeypatch):
+    with monkeypatch.context() as slow:
+
+        def check_after_the_window(self, raw):
+            slow.undo()
+            frozen_time.shift(timedelta(minutes=16))
+            assert log_in(KNOWN).status_code == 401
+            return True
+
+        slow.setattr(User, "check_password", check_after_the_window)
+        assert log_in(KNOWN, factories.PASSWORD).status_code == 200
+
+    assert [log_in(KNOWN).status_code for _ in range(5)] == [401] * 4 + [429]
 
 
 def test_the_ceiling_is_audited_once(kim):

@@ -140,6 +140,22 @@ def test_a_link_without_a_valid_signature_names_nobody(ada, logs, kind):
     assert "target_user_id" not in logs.entry("security", event="password_reset_failed")
 
 
+@pytest.mark.parametrize("page", [False, True])
+@pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
+def test_an_invalid_link_that_is_used_is_audited_and_names_the_user_it_was_made_for(ada, made, page):
+    path = made(ada)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        if page:
+            Client().post(path, {"new_password1": NEW, "new_password2": NEW})
+        else:
+            confirm(ada, path.strip("/").rpartition("/")[2])
+
+    entry = AuditEntry.objects.get()
+    expected = (ada.pk, "expired") if made is link_of else (None, "invalid or used")
+    assert (entry.event, entry.object_id, entry.detail) == ("password_reset_failed", *expected)
+
+
 def test_strangers_cannot_hide_what_happened_to_a_user(ada, boss):
     boss.post(f"/manager/api/user/{ada.pk}/password-reset/")
     for number in range(20):
