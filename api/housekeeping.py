@@ -12,7 +12,8 @@ from api.idempotency.models import IdempotencyKey
 from api.idempotency.service import KEPT_FOR
 from api.mail.models import MailState, OutgoingMail
 from api.notifications.models import Notification
-from api.users.models import GuessCounter, Session
+from api.users import devices
+from api.users.models import Device, LoginAttemptCounter, Session
 from backend.logging_config import API
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -32,8 +33,9 @@ def run() -> Mapping[str, int]:
         "dead sessions": Session.objects.filter(Q(ended_at__lt=dead_since) | Q(expires_at__lt=dead_since)),
         "browser sessions": BrowserSession.objects.filter(expire_date__lt=now),
         "read notifications": Notification.objects.filter(read_at__lt=now - READ_NOTIFICATIONS_KEPT_FOR),
-        "limits": GuessCounter.objects.filter(window_ends_at__lt=now),
+        "login attempt counters": LoginAttemptCounter.objects.filter(window_ends_at__lt=now),
         "idempotency keys": IdempotencyKey.objects.filter(claimed_at__lt=now - KEPT_FOR),
+        "devices": Device.objects.filter(last_seen_at__lt=now - devices.LIFETIME),
     }
     counts = {name: _delete(rows) for name, rows in gone.items()}
     logger.info("Housekeeping done", extra={"event": "housekeeping_done", "deleted": counts})

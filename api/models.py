@@ -7,13 +7,14 @@ from api.notifications.models import Notification
 from api.operations.models import JobRun
 from api.properties.models import Property
 from api.tasks.models import Task, TaskDependency
-from api.users.models import GuessCounter, Session, User
+from api.users.models import Device, LoginAttemptCounter, Session, User
 
 __all__ = [
     "AuditEntry",
-    "GuessCounter",
+    "Device",
     "IdempotencyKey",
     "JobRun",
+    "LoginAttemptCounter",
     "Notification",
     "OutgoingMail",
     "Property",

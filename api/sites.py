@@ -12,6 +12,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -28,7 +29,9 @@ from api.office.attention import attention
 from api.operations.pages import operations_urls
 from api.users.account_pages import OwnPasswordView
 from api.users.browser_sessions import actor_of
+from api.users.devices import remember_device, set_device_cookie
 from api.users.models import User
+from api.users.names import LOGIN_MAX_LENGTH
 from api.users.sign_in import prove
 from backend import request_context
 from backend.logging_config import ADMIN, SECURITY
@@ -43,9 +46,15 @@ _SITES = (("sites.admin", "admin", "Cosmo Administration"), ("sites.manager", "m
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Asks the same limits as the API, and answers alike whatever was wrong."""
+    """Shares the login throttle of the API, and answers alike whatever was wrong."""
 
     rule: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["username"]  # Django's is as long as a username, and does not enforce it
+        field.max_length = field.widget.attrs["maxlength"] = LOGIN_MAX_LENGTH  # type: ignore[attr-defined]
+        field.validators.append(MaxLengthValidator(LOGIN_MAX_LENGTH))
 
     def clean(self) -> dict[str, Any]:
         login, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
@@ -162,9 +171,12 @@ class RoleSite(AdminSite):
             return self._too_many(request, refusal)
         except Unauthenticated:  # the account changed at this moment
             return HttpResponseRedirect(request.get_full_path())
-        form = (getattr(response, "context_data", None) or {}).get("form")
-        if request.method == "POST" and form is not None:
-            log_invalid_form(form, "sign_in")
+        if request.method == "POST":
+            form = (getattr(response, "context_data", None) or {}).get("form")
+            if form is None:
+                set_device_cookie(response, remember_device(actor_of(request)))
+            else:
+                log_invalid_form(form, "sign_in")
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -44,6 +45,7 @@ _TEXTS = {
     413: ("This is too large", "Go back and send less."),
     415: ("This kind of content is not read", "Send it without compression."),
     431: ("This request is too large", "Delete the cookies of this site and try again."),
+    429: ("Too many attempts", "Wait a while, and try again."),
     500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
     503: ("Cosmo cannot reach its database", "Go back and try again in a few seconds."),
 }
@@ -72,6 +74,14 @@ def refusal(request: HttpRequest, status: int, detail: str) -> HttpResponse:
         return _page(status)
     body = orjson.dumps(problem(status=status, detail=detail))
     return HttpResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
+def too_many_attempts(headers: Mapping[str, str]) -> HttpResponse:
+    """Return the page of a 429, with its Retry-After."""
+    page = _page(429)
+    for name, value in headers.items():
+        page.headers[name] = value
+    return page
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

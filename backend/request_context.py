@@ -104,6 +104,11 @@ class RequestContext:
             self.path = _cut(self.path, _REFUSED_PLACE - len(self.route or ""))
             self.user_agent = _cut(self.user_agent, _REFUSED_USER_AGENT)
 
+    def cookie(self, name: str) -> str:
+        """Return the value of a cookie of the request, "" if it sent none."""
+        value: str = getattr(self._request, "COOKIES", {}).get(name, "")
+        return value
+
     @property
     def duration_ms(self) -> int:
         """Milliseconds since the request came."""

@@ -225,8 +225,10 @@ SECURE_REDIRECT_EXEMPT = [r"^api/health/", r"^metrics$"]
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
+DEVICE_COOKIE_NAME = "device"  # api/users/devices.py
 if HARDENED:  # browsers take these names from this host alone, over TLS (RFC 6265bis, 4.1.3.2)
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    DEVICE_COOKIE_NAME = "__Host-device"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "backend.error_pages.csrf_failure"
 

@@ -89,7 +89,7 @@ def test_who_is_signed_in_without_the_right_gets_403_and_is_written_down(db, sit
 
 
 @pytest.mark.parametrize("door", ["/admin/login/", "/manager/login/"])
-def test_guessing_counts_together_at_all_doors(client, db, door):
+def test_login_paths_share_the_same_counters(client, db, door):
     user = factories.user(role="superuser")
     for other in ("/admin/login/", "/manager/login/", door):
         Client().post(other, {"username": user.username, "password": "wrong"})

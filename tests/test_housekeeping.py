@@ -8,11 +8,19 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from api.mail.outbox import Letter, enqueue
-from api.models import AuditEntry, GuessCounter, IdempotencyKey, Notification, OutgoingMail, Session
+from api.models import AuditEntry, IdempotencyKey, LoginAttemptCounter, Notification, OutgoingMail, Session
 from tests import factories
 from tests.admin_sites import browser_of
 
-KINDS = ("sent mails", "dead sessions", "browser sessions", "read notifications", "limits", "idempotency keys")
+KINDS = (
+    "sent mails",
+    "dead sessions",
+    "browser sessions",
+    "read notifications",
+    "login attempt counters",
+    "idempotency keys",
+    "devices",
+)
 
 
 def deleted(*counts: int) -> str:
@@ -50,7 +58,7 @@ def test_what_is_young_stays(capsys):
 def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, manager):
     entries, keys = AuditEntry.objects.count(), IdempotencyKey.objects.count()
     with time_machine.travel(timezone.now() + timedelta(days=29)):
-        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 2, keys)
+        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 3, keys)
     with time_machine.travel(timezone.now() + timedelta(days=38)):
         assert housekeeping(capsys) == deleted(1, 2)
         assert housekeeping(capsys) == deleted()
@@ -59,5 +67,5 @@ def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, m
 
     assert [note.read_at for note in Notification.objects.all()] == [None]
     assert list(OutgoingMail.objects.values_list("state", flat=True)) == ["failed"]
-    assert (Session.objects.count(), GuessCounter.objects.count(), IdempotencyKey.objects.count()) == (0, 0, 0)
+    assert (Session.objects.count(), LoginAttemptCounter.objects.count(), IdempotencyKey.objects.count()) == (0, 0, 0)
     assert AuditEntry.objects.count() == entries

@@ -259,8 +259,8 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
     assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while the next one began
 
 
-def test_guesses_that_a_limit_refuses_are_counted(scrape, client):
-    names = [f'cosmo_guesses_refused_total{{limit="{limit}"}}' for limit in ("account", "address")]
+def test_throttled_login_attempts_are_counted(scrape, client):
+    names = [f'cosmo_login_attempts_throttled_total{{limit="{limit}"}}' for limit in ("name", "network", "ceiling")]
     before = scrape()
     body = {"username": "nobody", "password": "wrong"}
     for _ in range(7):
@@ -268,7 +268,7 @@ def test_guesses_that_a_limit_refuses_are_counted(scrape, client):
 
     after = scrape()
 
-    assert [after[name] - before[name] for name in names] == [2, 0]
+    assert [after[name] - before[name] for name in names] == [2, 0, 0]
 
 
 @pytest.mark.usefixtures("logs")

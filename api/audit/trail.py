@@ -12,6 +12,7 @@ from django.utils import timezone
 from api.audit import events
 from api.audit.models import AuditEntry
 from backend import request_context
+from backend.floods import gate
 from backend.redaction import redact, redact_text
 
 Changes = Mapping[str, list[Any]]  # {field: [old, new]}
@@ -69,6 +70,22 @@ def record(
         facts = {"property_id": property_id, **(facts or {})}
     recorded.send(sender=AuditEntry, event=event, actor=actor, target=target, changes=changes or {})
     transaction.on_commit(partial(_log, event, entry, actor, message, facts or {}, by_administrator))
+
+
+def log_summarized(event: events.Event, *, reason: str) -> None:
+    """Write only the log line of an event that strangers can cause at will, and one line for many of them."""
+    context = request_context.current()
+    extra = {
+        "event": event.value,
+        "user_id": None,
+        "user_role": None,
+        "ip_address": context.ip_address if context else None,
+        "user_agent": context.user_agent if context else "",
+        "security_event": event.value,
+        "security_category": events.category(event),
+        "reason": reason,
+    }
+    gate.log(events.level(event), event.label, route=context.route if context else None, extra=extra)
 
 
 def label(actor: Actor | None) -> str:

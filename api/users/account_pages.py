@@ -14,11 +14,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from api.common.admin import log_invalid_form
-from api.common.errors import Invalid
-from api.users import password_reset, services
+from api.common.errors import Invalid, TooManyAttempts
+from api.users import password_reset, services, throttle
 from api.users.browser_sessions import actor_of
 from api.users.models import User
 from api.users.passwords import MAX_LENGTH, MIN_LENGTH
+from backend.error_pages import too_many_attempts
 
 
 class _PrivatePage:
@@ -26,9 +27,12 @@ class _PrivatePage:
 
     @method_decorator(never_cache)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        try:
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        except TooManyAttempts as refusal:
+            response = too_many_attempts(refusal.headers)
         response.headers["Referrer-Policy"] = "no-referrer"
-        return response  # type: ignore[no-any-return]
+        return response
 
 
 class AskForm(forms.Form):
@@ -115,9 +119,25 @@ class AskedView(_PrivatePage, TemplateView):
     template_name = "accounts/asked.html"
 
 
+class _CountedLink(PasswordResetConfirmView):
+    """Counts each request with an invalid link for its network in the login throttle."""
+
+    is_link_invalid = False
+
+    def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            with throttle.count_attempt():
+                response = super().dispatch(*args, **kwargs)
+                if self.is_link_invalid:
+                    raise throttle.InvalidCredentials
+        except throttle.InvalidCredentials:
+            pass
+        return response
+
+
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class ConfirmView(_PrivatePage, PasswordResetConfirmView):
-    """Django's: the token moves into the session, and the address that shows the form has none."""
+class ConfirmView(_PrivatePage, _CountedLink):
+    """Django's: the token moves into the session, and the URL that shows the form has none."""
 
     form_class = NewPasswordForm  # type: ignore[assignment]
     template_name = "accounts/confirm.html"
@@ -129,18 +149,22 @@ class ConfirmView(_PrivatePage, PasswordResetConfirmView):
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> Any:
         if not context.get("validlink"):
-            password_reset.tell_of_bad_link(uid=self.kwargs["uidb64"], token=self.kwargs["token"])
+            self.is_link_invalid = True
+            note = (
+                password_reset.record_invalid_link if self.request.method == "POST" else password_reset.log_invalid_link
+            )
+            note(uid=self.kwargs["uidb64"], token=self.kwargs["token"])
         return super().render_to_response(context, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         token = self.request.session.get(INTERNAL_RESET_SESSION_TOKEN, "")
         try:
-            password_reset.confirm_reset(
+            password_reset.use_link(
                 uid=self.kwargs["uidb64"], token=token, new_password=form.cleaned_data["new_password1"]
             )
+        except password_reset.InvalidLink:
+            return HttpResponseRedirect(self.request.path)
         except Invalid as refusal:
-            if refusal.code == "invalid_link":
-                return HttpResponseRedirect(self.request.path)
             form.refuse(refusal)
             return self.form_invalid(form)
         del self.request.session[INTERNAL_RESET_SESSION_TOKEN]

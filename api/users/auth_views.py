@@ -18,6 +18,7 @@ from api.common.schema import page_schema
 from api.common.serializers import EmptySerializer
 from api.common.views import RuledAPIView
 from api.users import password_reset, services, sessions, sign_in
+from api.users.devices import set_device_cookie
 from api.users.models import Session
 from api.users.selectors import live_sessions
 from api.users.serializers import (
@@ -45,8 +46,10 @@ class LoginView(RuledAPIView):
     def post(self, request: Request) -> Response:
         """Sign in with a username or an email; 401 for whatever is wrong, 429 after five failures in 15 minutes."""
         values = self.body(LoginSerializer)
-        user, tokens = sign_in.sign_in(login=values["username"], password=values["password"])
-        return Response(tokens | {"user": UserSerializer(user).data})
+        user, tokens, device_key = sign_in.sign_in(login=values["username"], password=values["password"])
+        response = Response(tokens | {"user": UserSerializer(user).data})
+        set_device_cookie(response, device_key)
+        return response
 
 
 class RefreshView(RuledAPIView):

@@ -1,4 +1,4 @@
-"""People, where they are signed in, and how often somebody guessed."""
+"""Users, their sessions and devices, and failed login attempts."""
 
 import uuid
 import zoneinfo
@@ -15,6 +15,7 @@ from django.db.models.functions import Lower
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common.vocabulary import Department, Role
+from api.users.names import normalize_login
 
 DEFAULT_TIMEZONE = "America/New_York"
 # ASCII, so that two names which look alike are alike; no @, so that a name is never taken for an address.
@@ -38,9 +39,16 @@ def validate_timezone(name: str) -> None:
 class CosmoUserManager(UserManager["User"]):
     """A role says what Django's flags say elsewhere."""
 
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Compare as a login does, so that createsuperuser finds a username that differs only in case."""
+        return self.alias(folded=Lower("username")).get(folded=normalize_login(username or ""))
+
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
     ) -> "User":
+        # createsuperuser looks for the username alone.
+        if self.alias(folded=Lower("email")).filter(folded=normalize_login(email or "")).exists():
+            raise ValidationError("That email is already taken.", code="unique")
         with transaction.atomic():
             user = super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
             record(Event.USER_CREATED, actor=None, target=user, changes={"role": [None, user.role]})
@@ -123,8 +131,24 @@ class Session(models.Model):
         return f"{self.user_agent or 'Unknown device'} from {self.ip_address or 'unknown address'}"
 
 
-class GuessCounter(models.Model):
-    """Failed guesses in the current window, for one account from one address or for one address."""
+class Device(models.Model):
+    """A browser or a program on which a user has signed in, known by its cookie."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="devices")
+    key_hash = models.CharField(max_length=64)  # keyed hash of the cookie's value
+    user_agent = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key_hash", "user"], name="device_once_per_user")]
+
+    def __str__(self) -> str:
+        return self.user_agent or "Unknown device"
+
+
+class LoginAttemptCounter(models.Model):
+    """Attempts in the current window: of a network, of a name from it, of a name or a device from everywhere."""
 
     key = models.CharField(max_length=64, primary_key=True)  # keyed hash
     count = models.PositiveIntegerField()

@@ -4,35 +4,42 @@ One service for the API, the web pages, the buttons and the bulk action.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.tokens import PasswordResetTokenGenerator, default_token_generator
 from django.db import transaction
 from django.dispatch import receiver
-from django.utils.http import base36_to_int, urlsafe_base64_decode
+from django.utils.http import urlsafe_base64_decode
 
 from api.audit.events import Event
-from api.audit.models import AuditEntry
-from api.audit.trail import record
+from api.audit.trail import log_summarized, record
 from api.common import rules
-from api.common.errors import Conflict, Invalid
+from api.common.errors import Conflict, Invalid, TooManyAttempts
 from api.mail.delivery import delivery_told
 from api.mail.models import MailState, OutgoingMail
 from api.mail.outbox import enqueue
+from api.users import throttle
+from api.users.devices import forget_devices
 from api.users.mails import INVITATION, RESET, reset_letter
 from api.users.models import User
+from api.users.names import normalize_login
 from api.users.selectors import find_login, get_user
 from api.users.services import check_new_password, give_password
 from api.users.sign_in import unknown_login
 
-_EPOCH = datetime(2001, 1, 1, tzinfo=UTC)  # of Django's tokens
-
 
 def request_reset(*, email: str) -> None:
-    """What anybody may ask for. Who has no account, or a disabled one, gets nothing; nothing tells the difference."""
-    found = find_login(email) if "@" in email else None
+    """Send an email with a link to the active account of this address. The caller learns nothing about it.
+
+    Above the limits of the login throttle, which count reset requests on their own, there is neither email nor row.
+    """
+    try:
+        throttle.count_request("password reset", email)
+    except TooManyAttempts:
+        log_summarized(Event.PASSWORD_RESET_FAILED, reason="too many requests")
+        return
+    found = find_login(email) if "@" in normalize_login(email) else None
     user = found if found is not None and found.is_active else None
     with transaction.atomic():
         detail = "" if found else f"unknown account {unknown_login(email)}"
@@ -50,41 +57,55 @@ def send_reset(*, actor: User, user_id: int) -> OutgoingMail:
     return enqueue(reset_letter(user), asked_by=actor)
 
 
-def user_of_link(uid: str, token: str) -> User | None:
-    """Whom a link is good for; None for nobody."""
-    user = _user(uid)
-    return user if user and user.is_active and default_token_generator.check_token(user, token) else None
+class InvalidLink(Invalid, throttle.InvalidCredentials):
+    """The link of an email that is not valid, or no longer."""
+
+    def __init__(self) -> None:
+        super().__init__({"token": "This link is not valid any more. Request a new one."}, code="invalid_link")
 
 
 def confirm_reset(*, uid: str, token: str, new_password: str) -> None:
-    """Invalid where the link is not good any more (code invalid_link), or the password too weak."""
+    """Set the password as `use_link` does, and count an invalid link for the network in the login throttle."""
+    with throttle.count_attempt():
+        use_link(uid=uid, token=token, new_password=new_password)
+
+
+def use_link(*, uid: str, token: str, new_password: str) -> None:
+    """Set the password with what a link holds. Raise InvalidLink, or Invalid if the password is too weak."""
     try:
         with transaction.atomic():
             user = _user(uid)
             if user is not None:
                 rules.lock(User.objects.filter(pk=user.pk))
-            user = user_of_link(uid, token)
+            user = _user_of_link(uid, token)
             if user is None:
-                raise Invalid({"token": "This link is not good any more. Ask for a new one."}, code="invalid_link")
+                raise InvalidLink
             check_new_password(new_password, user, field="new_password")
+            forget_devices(user)
             give_password(user, new_password, actor=user, event=Event.PASSWORD_RESET_COMPLETED)
-    except Invalid as refusal:
-        if refusal.code == "invalid_link":
-            tell_of_bad_link(uid=uid, token=token)
-        else:
-            _record_failure(uid, "weak password")
+    except InvalidLink:
+        record_invalid_link(uid=uid, token=token)
+        raise
+    except Invalid:
+        _record_failure(_user(uid), "weak password")
         raise
 
 
-def tell_of_bad_link(*, uid: str, token: str) -> None:
-    """Somebody came with a link that is good for nothing."""
-    _record_failure(uid, _why(uid, token))
+def record_invalid_link(*, uid: str, token: str) -> None:
+    """Write a row for an invalid link that was used; it names a user only if the link was made for them."""
+    _record_failure(*_diagnose(uid, token))
 
 
-def _record_failure(uid: str, reason: str) -> None:
-    # By itself: what was refused has been rolled back.
+def log_invalid_link(*, uid: str, token: str) -> None:
+    """Write a log line, and no row, for an invalid link that was only opened."""
+    _, reason = _diagnose(uid, token)
+    log_summarized(Event.PASSWORD_RESET_FAILED, reason=reason)
+
+
+def _record_failure(user: User | None, reason: str) -> None:
+    # In a transaction of its own: that of the refused change was rolled back.
     with transaction.atomic():
-        record(Event.PASSWORD_RESET_FAILED, actor=None, target=_user(uid), detail=reason, facts={"reason": reason})
+        record(Event.PASSWORD_RESET_FAILED, actor=None, target=user, detail=reason, facts={"reason": reason})
 
 
 def _user(uid: str) -> User | None:
@@ -95,27 +116,27 @@ def _user(uid: str) -> User | None:
     return User.objects.filter(pk=pk).first() if 0 < pk < 2**63 else None
 
 
-def _why(uid: str, token: str) -> str:
-    """Why a link is refused, for those who read the trail."""
+def _user_of_link(uid: str, token: str) -> User | None:
     user = _user(uid)
-    try:
-        made_at = _EPOCH + timedelta(seconds=base36_to_int(token.partition("-")[0]))
-    except (ValueError, OverflowError):
-        return "invalid"
-    if user is None:
-        return "invalid"
-    if not user.is_active:
-        return "disabled account"
-    events = [Event.PASSWORD_RESET_COMPLETED, Event.PASSWORD_CHANGED]
-    # A second less: tokens count whole ones.
-    since = AuditEntry.objects.filter(
-        object_type="user", object_id=user.pk, event__in=events, created_at__gte=made_at - timedelta(seconds=1)
-    )
-    if since.exists():
-        return "used"
-    # Django's tokens are made in local time, and the settings say that this is UTC.
-    is_old = datetime.now(UTC) - made_at > timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
-    return "expired" if is_old else "invalid"
+    return user if user and user.is_active and default_token_generator.check_token(user, token) else None
+
+
+class _AgelessTokens(PasswordResetTokenGenerator):
+    """Verifies the signature of a token alone: its clock stands still before any token was made."""
+
+    def _now(self) -> datetime:
+        return datetime(2001, 1, 1)  # noqa: DTZ001 - naive, as Django's
+
+
+def _diagnose(uid: str, token: str) -> tuple[User | None, str]:
+    """Return why a link is invalid, and its user if the signature proves that the link was made for them.
+
+    A used link cannot be verified: its signature covers the password that it changed.
+    """
+    user = _user(uid)
+    if user is None or not _AgelessTokens().check_token(user, token):
+        return None, "invalid or used"
+    return user, "expired" if user.is_active else "disabled account"
 
 
 @dataclass(frozen=True)

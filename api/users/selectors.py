@@ -13,6 +13,7 @@ from api.common.ordering import order_terms
 from api.common.rules import Scope
 from api.common.vocabulary import Role
 from api.users.models import Session, User
+from api.users.names import normalize_login
 
 FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),
@@ -49,9 +50,10 @@ def filter_users(users: QuerySet[User], query: Mapping[str, Any]) -> QuerySet[Us
 
 
 def find_login(text: str) -> User | None:
-    """Whoever signs in with this username or email, in any case."""
-    column = "email" if "@" in text else "username"
-    return User.objects.alias(folded=Lower(column)).filter(folded=text.lower()).first()
+    """Return the user who signs in with this username or email, however it was typed."""
+    folded = normalize_login(text)
+    column = "email" if "@" in folded else "username"
+    return User.objects.alias(folded=Lower(column)).filter(folded=folded).first()
 
 
 def live_sessions(user: User) -> QuerySet[Session]:

@@ -10,6 +10,7 @@ from api.common.queries import FlagParameter, ListQuery, OrderingParameter
 from api.common.serializers import StrictModelSerializer, StrictSerializer
 from api.common.vocabulary import Department, Role
 from api.users.models import Session, User
+from api.users.names import LOGIN_MAX_LENGTH
 from api.users.passwords import MAX_LENGTH
 
 PROFILE_FIELDS = ("first_name", "last_name", "phone_number", "timezone", "digest_opt_out", "notification_opt_out")
@@ -77,7 +78,7 @@ class MeSerializer(UserSerializer):
 
 
 class LoginSerializer(StrictSerializer):
-    username = TextField(max_length=254, help_text="A username or an email.")
+    username = TextField(max_length=LOGIN_MAX_LENGTH, help_text="A username or an email.")
     password = password_field()
 
 
@@ -100,7 +101,7 @@ class PasswordChangeSerializer(StrictSerializer):
 
 
 class ResetRequestSerializer(StrictSerializer):
-    email = TextField(max_length=254)
+    email = TextField(max_length=LOGIN_MAX_LENGTH)
 
 
 class ResetRequestedSerializer(serializers.Serializer[Any]):

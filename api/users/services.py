@@ -18,6 +18,7 @@ from api.common.vocabulary import Role
 from api.common.writing import apply_changes, initial_values, naming_duplicates, save_changes
 from api.mail.outbox import enqueue
 from api.users import sessions
+from api.users.devices import forget_devices
 from api.users.mails import notice_letter
 from api.users.models import User
 from api.users.selectors import get_user
@@ -108,6 +109,7 @@ def set_password(*, actor: User | None, user_id: int, new_password: str) -> None
     if actor is not None:
         rules.require("users.set_password", actor, target=user)
     check_new_password(new_password, user, field="new_password")
+    forget_devices(user)
     give_password(user, new_password, actor=actor, by_administrator=actor is not None)
 
 
@@ -207,6 +209,8 @@ def _save(user: User, changes: Mapping[str, Any]) -> None:
     if columns & IDENTITY:
         sessions.end_all_sessions(user)
         columns.add("session_epoch")
+        if not user.is_active:
+            forget_devices(user)
     with naming_duplicates(TAKEN):
         save_changes(user, dict.fromkeys(columns))
 

@@ -13,9 +13,11 @@ from django.utils.safestring import mark_safe
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from api.common.errors import TooManyAttempts
+from api.users import throttle
 from api.users.models import User
 from api.users.services import update_own_profile
-from backend.error_pages import STYLE, policy
+from backend.error_pages import STYLE, policy, too_many_attempts
 
 _SALT = "api.users.unsubscribe"
 
@@ -51,6 +53,11 @@ class UnsubscribeView(View):
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         user, kind = _meant(token)
+        try:
+            # Each change leaves a row in the audit trail, and a forwarded mail carries the link to anybody.
+            throttle.count_request("unsubscribe", f"{user.pk} {kind.value}")
+        except TooManyAttempts as refusal:
+            return too_many_attempts(refusal.headers)
         change: dict[str, Any] = {kind.value: "again" not in request.POST}
         return _page(update_own_profile(user=user, **change), kind, is_answer=True)
 

@@ -104,7 +104,7 @@ def test_down_and_back(server, clients, portfolio):
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert page.headers["Content-Type"].startswith("text/html")
     assert refused_people == {503}
-    assert sign_in(server, portfolio) == 200  # an outage is no failed guess
+    assert sign_in(server, portfolio) == 200  # an outage is no failed attempt
     assert_kept(clients, portfolio.tasks())
     assert_told(server, answers)
     assert_probes_told(server)

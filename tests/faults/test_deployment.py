@@ -77,7 +77,7 @@ def test_cookies_are_secure_and_of_this_host_alone(site):
 
     assert answer.status_code == 302, answer.text
     cookies = browser.set_cookies
-    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-csrftoken", "__Host-sessionid"}
+    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-csrftoken", "__Host-sessionid", "__Host-device"}
     assert all("; Secure" in cookie and "; Path=/" in cookie and "Domain" not in cookie for cookie in cookies)
     assert browser.ask("GET", "/manager/").status_code == 200
 

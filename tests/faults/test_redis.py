@@ -1,4 +1,4 @@
-"""Redis goes away, stands still and forgets: limits on guessing hold, people sign in, and mails leave all the same."""
+"""Redis goes away, stands still and forgets: the login throttle holds, people sign in, and mails leave all the same."""
 
 import time
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from tests.logs import wait_until
 from tests.smtp import mail_server
 
 pytestmark = pytest.mark.fault
-GUESSES = 5  # that one account has from one address
+ATTEMPTS = 5  # of one account from one IP address
 WORKERS = 2
 
 
@@ -49,7 +49,7 @@ def flushed(broker):
     yield
 
 
-def guess(server, username: str, password: str = "wrong") -> int:
+def attempt(server, username: str, password: str = "wrong") -> int:
     return server.request("POST", "/api/auth/login/", json={"username": username, "password": password}).status_code
 
 
@@ -60,18 +60,18 @@ def probes(server) -> dict[str, int]:
 @pytest.mark.parametrize("trouble", [away, frozen, flushed])
 def test_limits_hold_people_sign_in_and_requests_take_no_longer(server, broker, trouble):
     locked, free = "maria.manager", "daniel.manager"
-    before = [guess(server, locked) for _ in range(GUESSES - 1)]
+    before = [attempt(server, locked) for _ in range(ATTEMPTS - 1)]
 
     with trouble(broker):
         began = time.monotonic()
-        during = [guess(server, locked), guess(server, locked), guess(server, locked, server.passwords[locked])]
-        signed_in = guess(server, free, server.passwords[free])
+        during = [attempt(server, locked), attempt(server, locked), attempt(server, locked, server.passwords[locked])]
+        signed_in = attempt(server, free, server.passwords[free])
         mail = server.request("POST", "/api/auth/password/reset/", json={"email": f"{free}@cosmo.example"})
         seconds = time.monotonic() - began
         seen = probes(server)
 
     wait_until(lambda: set(probes(server).values()) == {200}, seconds=5)
-    assert before == [401] * (GUESSES - 1)
+    assert before == [401] * (ATTEMPTS - 1)
     assert during == [401, 429, 429]
     assert signed_in == 200
     assert mail.status_code == 200

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+import requests
 
 from tests.live.browser import Browser
 from tests.live.server import Server
@@ -55,7 +56,17 @@ def victim(victims) -> Victim:
 
 def confirm(server: Server, victim: Victim, password: str, **instead: str) -> int:
     body = {"uid": victim.uid, "token": victim.token, "new_password": password} | instead
-    return server.request("POST", "/api/auth/password/reset/confirm/", json=body).status_code
+    return send_json(server, "/api/auth/password/reset/confirm/", body, address=address_of(victim)).status_code
+
+
+def send_json(server: Server, path: str, body: dict[str, str], *, address: str) -> requests.Response:
+    """Post from an address of its own: invalid links and reset requests count for it."""
+    with Browser(server, address).session as session:
+        return session.post(server.url + path, json=body, timeout=30)
+
+
+def address_of(victim: Victim) -> str:
+    return f"127.4.{victim.pk // 250}.{victim.pk % 250 + 1}"
 
 
 def change(server: Server, victim: Victim, headers: dict[str, str], password: str) -> int:
@@ -123,7 +134,7 @@ def test_a_link_dies_with_a_disabled_account(server, victim):
     assert server.request("DELETE", f"/api/users/{victim.pk}/", headers=root).status_code == 204
 
     assert confirm(server, victim, NEW) == 400
-    assert Browser(server).get(victim.path).status_code == 200
+    assert Browser(server, address_of(victim)).get(victim.path).status_code == 200
 
 
 def test_a_longer_token_of_a_shorter_life_is_none(server, victim):
@@ -277,10 +288,10 @@ def test_neither_words_nor_time_of_asking_for_a_mail_tell_it(server):
     asked = {"known": "tom.manager@cosmo.example", "unknown": "nobody.at.all@cosmo.example"}
     least = dict.fromkeys(asked, 60.0)
     bodies = set()
-    for round_ in range(100):
+    for round_ in range(45):  # from so many networks, below every limit
         for name, email in asked.items():
             started = time.perf_counter()
-            answer = server.request("POST", "/api/auth/password/reset/", json={"email": email})
+            answer = send_json(server, "/api/auth/password/reset/", {"email": email}, address=f"127.5.0.{round_ + 1}")
             least[name] = min(least[name], time.perf_counter() - started)
             bodies.add((answer.status_code, answer.content))
         if round_ >= 15 and abs(least["known"] - least["unknown"]) < 0.005:

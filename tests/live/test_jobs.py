@@ -48,7 +48,7 @@ print(*OutgoingMail.objects.values_list("state", flat=True))
 """
 BREAK_HOUSEKEEPING = """
 from django.db import connection
-connection.cursor().execute("DROP TABLE api_guesscounter")
+connection.cursor().execute("DROP TABLE api_loginattemptcounter")
 """
 KILLS = 3
 
@@ -113,7 +113,7 @@ def test_a_job_that_fails_is_one_error(tmp_path, variables):
 
     (entry,) = logs.entries("error")
     assert (entry["event"], entry["job"]) == ("job_failed", "housekeeping")
-    assert "api_guesscounter" in entry["exception"]["message"]
+    assert "api_loginattemptcounter" in entry["exception"]["message"]
 
 
 def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, variables):

@@ -39,10 +39,10 @@ def test_of_many_refreshes_with_one_token_one_wins(server):
     assert again.status_code == 200, "parallel use by one client must not end the session"
 
 
-def test_forty_parallel_guesses_are_five(server):
-    guess = {"username": "pete.pool", "password": "not the right one"}
+def test_forty_parallel_attempts_are_five(server):
+    attempt = {"username": "pete.pool", "password": "not the right one"}
 
-    answers = at_once([lambda: server.request("POST", "/api/auth/login/", json=guess)] * 40)
+    answers = at_once([lambda: server.request("POST", "/api/auth/login/", json=attempt)] * 40)
 
     counted = Counter(answer.status_code for answer in answers)
     assert counted == {401: 5, 429: 35}

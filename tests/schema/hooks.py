@@ -44,7 +44,7 @@ class SignIn:
 
     def sign_in(self) -> requests.Response:
         credentials = {"username": os.environ["COSMO_USERNAME"], "password": os.environ["COSMO_PASSWORD"]}
-        # From an address of its own: the guesses that the cases make must not lock this door.
+        # From an address of its own: the failed attempts of the cases must not throttle this login.
         address = {"X-Forwarded-For": "192.0.2.1"}
         url = f"{os.environ['COSMO_URL']}/api/auth/login/"
         return requests.post(url, json=credentials, headers=address, timeout=10)

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from api.common.errors import Invalid
 from api.users import services
-from api.users.models import User
+from api.users.selectors import find_login
 
 TRIES = 3
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("username")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(username__iexact=options["username"]).first()
+        user = find_login(options["username"])
         if user is None:
             raise CommandError("There is no such user.")
         for _ in range(TRIES):

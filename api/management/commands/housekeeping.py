@@ -9,7 +9,10 @@ from api.operations.jobs import running
 
 
 class Command(BaseCommand):
-    help = "Delete old mails and notifications, dead sessions, limits and idempotency keys; the audit trail stays."
+    help = (
+        "Delete old mails and notifications, dead sessions and devices, login attempt counters and idempotency keys; "
+        "the audit trail stays."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with running("housekeeping"):

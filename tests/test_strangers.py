@@ -1,0 +1,248 @@
+"""What a request without credentials can write: few permanent rows, and none that names somebody without proof."""
+
+import json
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.contrib.auth.tokens import default_token_generator
+from django.test import Client
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from api.models import AuditEntry, Device, OutgoingMail, User
+from api.users.unsubscribe import List, stop_url
+from tests import factories
+
+NEW = "a new and longer passphrase"
+CONFIRM, RESET = "/api/auth/password/reset/confirm/", "/api/auth/password/reset/"
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_leaves")]
+
+
+@pytest.fixture
+def ada(db) -> User:
+    return factories.user(username="ada", email="ada@example.com", role="staff")
+
+
+def uid_of(user: User) -> str:
+    return urlsafe_base64_encode(force_bytes(user.pk))
+
+
+def link_of(user: User, token: str = "") -> str:
+    return f"/accounts/password-reset/confirm/{uid_of(user)}/{token or default_token_generator.make_token(user)}/"
+
+
+def wrong_link_of(user: User) -> str:
+    return link_of(user, "d0abcd-" + "0" * 32)
+
+
+def confirm(user: User, token: str, password: str = NEW, **extra):
+    body = {"uid": uid_of(user), "token": token, "new_password": password}
+    return Client().post(CONFIRM, json.dumps(body), "application/json", **extra)
+
+
+def requests_of_strangers(ada: User) -> dict[str, tuple[str, str, dict]]:
+    return {
+        "login of an unknown name": ("POST", "/api/auth/login/", {"username": "nobody", "password": "wrong"}),
+        "login of a known name": ("POST", "/api/auth/login/", {"username": "ada", "password": "wrong"}),
+        "login page": ("POST", "/admin/login/", {"username": "ada", "password": "wrong"}),
+        "reset request": ("POST", RESET, {"email": "ada@example.com"}),
+        "reset request of an unknown address": ("POST", RESET, {"email": "nobody@example.com"}),
+        "reset page": ("POST", "/accounts/password-reset/", {"email": "ada@example.com"}),
+        "wrong link": ("GET", wrong_link_of(ada), {}),
+        "wrong link by HEAD": ("HEAD", wrong_link_of(ada), {}),
+        "wrong link by POST": ("POST", wrong_link_of(ada), {}),
+        "wrong link of nobody": ("GET", "/accounts/password-reset/confirm/OTk5/a-b/", {}),
+        "second page without the first": ("POST", link_of(ada, "set-password"), {}),
+        "wrong link in the API": ("POST", CONFIRM, {"uid": uid_of(ada), "token": "a-b", "new_password": NEW}),
+        "wrong refresh token": ("POST", "/api/auth/refresh/", {"refresh": "a.b.c"}),
+        "unsubscribing by a wrong link": ("POST", "/unsubscribe/a:b/", {}),
+        "looking at an unsubscribe link": ("GET", stop_url(ada, List.DIGEST), {}),
+        "a page of a site": ("GET", "/admin/api/user/", {}),
+        "logout of nobody": ("POST", "/admin/logout/", {}),
+        "metrics": ("GET", "/metrics", {}),
+        "detailed health": ("GET", "/api/health/detailed/", {}),
+        "own account": ("GET", "/api/auth/me/", {}),
+        "deleting a user": ("DELETE", f"/api/users/{ada.pk}/", {}),
+    }
+
+
+KINDS = list(requests_of_strangers(User(pk=1, email="a")))
+NAMING = {"reset request", "reset page"}  # of whom a mail was requested is a fact of the service
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stranger_leaves_few_permanent_rows(ada, kind):
+    method, path, body = requests_of_strangers(ada)[kind]
+    data: dict = {"data": body}
+    if method == "POST" and path.startswith("/api/"):
+        data = {"data": json.dumps(body), "content_type": "application/json"}
+
+    for number in range(40):
+        # From one network; neither its addresses nor the user agent make a difference.
+        browser = Client(REMOTE_ADDR=f"2001:db8::{number + 1:x}", HTTP_USER_AGENT=f"Mozilla/{number}")
+        getattr(browser, method.lower())(path, **data)
+
+    rows = AuditEntry.objects.all()
+    assert rows.count() <= 31
+    if method in {"GET", "HEAD"}:
+        assert not rows
+    if kind not in NAMING:
+        assert not rows.exclude(object_id=None)
+    assert OutgoingMail.objects.count() <= 5
+    assert not Device.objects.exists()
+
+
+# --- Reset links
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
+def test_a_look_at_an_invalid_link_is_logged_and_not_audited(ada, logs, method, made):
+    path = made(ada)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        getattr(Client(), method)(path)
+
+    assert not AuditEntry.objects.exists()
+    line = logs.entry("security", event="password_reset_failed")
+    assert (line["level"], line["message"]) == ("WARNING", "Password reset failed")
+    assert line["reason"] == ("expired" if made is link_of else "invalid or used")
+    assert line["security"] == {
+        "event_type": "password_reset_failed",
+        "category": "authentication",
+        "severity": "medium",
+    }
+    assert "target_user_id" not in line
+    assert "password_reset_failed" in logs.grep('grep "password.*reset" logs/security.log')
+
+
+@pytest.mark.parametrize("kind", ["forged", "used", "of another user", "of a changed password", "malformed"])
+def test_a_link_without_a_valid_signature_names_nobody(ada, logs, kind):
+    token = default_token_generator.make_token(ada)
+    if kind == "forged":
+        token = token[:-1] + ("a" if token[-1] != "a" else "b")
+    elif kind == "used":
+        assert confirm(ada, token).status_code == 204
+    elif kind == "of another user":
+        token = default_token_generator.make_token(factories.user())
+    elif kind == "of a changed password":
+        ada.set_password(NEW)
+        ada.save()
+    else:
+        token = "zzzzzzzzzzzzzz-\u00e9"
+
+    assert confirm(ada, token).status_code == 400
+
+    entry = AuditEntry.objects.get(event="password_reset_failed")
+    assert (entry.object_id, entry.object_label, entry.detail) == (None, "", "invalid or used")
+    assert "target_user_id" not in logs.entry("security", event="password_reset_failed")
+
+
+@pytest.mark.parametrize("page", [False, True])
+@pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
+def test_an_invalid_link_that_is_used_is_audited_and_names_the_user_it_was_made_for(ada, made, page):
+    path = made(ada)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        if page:
+            Client().post(path, {"new_password1": NEW, "new_password2": NEW})
+        else:
+            confirm(ada, path.strip("/").rpartition("/")[2])
+
+    entry = AuditEntry.objects.get()
+    expected = (ada.pk, "expired") if made is link_of else (None, "invalid or used")
+    assert (entry.event, entry.object_id, entry.detail) == ("password_reset_failed", *expected)
+
+
+def test_strangers_cannot_hide_what_happened_to_a_user(ada, boss):
+    boss.post(f"/manager/api/user/{ada.pk}/password-reset/")
+    for number in range(20):
+        Client().get(wrong_link_of(ada), REMOTE_ADDR=f"192.0.2.{number}")
+        confirm(ada, "a-b", REMOTE_ADDR=f"192.0.2.{number}")
+
+    shown = boss.get(f"/manager/api/user/{ada.pk}/change/").context["password_events"]
+    assert [entry.event for entry in shown] == ["password_reset_requested"]
+
+
+def look(user: User, **extra):
+    return Client().get(wrong_link_of(user), **extra)
+
+
+def send(user: User, **extra):
+    return Client().post(wrong_link_of(user), {"new_password1": NEW, "new_password2": NEW}, **extra)
+
+
+@pytest.mark.parametrize("attempt", [look, send, lambda user, **extra: confirm(user, "a-b", **extra)])
+def test_invalid_links_are_throttled_for_the_network(ada, logs, attempt):
+    good = link_of(ada)
+    for _ in range(30):
+        assert attempt(ada).status_code in {200, 400}
+
+    refused = attempt(ada)
+
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
+    assert "no-store" in refused.headers["Cache-Control"]
+    assert logs.entry("security", event="rate_limit_exceeded")["message"] == "Rate limit exceeded"
+    assert Client().get(good).status_code == 429
+    body = {"username": "ada", "password": factories.PASSWORD}
+    assert Client().post("/api/auth/login/", body, "application/json").status_code == 429
+    assert Client().get(good, REMOTE_ADDR="192.0.2.1").status_code == 302
+
+
+def test_a_valid_link_does_not_count(ada):
+    path, browser = link_of(ada), Client()
+    for _ in range(20):
+        assert browser.get(path).status_code == 302
+        assert browser.get(link_of(ada, "set-password")).status_code == 200
+        assert confirm(ada, path.strip("/").rpartition("/")[2], "short").status_code == 400
+
+    body = {"new_password1": NEW, "new_password2": NEW}
+    assert browser.post(link_of(ada, "set-password"), body).headers["Location"] == "/accounts/password-reset/done/"
+
+
+# --- Reset requests
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_reset_requests_above_the_limit_get_the_same_response_and_leave_nothing(ada, logs, page):
+    def ask(email, **extra):
+        if page:
+            answer = Client().post("/accounts/password-reset/", {"email": email}, **extra)
+        else:
+            answer = Client().post(RESET, json.dumps({"email": email}), "application/json", **extra)
+        headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+        return answer.status_code, headers, answer.content
+
+    addresses = {"ada@example.com": "192.0.2.1", "nobody@example.com": "192.0.2.2"}
+    answers = [ask(email, REMOTE_ADDR=address) for email, address in addresses.items() for _ in range(8)]
+
+    assert all(answer == answers[0] for answer in answers)
+    assert AuditEntry.objects.filter(event="password_reset_requested").count() == 10
+    assert OutgoingMail.objects.filter(user_id=ada.pk).count() == 5
+    assert len(logs.entries("security", event="password_reset_failed", reason="too many requests")) == 6
+    body = {"username": "ada", "password": factories.PASSWORD}
+    assert Client().post("/api/auth/login/", body, "application/json", REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+@pytest.mark.parametrize("email", ["ADA@example.com", "ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", " ada@example.com\u3000"])
+def test_a_reset_request_finds_an_address_as_a_login_does(ada, email):
+    Client().post(RESET, json.dumps({"email": email}), "application/json")
+
+    assert OutgoingMail.objects.get().user_id == ada.pk
+
+
+def test_a_reset_request_takes_no_username(ada):
+    Client().post(RESET, json.dumps({"email": "ada"}), "application/json")
+
+    assert not OutgoingMail.objects.filter(user_id=ada.pk).exists()
+
+
+def test_an_unsubscribe_link_changes_a_profile_a_few_times_at_most(ada):
+    url = stop_url(ada, List.DIGEST)
+    answers = [Client().post(url, {"again": ""} if number % 2 else {}).status_code for number in range(8)]
+
+    assert answers == [200] * 5 + [429] * 3
+    assert AuditEntry.objects.filter(object_id=ada.pk).count() == 5
