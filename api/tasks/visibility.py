@@ -1,8 +1,7 @@
 """Who sees a task in a given state, former states included; `selectors.FILTERS` says the same of rows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.common import rules
 from api.common.rules import Scope
@@ -10,8 +9,7 @@ from api.common.vocabulary import Role
 from api.tasks.models import TaskType
 
 
-@dataclass(frozen=True)
-class TaskState:
+class TaskState(NamedTuple):
     """What decides who sees a task that exists. Values that nobody knows equal nothing."""
 
     property_id: Any
@@ -19,8 +17,7 @@ class TaskState:
     task_type: Any
 
 
-@dataclass(frozen=True)
-class ReaderState:
+class ReaderState(NamedTuple):
     """What decides which tasks an active user sees."""
 
     pk: int
