@@ -1,6 +1,6 @@
 """/api/users/."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -50,7 +50,8 @@ class UserViewSet(CreateOnceViewSet):
     def create(self, request: Request) -> Response:
         """A new person. Managers make staff and viewers; only superusers may give a password."""
         # Before a stored response is returned as well: the actor may have lost the role in which they got it.
-        role, has_password = request.data.get("role"), request.data.get("password") is not None
+        sent: Any = request.data
+        role, has_password = sent.get("role"), sent.get("password") is not None
         if role in Role.values:
             services.require_creation(self.actor, role=role, has_password=has_password)
         return self.answer_created(lambda: services.create_user(actor=self.actor, **self.body(NewUserSerializer)))
