@@ -9,8 +9,6 @@ from api.models import User
 from tests import factories
 from tests.conftest import client_of, sign_in_again
 
-ACTIONS = ("title", "move", "assign", "type", "own", "delete", "restore", "delete_house", "restore_house")
-
 
 class World:
     """The reader cleans and owns the Villa; the task is at the Loft and is Otto's. Every step is a request."""
@@ -43,7 +41,6 @@ class World:
         patch, post, delete = self.manager.patch, self.manager.post, self.manager.delete
         requests = {
             "title": lambda: patch(self._path, {"title": value}),
-            "describe": lambda: patch(self._path, {"description": value}),
             "move": lambda: patch(self._path, {"property": self.houses[value].pk}),
             "move_and_describe": lambda: patch(
                 self._path, {"property": self.houses[value].pk, "description": "Nothing secret"}
