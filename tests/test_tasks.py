@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from api.common.errors import Invalid
 from api.models import Task
+from api.tasks.services import assign_task
 from tests import factories
 
 READ_ONLY = ["id", "status", "started_at", "completed_at", "created_by", "modified_by", "created_at", "modified_at"]
@@ -259,6 +261,15 @@ def test_assignee_whom_a_manager_does_not_see_may_stay(manager, superuser):
     assert manager.post(f"{path}assign/", {"assigned_to": superuser.user.pk}).status_code == 200
     assert manager.post(f"{path}assign/", {"assigned_to": None}).status_code == 200
     assert manager.post(f"{path}assign/", {"assigned_to": superuser.user.pk}).status_code == 400
+
+
+def test_service_assigns_no_user_whom_the_actor_does_not_see(manager, superuser):
+    task = factories.task(status="completed")
+
+    with pytest.raises(Invalid) as refusal:
+        assign_task(actor=manager.user, task_id=task.pk, assigned_to=superuser.user)
+
+    assert refusal.value.code == "does_not_exist"
 
 
 def test_owner_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden):
