@@ -196,7 +196,7 @@ UNTIL_SEEN = [
 
 
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
