@@ -5,6 +5,7 @@ import re
 import pytest
 from django.test import Client
 from django.urls import URLResolver, get_resolver
+from rest_framework.test import APIClient
 
 from api.common.vocabulary import Role
 from api.models import AuditEntry, Session, User
@@ -219,3 +220,69 @@ def test_a_superuser_is_a_manager_in_the_managers_site(root, boss):
     act(root, ADMIN, "user", "deactivate", other_root)
     assert "second.root" in root.get("/admin/api/auditentry/").content.decode()
     assert "second.root" not in root.get("/manager/api/auditentry/").content.decode()
+
+
+@pytest.fixture
+def former_superuser(superuser) -> tuple[User, list[int]]:
+    """A manager who was a superuser, and the ids of the audit entries about that time."""
+    user = factories.user(username="chief", role="manager")
+    path = f"/api/users/{user.pk}/"
+    superuser.patch(path, {"first_name": "Early"})
+    first = AuditEntry.objects.latest("pk").pk
+    superuser.patch(path, {"role": "superuser"})
+    superuser.patch(path, {"phone_number": "+1 212 555 0100"})
+    APIClient().post("/api/auth/login/", {"username": "chief", "password": factories.PASSWORD})
+    superuser.post(f"{path}password-reset/")
+    factories.notification(factories.task(title="Secret"), user)
+    superuser.patch(path, {"role": "manager"})
+    last = AuditEntry.objects.latest("pk").pk
+    superuser.patch(path, {"first_name": "Late"})
+    return user, [*range(first + 1, last + 1)]
+
+
+def test_managers_do_not_see_what_was_about_a_superuser_after_a_new_role(root, boss, former_superuser):
+    user, hidden = former_superuser
+    assert len(hidden) >= 4
+    everything = {*hidden, *AuditEntry.objects.filter(object_id=user.pk).values_list("pk", flat=True)}
+
+    def shown(browser, site: str, model: str) -> set[int]:
+        return {row.pk for row in browser.get(f"{site}/api/{model}/").context["cl"].result_list}
+
+    assert everything <= shown(root, ADMIN, "auditentry")
+    assert shown(boss, MANAGER, "auditentry") & everything == everything - set(hidden)
+    assert boss.get(f"/manager/api/auditentry/{hidden[0]}/change/").status_code == 404
+    for model in ("outgoingmail", "notification"):
+        assert (len(shown(root, ADMIN, model)), len(shown(boss, MANAGER, model))) == (1, 0)
+    pages = [
+        browser.get(f"{site}/api/user/{user.pk}/change/").content.decode()
+        for browser, site in ((root, ADMIN), (boss, MANAGER))
+    ]
+    for text in ("→ Early", "Early → Late"):
+        assert [text in page for page in pages] == [True, True], text
+    for text in ("superuser → manager", "→ +1 212 555 0100", "Last mail with a link"):
+        assert [text in page for page in pages] == [True, False], text
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/manager/api/task/add/", "assigned_to"), ("/manager/api/property/add/", "owners")]
+)
+def test_forms_of_managers_say_the_same_of_hidden_and_unknown_users(root, boss, path, field):
+    task = factories.task()
+    values = {**fields_of(boss.get(path)), "title": "Clean", "name": "New", "property": task.property_id}
+
+    errors = [
+        str(boss.post(path, {**values, field: pk}).context["adminform"].form.errors[field]).replace(str(pk), "ID")
+        for pk in (root.user.pk, 999_999)
+    ]
+
+    assert errors[0] == errors[1] != ""
+
+
+def test_choices_of_managers_name_no_superuser(root, boss):
+    query = "app_label=api&model_name=task&field_name=assigned_to&term="
+
+    found = boss.get(f"/manager/autocomplete/?{query}").json()["results"]
+
+    assert {row["id"] for row in found} == {
+        str(pk) for pk in User.objects.filter(role__in=["staff", "manager"]).values_list("pk", flat=True)
+    }

@@ -74,7 +74,10 @@ def test_whoever_sees_a_task_sees_its_history(manager, staff, viewer):
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "New"})
     factories.task()
 
-    assert history(staff, task.pk) == history(viewer, task.pk) == history(manager, task.pk)
+    assert history(staff, task.pk) == history(viewer, task.pk)
+    (read,), (entry,) = history(staff, task.pk), history(manager, task.pk)
+    assert read == entry | {"actor_name": manager.user.display_name}
+    assert entry["actor_name"] == f"{manager.user.username} (manager)"
     manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": manager.user.pk})
     assert staff.get(f"/api/tasks/{task.pk}/history/").status_code == 404
 

@@ -105,3 +105,27 @@ def test_while_the_first_request_runs_the_second_is_told_to_wait(manager, settin
     assert taken_over.status_code == 201
     assert taken_over.json()["name"] == row.json()["name"]
     assert post(manager, BODY).content == taken_over.content
+
+
+@pytest.mark.parametrize("values", [{"role": "superuser"}, {"role": "manager"}, {"password": factories.PASSWORD}])
+def test_stored_response_is_not_returned_to_a_user_who_lost_the_right(superuser, values):
+    body = {"username": "carla", "email": "carla@example.com", "role": "staff"} | values
+    assert post(superuser, body, path="/api/users/").status_code == 201
+    assert post(superuser, body, path="/api/users/").status_code == 201
+    superuser.user.role = "manager"
+    superuser.user.save()
+
+    answer = post(superuser, body, path="/api/users/")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert b"carla" not in answer.content
+
+
+@pytest.mark.parametrize("role", ["staff", "viewer"])
+def test_stored_response_is_not_returned_to_a_former_manager(manager, role):
+    body = factories.task_body(property=factories.property_().pk)
+    assert post(manager, body, path="/api/tasks/").status_code == 201
+    manager.user.role = role
+    manager.user.save()
+
+    assert post(manager, body, path="/api/tasks/").status_code == 403

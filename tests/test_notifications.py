@@ -93,6 +93,48 @@ def test_one_change_of_many_things_tells_each_person_one_thing(task, staff, supe
     assert told() == names((staff, "unassigned"), (other, "assigned"), (manager, "due_date_changed"))
 
 
+def test_each_person_reads_only_values_of_when_they_saw_the_task(task, staff, superuser, manager):
+    other, villa = client_of(factories.user(role="staff")), factories.property_(name="Villa")
+    body = {"assigned_to": other.user.pk, "due_date": "2030-01-02T12:00:00Z", "title": "Secret", "property": villa.pk}
+    due = task.due_date.isoformat().replace("+00:00", "Z")
+
+    superuser.patch(f"/api/tasks/{task.pk}/", body)
+
+    names = ["assigned_to", "assigned_to_name", "due_date"]
+    old, new = [staff.user.pk, str(staff.user), due], [other.user.pk, str(other.user), body["due_date"]]
+    none = [None] * 3
+    for client, title, before, after in (
+        (staff, "Linen", old, none),
+        (other, "Secret", none, new),
+        (manager, "Secret", old, new),
+    ):
+        (row,) = client.get("/api/notifications/").json()["results"]
+        assert row["task_name"] == title
+        assert row["changes"] == dict(zip(names, map(list, zip(before, after, strict=True)), strict=True))
+
+
+def test_mail_about_a_lost_task_tells_what_it_was(house, staff, manager, superuser):
+    task = factories.task(title="Linen", property=house, assigned_to=staff.user, priority=4, created_by=manager.user)
+    villa, other = factories.property_(name="Villa"), factories.user(role="staff")
+    body = {"title": "Secret", "property": villa.pk, "due_date": "2030-01-02T12:00:00Z", "priority": "low"}
+
+    superuser.patch(f"/api/tasks/{task.pk}/", body | {"assigned_to": other.pk})
+
+    mail = OutgoingMail.objects.get()
+    assert (mail.user_id, mail.subject) == (staff.user.pk, "Cosmo: unassigned: Linen")
+    assert house.name in mail.text_body
+    for text in (mail.text_body, mail.html_body):
+        assert not [word for word in ("Secret", "Villa", "2030") if word in text]
+
+
+def test_who_may_not_see_their_assigned_tasks_any_more_is_not_told(task, staff, manager, superuser):
+    manager.patch(f"/api/users/{staff.user.pk}/", {"role": "viewer"})
+
+    superuser.patch(f"/api/tasks/{task.pk}/", {"due_date": "2030-01-02T12:00:00Z"})
+
+    assert told() == names((manager, "due_date_changed"))
+
+
 @pytest.mark.parametrize("change", [{"is_active": False}, {"role": "staff"}, {"role": "viewer"}])
 def test_who_is_inactive_or_sees_the_task_no_more_is_not_told(task, staff, manager, superuser, change):
     superuser.patch(f"/api/users/{manager.user.pk}/", change)

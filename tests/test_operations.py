@@ -304,6 +304,20 @@ def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browse
     assert left == ["Harmless", "User login successful"]
 
 
+def test_records_of_a_superuser_stay_hidden_from_managers_after_a_new_role(logs, browsers, superuser):
+    chief = client_of(factories.user(username="chief", role="superuser"))
+    path = f"/api/users/{chief.user.pk}/"
+    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    logging.getLogger("api").info("About them", extra={"target_user_id": chief.user.pk})
+
+    superuser.patch(path, {"role": "manager"})
+    logging.getLogger("api").info("About a manager", extra={"target_user_id": chief.user.pk})
+
+    found = records_of(browsers[MANAGER].get(f"{MANAGER}/operations/logs/", {"user": str(chief.user.pk)}))
+    assert found == ["About a manager"]
+    assert len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(chief.user.pk)}))) >= 3
+
+
 def test_every_route_has_a_place():
     from api.operations import places
 

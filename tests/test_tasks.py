@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from api.common.errors import Invalid
 from api.models import Task
+from api.tasks.services import assign_task
 from tests import factories
 
 READ_ONLY = ["id", "status", "started_at", "completed_at", "created_by", "modified_by", "created_at", "modified_at"]
@@ -211,3 +213,93 @@ def test_a_task_that_somebody_has_cannot_be_claimed(manager, staff):
     assert answer.status_code == 409
     assert "Carla" in answer.json()["detail"]
     assert staff.post(f"/api/tasks/{task.pk}/claim/").status_code == 404
+
+
+@pytest.fixture
+def hidden(db) -> dict[str, int]:
+    """Ids that a manager cannot tell from each other."""
+    return {
+        "unknown": 999_999,
+        "superuser": factories.user(role="superuser").pk,
+        "disabled superuser": factories.user(role="superuser", is_active=False).pk,
+    }
+
+
+@pytest.mark.parametrize("state", ["pending", "completed"])
+@pytest.mark.parametrize("kind", ["unknown", "superuser", "disabled superuser"])
+@pytest.mark.parametrize("way", ["create", "create with errors", "edit", "edit with errors", "edit stale", "assign"])
+def test_assignee_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden, way, kind, state):
+    task = factories.task(status=state)
+    path, pk = f"/api/tasks/{task.pk}/", hidden[kind]
+    wrong = {"assigned_to": pk, "title": "", "property": 999_999}
+    answer = {
+        "create": lambda: manager.post("/api/tasks/", factories.task_body(property=task.property_id, assigned_to=pk)),
+        "create with errors": lambda: manager.post("/api/tasks/", factories.task_body() | wrong),
+        "edit": lambda: manager.patch(path, {"assigned_to": pk}),
+        "edit with errors": lambda: manager.patch(path, wrong),
+        "edit stale": lambda: manager.patch(path, {"assigned_to": pk}, headers={"If-Match": '"999"'}),
+        "assign": lambda: manager.post(f"{path}assign/", {"assigned_to": pk}),
+    }[way]()
+
+    assert answer.status_code == 400
+    errors = {error["field"]: error for error in answer.json()["errors"]}
+    assert errors["assigned_to"] == {
+        "field": "assigned_to",
+        "code": "does_not_exist",
+        "detail": f"There is no user with id {pk} that you can assign.",
+    }
+    assert errors.keys() == ({"assigned_to", "title", "property"} if "errors" in way else {"assigned_to"})
+    if "errors" in way:
+        assert errors["property"]["detail"] == "There is no property with id 999999 that you can choose."
+
+
+def test_assignee_whom_a_manager_does_not_see_may_stay(manager, superuser):
+    task = factories.task(assigned_to=superuser.user)
+    path = f"/api/tasks/{task.pk}/"
+
+    assert manager.patch(path, {"assigned_to": superuser.user.pk, "title": "New"}).status_code == 200
+    assert manager.post(f"{path}assign/", {"assigned_to": superuser.user.pk}).status_code == 200
+    assert manager.post(f"{path}assign/", {"assigned_to": None}).status_code == 200
+    assert manager.post(f"{path}assign/", {"assigned_to": superuser.user.pk}).status_code == 400
+
+
+def test_service_assigns_no_user_whom_the_actor_does_not_see(manager, superuser):
+    task = factories.task(status="completed")
+
+    with pytest.raises(Invalid) as refusal:
+        assign_task(actor=manager.user, task_id=task.pk, assigned_to=superuser.user)
+
+    assert refusal.value.code == "does_not_exist"
+
+
+def test_owner_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden):
+    house = factories.property_()
+    path = f"/api/properties/{house.pk}/"
+
+    answers = [manager.patch(path, {"owners": [pk]}).json()["errors"] for pk in hidden.values()]
+
+    assert [
+        errors[0]["detail"].replace(str(pk), "ID") for errors, pk in zip(answers, hidden.values(), strict=True)
+    ] == ["There is no active user with id ID."] * 3
+    assert {errors[0]["code"] for errors in answers} == {"does_not_exist"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/api/users/{pk}/"),
+        ("patch", "/api/users/{pk}/"),
+        ("delete", "/api/users/{pk}/"),
+        ("post", "/api/users/{pk}/password-reset/"),
+        ("get", "/api/tasks/?assigned_to={pk}"),
+        ("get", "/api/tasks/?created_by={pk}"),
+        ("get", "/api/tasks/summary/?assigned_to={pk}"),
+        ("get", "/api/properties/?owner={pk}"),
+    ],
+)
+def test_user_whom_a_manager_does_not_see_is_like_an_unknown_one(manager, hidden, method, path):
+    answers = [getattr(manager, method)(path.format(pk=pk)) for pk in hidden.values()]
+
+    shown = [{key: value for key, value in answer.json().items() if key != "request_id"} for answer in answers]
+    assert len({answer.status_code for answer in answers}) == 1
+    assert shown[0] == shown[1] == shown[2]

@@ -166,12 +166,13 @@ class RuledAdmin(admin.ModelAdmin):
         if request.method == "POST":
             log_invalid_form(context["adminform"].form, self.opts.model_name or "")
         if obj is not None:
-            context["trail"] = self.trail(obj)
+            context["trail"] = self.trail(request, obj)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def trail(self, obj: Model) -> QuerySet[AuditEntry]:
+    def trail(self, request: HttpRequest, obj: Model) -> QuerySet[AuditEntry]:
         """What the page shows of the object's history."""
-        entries = AuditEntry.objects.filter(object_type=self.opts.model_name, object_id=obj.pk)
+        readable = readable_rows(self.admin_site, request, AuditEntry)
+        entries = AuditEntry.objects.filter(readable, object_type=self.opts.model_name, object_id=obj.pk)
         return entries.order_by("-pk")[:HISTORY_LINES]
 
     def apply(self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], object], done: str) -> None:
@@ -235,6 +236,13 @@ def choosable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Mode
     """Which rows of a model the forms of a site may name."""
     related: Any = site.get_model_admin(model)
     condition: Q = related.choosable(request)
+    return condition
+
+
+def readable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
+    """Which rows of a model this person sees in its own list, wherever else they are shown."""
+    related: Any = site.get_model_admin(model)
+    condition: Q = related.rows(request, "view")
     return condition
 
 

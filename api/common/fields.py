@@ -91,3 +91,14 @@ class MomentField(serializers.DateTimeField):
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
 class ChangesField(serializers.JSONField):
     """{field: [old, new]}"""
+
+
+class RowField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
+    """The id of a row that the reader may choose. One error stands for unknown rows and for those they do not see."""
+
+    default_error_messages = {"does_not_exist": "There is no {noun} with id {pk_value} that you can choose."}
+
+    def __init__(self, *, noun: str = "object", **kwargs: Any) -> None:
+        super().__init__(pk_field=IdField(), **kwargs)
+        text = self.error_messages["does_not_exist"]
+        self.error_messages["does_not_exist"] = text.replace("{noun}", noun)

@@ -44,6 +44,7 @@ class RuledAPIView(APIView):
 
     def body(self, serializer_class: type[S], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The validated body; ValidationError names its fields."""
+        kwargs["context"] = {"reader": self.actor}
         serializer = serializer_class(*args, data=self.request.data, **kwargs)  # type: ignore[misc]
         serializer.is_valid(raise_exception=True)
         return cast("dict[str, Any]", serializer.validated_data)

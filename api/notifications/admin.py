@@ -5,12 +5,12 @@ from django.db.models import Q
 
 from api.common.admin import RuledAdmin
 from api.common.rules import Scope
-from api.common.vocabulary import Role
+from api.users.selectors import about_superusers
 
 
 class NotificationAdmin(RuledAdmin):
     domain = "notifications"
-    filters = {Scope.ALL: lambda _: Q(), Scope.BUT_SUPERUSERS: lambda _: ~Q(recipient__role=Role.SUPERUSER)}
+    filters = {Scope.ALL: lambda _: Q(), Scope.BUT_SUPERUSERS: lambda _: ~about_superusers("recipient")}
     list_display = ("created_at", "recipient", "kind", "task_title", "actor_name", "read_at")
     list_filter = ("kind", ("read_at", admin.EmptyFieldListFilter))
     list_select_related = ("recipient",)

@@ -5,23 +5,24 @@ Whoever did it is left out, and so is everybody who does not see the task.
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from copy import copy
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
 from api.audit.events import Event
-from api.audit.trail import recorded
+from api.audit.trail import Changes, recorded
 from api.common import rules
-from api.common.rules import Scope
-from api.common.vocabulary import Role
 from api.mail.outbox import enqueue_once
 from api.notifications.mails import letter
 from api.notifications.models import Kind, Notification
+from api.properties.models import Property
 from api.tasks.models import Priority, Task, overdue
+from api.tasks.visibility import ReaderState, TaskState, sees
 from api.users.models import User
 from backend.logging_config import API
 
@@ -45,7 +46,7 @@ def mark_all_read(user: User) -> None:
 
 
 @receiver(recorded, dispatch_uid="api.notifications.services")
-def tell_of_change(event: Event, actor: User | None, target: Any, changes: Mapping[str, list[Any]], **_: Any) -> None:
+def tell_of_change(event: Event, actor: User | None, target: Any, changes: Changes, **_: Any) -> None:
     """In the transaction of the change: nobody is told of what did not happen."""
     if event not in _EVENTS:
         return
@@ -57,9 +58,8 @@ def tell_of_change(event: Event, actor: User | None, target: Any, changes: Mappi
         kinds |= {before: Kind.UNASSIGNED, after: Kind.ASSIGNED}
     if actor is not None:
         kinds.pop(actor.pk, None)
-    people = _readers(target, kinds) if kinds else []
     told = {name: changes[name] for name in _TOLD if name in changes}
-    _tell([_row(kinds[person.pk], person, target, actor=actor, changes=told) for person in people])
+    _tell([_row_of(reader, target, changes, actor=actor, told=told) for reader in _readers(target, kinds, changes)])
 
 
 def notify_overdue() -> int:
@@ -72,9 +72,9 @@ def notify_overdue() -> int:
             # Another process may have told of some before we had the lock.
             tasks = _newly_overdue().filter(pk__in=ids)
             rows = [
-                _row(Kind.OVERDUE, person, task)
+                _row(Kind.OVERDUE, reader.person, task)
                 for task in tasks
-                for person in _readers(task, _by_person(task, Kind.OVERDUE))
+                for reader in _readers(task, _by_person(task, Kind.OVERDUE), {})
             ]
             _tell(rows)
         count += len({row.task_id for row in rows})
@@ -103,16 +103,58 @@ def _by_person(task: Task, kind: Kind | None) -> dict[int, Kind]:
     return dict.fromkeys(people, kind)
 
 
-def _readers(task: Task, kinds: Mapping[int, Kind]) -> QuerySet[User]:
-    """Those of them who are active and see the task, or saw it until now."""
-    roles: dict[Scope | None, list[Role]] = {}
-    for role in Role:
-        roles.setdefault(rules.scope_of("tasks.view", role), []).append(role)
-    lost = [pk for pk, kind in kinds.items() if kind is Kind.UNASSIGNED]
-    owns = Exists(User.properties.through.objects.filter(user=OuterRef("pk"), property=task.property_id))
-    sees = Q(role__in=roles[Scope.ALL]) | Q(pk=task.assigned_to_id) | Q(pk__in=lost)
-    sees |= Q(owns, role__in=roles[Scope.ON_OWNED])
-    return User.objects.filter(sees, pk__in=[pk for pk in kinds if pk is not None], is_active=True).order_by("pk")
+class _Reader(NamedTuple):
+    """Somebody who is notified, and whether they saw the task before the change and see it now."""
+
+    person: User
+    kind: Kind
+    saw: bool
+    sees: bool
+
+
+def _readers(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_Reader]:
+    """Those of them who are active and see the task, or who saw it until it was assigned to somebody else."""
+    now = TaskState(task.property_id, task.assigned_to_id, task.task_type)
+    names = ("property", "assigned_to", "task_type")
+    before = TaskState(*(changes[name][0] if name in changes else old for name, old in zip(names, now, strict=True)))
+    people = User.objects.filter(pk__in=[pk for pk in kinds if pk is not None], is_active=True).order_by("pk")
+    owners = set(
+        User.properties.through.objects.filter(
+            user__in=people, property__in={before.property_id, now.property_id} - {None}
+        ).values_list("user", "property")
+    )
+    readers = []
+    for person in people:
+        saw, sees_now = (
+            sees(
+                ReaderState(person.pk, person.role, person.department, (person.pk, state.property_id) in owners), state
+            )
+            for state in (before, now)
+        )
+        if sees_now or (saw and kinds[person.pk] is Kind.UNASSIGNED):
+            readers.append(_Reader(person, kinds[person.pk], saw, sees_now))
+    return readers
+
+
+def _row_of(reader: _Reader, task: Task, changes: Changes, *, actor: User | None, told: Changes) -> Notification:
+    """What this person could see before the change, and can see after it."""
+    shown = {name: [old if reader.saw else None, new if reader.sees else None] for name, (old, new) in told.items()}
+    seen = task if reader.sees else _former(task, changes)
+    return _row(reader.kind, reader.person, seen, actor=actor, changes=shown)
+
+
+def _former(task: Task, changes: Changes) -> Task:
+    """The task as it was before the change, as far as notifications tell of it."""
+    former = copy(task)
+    if "title" in changes:
+        former.title = changes["title"][0]
+    if "due_date" in changes:
+        former.due_date = datetime.fromisoformat(changes["due_date"][0])
+    if "priority" in changes:
+        former.priority = Priority[changes["priority"][0].upper()]
+    if "property" in changes:
+        former.property = Property.objects.get(pk=changes["property"][0])
+    return former
 
 
 def _newly_overdue() -> QuerySet[Task]:

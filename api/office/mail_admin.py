@@ -8,11 +8,10 @@ from django.http import HttpRequest
 
 from api.common.admin import RuledAdmin
 from api.common.rules import Scope
-from api.common.vocabulary import Role
 from api.mail.models import OutgoingMail
 from api.mail.outbox import retry
 from api.users.browser_sessions import actor_of
-from api.users.models import User
+from api.users.selectors import about_superusers
 
 
 class OutgoingMailAdmin(RuledAdmin):
@@ -21,9 +20,7 @@ class OutgoingMailAdmin(RuledAdmin):
     domain = "mail"
     filters = {
         Scope.ALL: lambda _: Q(),
-        Scope.BUT_SUPERUSERS: lambda _: (
-            Q(user_id=None) | ~Q(user_id__in=User.objects.filter(role=Role.SUPERUSER).values("pk"))
-        ),
+        Scope.BUT_SUPERUSERS: lambda _: Q(user_id=None) | ~about_superusers("user_id"),
     }
     list_display = ("created_at", "kind", "recipient", "state", "attempts", "finished_at", "last_error")
     list_filter = ("state", "kind")

@@ -10,7 +10,8 @@ from api.common import rules
 from api.common.errors import Denied
 from api.common.vocabulary import Role
 from api.users.models import User
-from api.users.selectors import FILTERS
+from api.users.selectors import FILTERS, demotions
+from backend.formatters import timestamp
 from backend.log_reader import Entry
 from backend.log_search import users_of
 
@@ -28,7 +29,17 @@ def visible_records(site: AdminSite, request: HttpRequest) -> IsVisible | None:
     if scope is rules.Scope.ALL:
         return None
     people = set(User.objects.filter(FILTERS[scope](user)).values_list("pk", flat=True))
-    return lambda entry: _is_of(people, entry)
+    demoted = {
+        user_id: timestamp(at.timestamp())
+        for user_id, at in demotions().order_by("created_at").values_list("object_id", "created_at")
+    }
+    return lambda entry: _is_of(people, entry) and not _is_of_demoted(demoted, entry)
+
+
+def _is_of_demoted(demoted: dict[int | None, str], entry: Entry) -> bool:
+    """Whether a user of this record may have been a superuser when it was written."""
+    at = str(entry.values.get("timestamp"))
+    return any(at <= demoted.get(id_, "") for id_ in users_of(entry))
 
 
 def _is_of(people: set[int], entry: Entry) -> bool:

@@ -15,12 +15,13 @@ from api.common.rules import Scope
 from api.common.vocabulary import OPEN_STATUSES, TaskStatus
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, TaskDependency, TaskType, is_overdue, overdue
+from api.tasks.visibility import types_of
 from api.users.models import User
+from api.users.selectors import visible_users
 
 
 def _unassigned(actor: User) -> Q:
-    types = [task_type.value for task_type in TaskType if task_type.department == actor.department]
-    return Q(assigned_to=None, task_type__in=types)
+    return Q(assigned_to=None, task_type__in=types_of(actor.department))
 
 
 FILTERS: rules.ScopeFilters = {
@@ -49,6 +50,17 @@ def get_task(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bo
     visible = visible_tasks(actor, deleted=deleted)
     visible = visible.select_related("property", "assigned_to", "created_by", "modified_by")
     return rules.get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
+
+
+NO_ASSIGNEE = "There is no user with id {pk_value} that you can assign."
+
+
+def visible_assignees(actor: User, *, task: Task | None = None) -> QuerySet[User]:
+    """Users whom the actor may name as assignee: those they see, and the one whom the task has."""
+    visible = visible_users(actor)
+    if task is None or task.assigned_to_id is None:
+        return visible
+    return visible | User.objects.filter(pk=task.assigned_to_id)
 
 
 def filter_tasks(tasks: QuerySet[Task], query: Mapping[str, Any], *, actor: User) -> QuerySet[Task]:

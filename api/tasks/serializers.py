@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from api.audit.events import Event
-from api.audit.models import AuditEntry
-from api.common.fields import ChangesField, IdField, IdsField, MomentField, WordField
+from api.common.fields import ChangesField, IdsField, MomentField, RowField, WordField
 from api.common.queries import (
     FlagParameter,
     IdParameter,
@@ -20,6 +20,7 @@ from api.common.serializers import StrictModelSerializer, StrictSerializer
 from api.common.vocabulary import TaskStatus
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, TaskType
+from api.tasks.selectors import NO_ASSIGNEE, visible_assignees
 from api.users.models import User
 from backend.converters import MAX_ID
 
@@ -65,6 +66,18 @@ class PriorityField(WordField):
         return Priority(value).word
 
 
+class AssigneeField(RowField):
+    """A user whom the reader sees, or the task's present assignee."""
+
+    default_error_messages = {"does_not_exist": NO_ASSIGNEE}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(queryset=User.objects.all(), **kwargs)
+
+    def get_queryset(self) -> QuerySet[User]:
+        return visible_assignees(self.context["reader"], task=getattr(self.parent, "instance", None))
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("A task", value=EXAMPLE, response_only=True),
@@ -75,11 +88,9 @@ class TaskSerializer(StrictModelSerializer):
     """What a body may hold, and for the schema what an answer holds; `selectors.read_tasks` makes the answers."""
 
     priority = PriorityField(required=False, help_text="Default medium.")
-    property = serializers.PrimaryKeyRelatedField(queryset=Property.objects.filter(deleted_at=None), pk_field=IdField())
+    property = RowField(queryset=Property.objects.filter(deleted_at=None), noun="property")
     property_name = serializers.CharField(source="property.name", read_only=True)
-    assigned_to = serializers.PrimaryKeyRelatedField(
-        queryset=User.objects.all(), pk_field=IdField(), allow_null=True, required=False
-    )
+    assigned_to = AssigneeField(allow_null=True, required=False)
     assigned_to_name = serializers.CharField(
         source="assigned_to.display_name", allow_null=True, read_only=True, default=None
     )
@@ -112,7 +123,7 @@ class StatusSerializer(StrictSerializer):
 
 
 class AssignSerializer(StrictSerializer):
-    assigned_to = serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), pk_field=IdField(), allow_null=True)
+    assigned_to = AssigneeField(allow_null=True)
 
 
 class CountsSerializer(serializers.Serializer[Any]):
@@ -124,16 +135,17 @@ class CountsSerializer(serializers.Serializer[Any]):
     due_today = serializers.IntegerField(help_text="Open tasks that are due today in your time zone.")
 
 
-class HistoryEntrySerializer(serializers.ModelSerializer[AuditEntry]):
-    event = serializers.ChoiceField(choices=Event.choices)
-    actor = serializers.IntegerField(source="actor_id", allow_null=True)
-    actor_name = serializers.CharField(source="actor_label")
-    changes = ChangesField()
-    at = serializers.DateTimeField(source="created_at")
+class HistoryEntrySerializer(serializers.Serializer[Any]):
+    """For the schema; `history.TaskHistory` makes the answers."""
 
-    class Meta:
-        model = AuditEntry
-        fields = ("id", "event", "actor", "actor_name", "changes", "at")
+    id = serializers.IntegerField()
+    event = serializers.ChoiceField(choices=Event.choices)
+    actor = serializers.IntegerField(allow_null=True)
+    actor_name = serializers.CharField(
+        help_text="Username and role at that time for managers and superusers, otherwise the name that is shown now."
+    )
+    changes = ChangesField(help_text="null stands for a value of a time when you could not see the task, too.")
+    at = serializers.DateTimeField()
 
 
 @extend_schema_field(

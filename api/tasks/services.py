@@ -15,9 +15,8 @@ from api.common.vocabulary import OPEN_STATUSES, Role, TaskStatus
 from api.common.writing import apply_changes, initial_values, save_changes
 from api.tasks.dependencies import require_completable, set_dependencies
 from api.tasks.models import Task
-from api.tasks.selectors import get_task
+from api.tasks.selectors import NO_ASSIGNEE, get_task, visible_assignees
 from api.users.models import User
-from api.users.selectors import visible_users
 
 AUDITED = ("title", "description", "task_type", "status", "priority", "property", "assigned_to", "due_date")
 
@@ -33,7 +32,7 @@ MOVES: dict[str, dict[str, str]] = {
 @transaction.atomic
 def create_task(*, actor: User, depends_on: Collection[int] = (), **values: Any) -> Task:
     rules.require("tasks.create", actor)
-    _check_assignee(actor, values.get("assigned_to"))
+    _require_assignable(actor, None, values.get("assigned_to"))
     now = timezone.now()
     task = Task.objects.create(created_by=actor, modified_by=actor, created_at=now, modified_at=now, **values)
     changes = initial_values(task, AUDITED) | set_dependencies(task, depends_on, actor=actor)
@@ -47,8 +46,8 @@ def update_task(
 ) -> Task:
     task = get_task(actor=actor, pk=task_id, rule="tasks.edit", lock=True)
     require_match(task, if_match)
-    if "assigned_to" in values:
-        _check_assignment(actor, task, values["assigned_to"])
+    if values.get("assigned_to", task.assigned_to) != task.assigned_to:
+        _require_assignable(actor, task, values["assigned_to"])
     changes = apply_changes(task, values)
     if depends_on is not None:
         changes |= set_dependencies(task, depends_on, actor=actor)
@@ -115,9 +114,7 @@ def _reassign(rule: str, actor: User, task_id: int, assignee: User | None, if_ma
     require_match(task, if_match)
     if rule == "tasks.claim" and task.assigned_to_id is not None:
         raise Conflict(f"The task is assigned to {task.assigned_to}.", code="already_assigned")
-    if task.status not in OPEN_STATUSES:
-        raise Conflict(f"The task is {task.status}; reopen it first.", code="task_closed")
-    _check_assignment(actor, task, assignee)
+    _require_assignable(actor, task, assignee)
     changes = apply_changes(task, {"assigned_to": assignee})
     if changes:
         save_changes(task, changes, actor=actor)
@@ -125,20 +122,19 @@ def _reassign(rule: str, actor: User, task_id: int, assignee: User | None, if_ma
     return task
 
 
-def _check_assignment(actor: User, task: Task, assignee: User | None) -> None:
-    if assignee != task.assigned_to:
-        if task.status not in OPEN_STATUSES:
-            raise Conflict(f"The task is {task.status}; reopen it first.", code="task_closed")
-        _check_assignee(actor, assignee)
+def _require_assignable(actor: User, task: Task | None, assignee: User | None) -> None:
+    """Raise unless the task, or a new one, can get this assignee.
 
-
-def _check_assignee(actor: User, assignee: User | None) -> None:
-    if assignee is None:
+    Visibility comes first: of a user whom the actor does not see, every error is that of an unknown id.
+    """
+    if assignee is not None and not visible_assignees(actor, task=task).filter(pk=assignee.pk).exists():
+        raise Invalid({"assigned_to": NO_ASSIGNEE.format(pk_value=assignee.pk)}, code="does_not_exist")
+    if task is not None and task.status not in OPEN_STATUSES:
+        raise Conflict(f"The task is {task.status}; reopen it first.", code="task_closed")
+    if assignee is None or (task is not None and assignee == task.assigned_to):
         return
-    if assignee != actor and not visible_users(actor).filter(pk=assignee.pk).exists():
-        raise Invalid({"assigned_to": f"There is no user with id {assignee.pk}."}, code="does_not_exist")
     if not assignee.is_active or assignee.role == Role.VIEWER:
-        raise Invalid({"assigned_to": "Only active crew members and managers can be given tasks."})
+        raise Invalid({"assigned_to": "Tasks can be assigned to active staff, managers and superusers only."})
 
 
 def _times(task: Task, status: str) -> dict[str, Any]:

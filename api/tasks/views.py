@@ -8,8 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.audit.models import AuditEntry
-from api.common.lists import page_of, rendered
+from api.common.lists import page_of
 from api.common.queries import PagingQuery
 from api.common.rules import get_deleted
 from api.common.schema import page_schema
@@ -17,6 +16,7 @@ from api.common.serializers import EmptySerializer
 from api.common.versions import etag
 from api.idempotency.views import CreateOnceViewSet
 from api.tasks import services
+from api.tasks.history import task_history
 from api.tasks.models import Task
 from api.tasks.selectors import filter_tasks, get_task, read_task, summarise, task_rows, visible_tasks
 from api.tasks.serializers import (
@@ -104,7 +104,7 @@ class TaskViewSet(CreateOnceViewSet):
     @extend_schema(request=AssignSerializer, responses=TaskSerializer)
     def assign(self, request: Request, pk: int) -> Response:
         """Give an open task to somebody, or to nobody (null)."""
-        values = self.body(AssignSerializer)
+        values = self.body(AssignSerializer, self.row)
         return self.answer(services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
@@ -115,16 +115,13 @@ class TaskViewSet(CreateOnceViewSet):
 
     @extend_schema(parameters=[PagingQuery], responses=page_schema(HistoryEntrySerializer))
     def history(self, request: Request, pk: int) -> Response:
-        """Who changed what, from what to what, and when; newest first."""
-        entries = AuditEntry.objects.filter(object_type="task", object_id=pk).exclude(event="permission_denied")
-        return Response(
-            page_of(
-                request,
-                entries.order_by("-id"),
-                rendered(HistoryEntrySerializer),
-                self.query,
-            )
-        )
+        """Who changed what, from what to what, and when; newest first.
+
+        Staff and viewers read what happened while they could see the task. Of the change that showed it to them the old
+        values are null, of the change that hid it the new ones.
+        """
+        seen = task_history(task=self.row, reader=self.actor)
+        return Response(page_of(request, seen.entries, seen.rows, self.query))
 
     def shown(self, row: Task) -> Any:
         return task_rows(Task.objects.filter(pk=row.pk), reader=self.actor)[0]

@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from api.audit import events
 from api.audit.models import AuditEntry
 from api.common import rules
-from api.common.admin import RuledAdmin, is_autocomplete, log_invalid_form, site_url
+from api.common.admin import RuledAdmin, is_autocomplete, log_invalid_form, readable_rows, site_url
 from api.common.errors import Denied, Invalid
 from api.common.rules import Scope
 from api.common.vocabulary import Role
@@ -135,12 +135,15 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
             if holds
         }
         logger.debug("User page context", extra={"event": "user_page", "target_user_id": user.pk, **urls})
-        mails = OutgoingMail.objects.filter(user_id=user.pk, kind__in=[RESET, INVITATION]).order_by("-pk")
+        mails = OutgoingMail.objects.filter(
+            readable_rows(self.admin_site, request, OutgoingMail), user_id=user.pk, kind__in=[RESET, INVITATION]
+        )
         return urls | {
             "has_password": user.has_usable_password(),
             "open_sessions": live_sessions(user).count(),
-            "last_reset_mail": mails.first(),
+            "last_reset_mail": mails.order_by("-pk").first(),
             "password_events": AuditEntry.objects.filter(
+                readable_rows(self.admin_site, request, AuditEntry),
                 Q(event__in=[*events.PASSWORD, events.Event.SESSION_ENDED])
                 | Q(event=events.Event.PERMISSION_DENIED, detail="password_change"),
                 object_type="user",

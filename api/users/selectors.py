@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from api.audit.events import Event
 from api.audit.models import AuditEntry
 from api.common import rules
 from api.common.ordering import order_terms
@@ -60,17 +61,41 @@ def live_sessions(user: User) -> QuerySet[Session]:
     return user.sessions.filter(ended_at=None, expires_at__gt=timezone.now()).order_by("-last_seen_at")
 
 
+def _role_changes(**condition: Any) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(event=Event.ROLE_CHANGED, object_type="user", **condition)
+
+
+def demotions() -> QuerySet[AuditEntry]:
+    """The entries by which superusers got another role."""
+    return _role_changes(changes__role__0=Role.SUPERUSER)
+
+
+def about_superusers(person: str) -> Q:
+    """Return the condition for rows about superusers, and for those about former ones from when they were.
+
+    `person` is the column with the user's id; the rows have created_at.
+    """
+    promoted_later = _role_changes(
+        changes__role__1=Role.SUPERUSER,
+        object_id=OuterRef("object_id"),
+        created_at__gt=OuterRef(OuterRef("created_at")),
+        created_at__lte=OuterRef("created_at"),
+    )
+    demoted_later = demotions().filter(
+        ~Exists(promoted_later), object_id=OuterRef(person), created_at__gte=OuterRef("created_at")
+    )
+    is_one = Q((f"{person}__in", User.objects.filter(role=Role.SUPERUSER).values("pk")))
+    was_one = Q((f"{person}__in", demotions().values("object_id")))  # few, so that Exists is asked of few rows
+    return is_one | (was_one & Q(Exists(demoted_later)))
+
+
 # Entries of the trail about superusers are those whose object one is, and those that tell of his own sign-ins.
 ENTRY_FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),
     Scope.BUT_SUPERUSERS: lambda _: (
-        ~(Q(object_type="user", object_id__in=_superusers()) | Q(object_id=None, actor_id__in=_superusers()))
+        ~((Q(object_type="user") & about_superusers("object_id")) | (Q(object_id=None) & about_superusers("actor_id")))
     ),
 }
-
-
-def _superusers() -> QuerySet[User, Any]:
-    return User.objects.filter(role=Role.SUPERUSER).values("pk")
 
 
 def visible_entries(actor: User, *, role: str = "") -> QuerySet[AuditEntry]:

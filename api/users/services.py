@@ -43,9 +43,7 @@ def create_user(*, actor: User | None, password: str | None = None, **values: An
     """A new person; without a password he cannot sign in until he is invited. `actor` is None for commands."""
     user = User(**values)
     if actor is not None:
-        _require_role(actor, "users.create", user.role)
-        if password is not None:
-            rules.require("users.set_password", actor)
+        require_creation(actor, role=user.role, has_password=password is not None)
     if password is None:
         user.set_unusable_password()
     else:
@@ -55,6 +53,13 @@ def create_user(*, actor: User | None, password: str | None = None, **values: An
         user.save()
     record(Event.USER_CREATED, actor=actor, target=user, changes=initial_values(user, AUDITED))
     return user
+
+
+def require_creation(actor: User, *, role: str, has_password: bool) -> None:
+    """Raise Denied unless the actor may create such a user."""
+    _require_role(actor, "users.create", role)
+    if has_password:
+        rules.require("users.set_password", actor)
 
 
 @transaction.atomic

@@ -1,6 +1,6 @@
 """/api/users/."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -11,6 +11,7 @@ from api.common.errors import Denied
 from api.common.lists import page_of, rendered
 from api.common.schema import page_schema
 from api.common.serializers import EmptySerializer
+from api.common.vocabulary import Role
 from api.idempotency.views import CreateOnceViewSet
 from api.users import services
 from api.users.models import User
@@ -48,6 +49,11 @@ class UserViewSet(CreateOnceViewSet):
     @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
     def create(self, request: Request) -> Response:
         """A new person. Managers make staff and viewers; only superusers may give a password."""
+        # Before a stored response is returned as well: the actor may have lost the role in which they got it.
+        sent: Any = request.data
+        role, has_password = sent.get("role"), sent.get("password") is not None
+        if role in Role.values:
+            services.require_creation(self.actor, role=role, has_password=has_password)
         return self.answer_created(lambda: services.create_user(actor=self.actor, **self.body(NewUserSerializer)))
 
     @extend_schema(responses=UserSerializer)

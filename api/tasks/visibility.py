@@ -1,0 +1,53 @@
+"""Who sees a task in a given state, former states included; `selectors.FILTERS` says the same of rows."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from api.common import rules
+from api.common.rules import Scope
+from api.common.vocabulary import Role
+from api.tasks.models import TaskType
+
+
+class TaskState(NamedTuple):
+    """What decides who sees a task that exists. Values that nobody knows equal nothing."""
+
+    property_id: Any
+    assigned_to_id: Any
+    task_type: Any
+
+
+class ReaderState(NamedTuple):
+    """What decides which tasks an active user sees."""
+
+    pk: int
+    role: Any
+    department: Any
+    owns_property: bool  # that of the task
+
+
+def types_of(department: Any) -> list[str]:
+    """Return the task types whose tasks belong to a department."""
+    return [task_type.value for task_type in TaskType if task_type.department == department]
+
+
+def _is_assigned(reader: ReaderState, task: TaskState) -> bool:
+    return bool(task.assigned_to_id == reader.pk)
+
+
+def _is_unassigned(reader: ReaderState, task: TaskState) -> bool:
+    return task.assigned_to_id is None and task.task_type in types_of(reader.department)
+
+
+SCOPES: Mapping[Scope, Callable[[ReaderState, TaskState], bool]] = {
+    Scope.ALL: lambda _reader, _task: True,
+    Scope.ASSIGNED: _is_assigned,
+    Scope.ASSIGNED_OR_UNASSIGNED: lambda reader, task: _is_assigned(reader, task) or _is_unassigned(reader, task),
+    Scope.ON_OWNED: lambda reader, _task: reader.owns_property,
+}
+
+
+def sees(reader: ReaderState, task: TaskState) -> bool:
+    """Return whether the rules table lets this reader see this task."""
+    scope = rules.scope_of("tasks.view", reader.role) if reader.role in Role.values else None
+    return scope is not None and SCOPES[scope](reader, task)
