@@ -66,7 +66,7 @@ def get_logging_config(
     files = {name: rules for name, rules in _FILES.items() if debug or name != "debug.log"}
     handlers: dict[str, Any] = {name: _file(Path(logs_dir) / name, rotation) for name in files}
     handlers["metrics"] = {"class": "backend.metrics.CountingHandler"}
-    handlers["console"] = {"class": "logging.StreamHandler", "formatter": f"console_{console}"}
+    handlers["console"] = {"class": "backend.log_handlers.ConsoleHandler", "formatter": f"console_{console}"}
     if mail_admins:
         handlers["mail_admins"] = {"class": "backend.admin_mail.AdminMailHandler", "level": "ERROR"}
     return {
@@ -144,7 +144,8 @@ class WithoutReportedFaults(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "celery.app.trace":
             return record.levelno < logging.ERROR
-        return getattr(record, "status_code", 0) < 500
+        status = getattr(record, "status_code", 0)
+        return not isinstance(status, int) or status < 500
 
 
 def _names(names: list[str] | None) -> tuple[str, ...]:
