@@ -45,6 +45,7 @@ class SharedFileHandler(LineHandler):
         super().__init__()
         self.path = Path(filename).absolute()
         self.label = self.path.name
+        self._name = str(self.path)  # what a call takes fastest
         self.max_bytes = max_bytes
         self.weekly = weekly
         self._backups = Backups(self.path, backup_count)
@@ -110,7 +111,7 @@ class SharedFileHandler(LineHandler):
             self._lock.release()
 
     def _write_alone(self, line: bytes) -> bool:
-        """Rotate or end that line, and write; False if another process keeps its share of the lock, because it is stopped."""
+        """Rotate or end that line, and write; False if another process keeps its share of the lock: it is stopped."""
         try:
             self._lock.acquire(fcntl.LOCK_EX)
         except BlockingIOError as error:
@@ -151,7 +152,7 @@ class SharedFileHandler(LineHandler):
     def _current_file(self) -> os.stat_result:
         """Open what bears our name now: somebody may have rotated, or deleted."""
         try:
-            named = os.stat(self.path)
+            named = os.stat(self._name)
         except FileNotFoundError:
             # Between logrotate's rename and its new file the old one is still good; making one here would collide.
             now = time.monotonic()

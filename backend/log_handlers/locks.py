@@ -26,6 +26,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = str(path)  # what a call takes fastest
         self._descriptor = -1
         self._identity = (0, 0)
         self._distrusts_until = 0.0
@@ -57,7 +58,7 @@ class FileLock:
 
     def _is_in_place(self) -> bool:
         try:
-            status = os.stat(self.path)
+            status = os.stat(self._name)
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
