@@ -14,7 +14,6 @@ from tests.faults.writers import PROJECT, WRITERS, count_lines, lines_of, writin
 
 pytestmark = pytest.mark.fault
 LINES = int(os.environ.get("LOG_LINES", "100000"))  # of each writer
-HOOK = PROJECT / "deploy" / "logrotate" / "hold-logs"
 
 
 def everything(lines: int) -> set[tuple[int, int]]:
