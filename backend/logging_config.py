@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from backend.redaction import text_of
+
 API = "api"
 ADMIN = "api.admin"
 SECURITY = "api.security"
@@ -128,7 +130,7 @@ class Selected(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if self.errors_and_denials and record.levelno < logging.ERROR:
-            return str(record.msg).startswith("Permission denied")
+            return text_of(record.msg).startswith("Permission denied")
         name = f"{record.name}."
         if self.only and not name.startswith(self.only):
             return bool(self.events_of) and name.startswith(self.events_of) and hasattr(record, "security_event")

@@ -1,4 +1,4 @@
-"""A process that logs numbered records to its console: `python -m tests.faults.console_writer WRITER LINES SIZES...`."""
+"""A process that logs numbered records to its console: `python -m tests.faults.console_writer WRITER LINES SIZE...`."""
 
 import logging
 import sys
