@@ -10,6 +10,7 @@ import time
 from django.core import mail
 
 from backend.formatters import TextFormatter
+from backend.log_handlers import GuardedHandler
 from backend.log_text import as_text
 from backend.request_context import printable
 
@@ -21,8 +22,11 @@ GRACE = 5.0  # seconds that a process waits for its last mails
 logger = logging.getLogger("backend.admin_mail")
 
 
-class AdminMailHandler(logging.Handler):
+class AdminMailHandler(GuardedHandler):
     """One mail for a fault and minute; what came in between is counted in the next one."""
+
+    label = "admin_mail"
+    where_dropped_lines_are = "; they are in error.log"
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,33 +41,40 @@ class AdminMailHandler(logging.Handler):
         # What strangers cause is no fault of ours, and a test of the log files is none either.
         if record.name.startswith(("django.security", "api.test_logging")):
             return
+        more = self._more_since_last(record)
+        if more is None:
+            return
+        entry = self._text.made(record)[0]
+        body = as_text(entry)
+        if more:
+            body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
+        self._hand_over(printable(f"{record.levelname}: {entry['message']}")[:200], body)
+
+    def _hand_over(self, subject: str, body: str) -> None:
+        """Let the thread send it; where too many wait, mails are the smaller problem."""
+        self.acquire()
         try:
-            more = self._more_since_last(record)
-            if more is None:
-                return
-            entry = self._text.made(record)[0]
-            body = as_text(entry)
-            if more:
-                body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
-            subject = printable(f"{record.levelname}: {entry['message']}")[:200]
             self._start_thread()
             self._waiting.put_nowait((subject, body))
-        except queue.Full:
-            pass  # error.log has it, and a full queue means that mails are the smaller problem
-        except Exception:  # noqa: BLE001 - a log call never raises
-            self.handleError(record)
+            self.written += 1
+        finally:
+            self.release()
 
     def _more_since_last(self, record: logging.LogRecord) -> int | None:
         """How many like this were not told; None if this is one of them."""
         fault, now = _fault(record), time.monotonic()
-        when, more = self._told.get(fault, (-INTERVAL, 0))
-        if now - when < INTERVAL:
-            self._told[fault] = (when, more + 1)
-            return None
-        if len(self._told) >= MAX_FAULTS:
-            self._told.clear()
-        self._told[fault] = (now, 0)
-        return more
+        self.acquire()
+        try:
+            when, more = self._told.get(fault, (-INTERVAL, 0))
+            if now - when < INTERVAL:
+                self._told[fault] = (when, more + 1)
+                return None
+            if len(self._told) >= MAX_FAULTS:
+                self._told.clear()
+            self._told[fault] = (now, 0)
+            return more
+        finally:
+            self.release()
 
     def _start_thread(self) -> None:
         if self._thread is not None and self._pid == os.getpid():

@@ -39,7 +39,7 @@ def check_log_files(**_: Any) -> list[CheckMessage]:
         "or set LOGS_DIR to another folder. Meanwhile records are on the console alone."
     )
     return [
-        Warning(f"{handler.path} cannot be written: {handler.last_error}.", hint=hint, id="backend.W003")
+        Warning(f"Log file {handler.path}: {handler.last_error}.", hint=hint, id="backend.W003")
         for handler in logging.root.handlers
         if isinstance(handler, SharedFileHandler) and handler.last_error
     ]

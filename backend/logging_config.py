@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from backend.redaction import text_of
+
 API = "api"
 ADMIN = "api.admin"
 SECURITY = "api.security"
@@ -66,7 +68,7 @@ def get_logging_config(
     files = {name: rules for name, rules in _FILES.items() if debug or name != "debug.log"}
     handlers: dict[str, Any] = {name: _file(Path(logs_dir) / name, rotation) for name in files}
     handlers["metrics"] = {"class": "backend.metrics.CountingHandler"}
-    handlers["console"] = {"class": "logging.StreamHandler", "formatter": f"console_{console}"}
+    handlers["console"] = {"class": "backend.log_handlers.ConsoleHandler", "formatter": f"console_{console}"}
     if mail_admins:
         handlers["mail_admins"] = {"class": "backend.admin_mail.AdminMailHandler", "level": "ERROR"}
     return {
@@ -133,7 +135,7 @@ class Selected(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if self.errors_and_denials and record.levelno < logging.ERROR:
-            return str(record.msg).startswith("Permission denied")
+            return text_of(record.msg).startswith("Permission denied")
         name = f"{record.name}."
         if self.only and not name.startswith(self.only):
             return bool(self.events_of) and name.startswith(self.events_of) and hasattr(record, "security_event")

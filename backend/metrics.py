@@ -32,7 +32,7 @@ QUERIES = Counter("cosmo_database_queries", "Statements sent to the database by 
 QUERY_SECONDS = Counter("cosmo_database_query_seconds", "Time that they took.", ["route"])
 LOG_RECORDS = Counter("cosmo_log_records", "Log records.", ["level"])
 LOG_EVENTS = Counter("cosmo_log_events", "Log records that have an event: docs/logging.md lists them.", ["event"])
-LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file could not take.", ["file"])
+LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file, or the console, could not take.", ["file"])
 
 # What alerts and dashboards watch is there from the start: of a counter that begins at 1, nothing has increased.
 WATCHED = (
@@ -86,8 +86,10 @@ def _capped(kind: str, name: str) -> str:
     return name
 
 
-class CountingHandler(logging.Handler):
+class CountingHandler(log_handlers.GuardedHandler):
     """Counts records instead of writing them."""
+
+    label = "metrics"
 
     def createLock(self) -> None:  # noqa: N802 - the standard library's
         self.lock = None  # counters have their own

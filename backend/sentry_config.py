@@ -1,6 +1,5 @@
 """Error tracking with Sentry; without SENTRY_DSN every function here does nothing."""
 
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 
 from backend import request_context
 from backend.formatters import message_of
+from backend.log_handlers import print_error
 from backend.logging_config import PERFORMANCE
 from backend.redaction import redact
 
@@ -33,7 +33,7 @@ def setup_sentry() -> bool:
     if not settings.SENTRY_DSN:
         return False
     if not dsn_is_valid(settings.SENTRY_DSN):
-        sys.stderr.write("SENTRY_DSN cannot be parsed; error tracking is off.\n")
+        print_error("SENTRY_DSN cannot be parsed; error tracking is off.")
         return False
     sentry_sdk.init(
         dsn=settings.SENTRY_DSN,

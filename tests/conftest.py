@@ -28,7 +28,6 @@ from tests.logs import Logs
 from tests.smtp import MailServer, free_port, mail_server
 
 REAL_COST = Argon2idPasswordHasher.memory_cost, Argon2idPasswordHasher.time_cost
-logging.raiseExceptions = False  # a console handler may have kept a stream that pytest has closed
 
 
 def pytest_configure() -> None:

@@ -11,6 +11,7 @@ from django.core.management import get_commands
 
 from tests.live.server import PROJECT
 
+SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 UNITS = sorted((PROJECT / "deploy/systemd").iterdir())
 COMPOSE = yaml.safe_load((PROJECT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
@@ -72,6 +73,27 @@ def test_systemd_understands_the_units(tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
 
     assert [line for line in done.stderr.splitlines() if "/cosmo-" in line or line.startswith("cosmo-")] == []
+
+
+@pytest.mark.skipif(shutil.which("logrotate", path=SBIN) is None, reason="needs logrotate")
+def test_logrotate_accepts_every_file_of_its_folder():
+    files = [str(path) for path in (PROJECT / "deploy/logrotate").iterdir()]
+    command = ["logrotate", "--debug", "--state", "/dev/null", *files]
+
+    done = subprocess.run(command, env={"PATH": SBIN}, capture_output=True, text=True, check=False)
+
+    assert files
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "error" in line]) == (0, [])
+
+
+def test_logrotate_limits_the_size_and_holds_one_lock_at_a_time():
+    text = (PROJECT / "deploy/logrotate/cosmo").read_text()
+
+    assert re.search(r"^    maxsize \d+M$", text, re.MULTILINE)
+    assert "    nosharedscripts\n" in text
+    hooks = re.findall(r"^ +/opt/cosmo/(deploy/\S+) (take|release) (.+)$", text, re.MULTILINE)
+    assert [(action, file) for _, action, file in hooks] == [("take", '"$1"'), ("release", '"$1"')]
+    assert all(os.access(PROJECT / path, os.X_OK) for path, *_ in hooks)
 
 
 def test_each_file_that_compose_mounts_is_there():

@@ -1,16 +1,23 @@
 """The file handler by itself: sizes, weeks, files that vanish, forks. tests/faults has many processes at once."""
 
+import contextlib
+import errno
+import fcntl
 import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from time import monotonic
+from unittest import mock
 
 import pytest
 import time_machine
 
 from backend.formatters import JSONFormatter
-from backend.log_handlers import SharedFileHandler
+from backend.log_handlers import SharedFileHandler, locks
+from backend.log_handlers.locks import FileLock
 
 
 @pytest.fixture
@@ -110,6 +117,227 @@ def test_a_file_that_somebody_renamed_is_left_for_the_one_that_bears_its_name(lo
 
     assert messages(folder / "info.log.1") == ["before", "between"]
     assert messages(folder / "info.log") == ["after"]
+
+
+def test_a_deleted_file_is_made_again_for_the_next_line(log, folder):
+    logger = log()
+    logger.info("before")
+    (folder / "info.log").unlink()
+
+    logger.info("after")
+
+    assert messages(folder / "info.log") == ["after"]
+
+
+def test_a_file_deleted_during_a_write_gets_the_line_again(log, folder, monkeypatch):
+    logger = log()
+    logger.info("before")
+    write = os.write
+
+    def delete_first(*arguments: object) -> int:
+        (folder / "info.log").unlink(missing_ok=True)
+        monkeypatch.undo()
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "write", delete_first)
+    logger.info("after")
+
+    assert messages(folder / "info.log") == ["after"]
+
+
+def test_a_file_replaced_by_another_is_left_for_the_new_one(log, folder):
+    logger = log()
+    logger.info("before")
+    (folder / "new").touch()
+    (folder / "new").rename(folder / "info.log")
+
+    logger.info("after")
+
+    assert messages(folder / "info.log") == ["after"]
+
+
+@contextlib.contextmanager
+def held(lock) -> Iterator[None]:
+    """Another process' lock; a flock belongs to the open file, so one of this process is as good."""
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def short_patience(monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.3)
+    monkeypatch.setattr(locks, "SHORT_PATIENCE", 0.01)
+    monkeypatch.setattr(FileLock, "_process_distrusts_until", 0.0)
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, capsys):
+    logger = log()
+    (handler,) = logger.handlers
+    logger.info("before")
+
+    with held(folder / ".info.log.lock"):
+        logger.info("lost")
+        assert "has dropped 1 line; they are on the console" in capsys.readouterr().err
+    logger.info("after")
+
+    assert messages(folder / "info.log") == ["before", "after"]
+    assert (handler.written, handler.dropped) == (2, 1)
+    assert handler.last_error == "BlockingIOError: Another process holds .info.log.lock"
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
+    handlers = [SharedFileHandler(tmp_path / f"{name}.log") for name in ("a", "b", "c")]
+    with contextlib.ExitStack() as stack:
+        for name in ("a", "b", "c"):
+            stack.enter_context(held(tmp_path / f".{name}.log.lock"))
+        started = monotonic()
+        for _ in range(20):
+            for handler in handlers:
+                handler.handle(logging.makeLogRecord({"msg": "x"}))
+        seconds = monotonic() - started
+    for handler in handlers:
+        handler.close()
+
+    assert [handler.dropped for handler in handlers] == [20, 20, 20]
+    assert 0.3 <= seconds < 0.6
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(log, folder, capsys):
+    logger = log()
+    with held(folder / ".info.log.lock"):
+        for _ in range(5):
+            logger.info("lost")
+    in_a_minute = monotonic() + 61
+    with mock.patch("time.monotonic", return_value=in_a_minute):
+        logger.info("after")
+
+    first, last = capsys.readouterr().err.splitlines()
+    assert "has dropped 1 line;" in first
+    assert "Lines are written again." in last
+    assert "has dropped 5 lines;" in last
+
+
+def test_a_deleted_lock_file_is_made_again_before_the_next_line(log, folder):
+    logger = log()
+    logger.info("before")
+    (folder / ".info.log.lock").unlink()
+    logger.info("after")
+
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+        logger.info("lost")
+
+    assert messages(folder / "info.log") == ["before", "after"]
+
+
+@pytest.fixture
+def immovable(log, folder, monkeypatch):
+    """A logger whose file is full and cannot be renamed, as one that is a mount point, with three backups."""
+    logger = log(max_bytes=400, backup_count=3)
+    for number in (1, 2, 3):
+        (folder / f"info.log.{number}").write_text(f"backup {number}")
+    rename = os.rename
+
+    def refuse(source: object, target: object) -> None:
+        if str(source) == str(folder / "info.log"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    return logger
+
+
+def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, folder, capsys):
+    for number in range(30):
+        immovable.info("line %d", number)
+
+    (handler,) = immovable.handlers
+    assert messages(folder / "info.log") == [f"line {number}" for number in range(30)]
+    assert [(folder / f"info.log.{number}").read_text() for number in (1, 2, 3)] == ["backup 1", "backup 2", "backup 3"]
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == [".info.log.lock"]
+    assert (handler.dropped, handler.last_error) == (0, "cannot be rotated, OSError: Device or resource busy")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be rotated, OSError: Device or resource busy. It grows" in line
+
+
+def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder, monkeypatch):
+    immovable.info("first")
+    immovable.info("second")
+    monkeypatch.undo()
+    immovable.info("third")
+    assert messages(folder / "info.log") == ["first", "second", "third"]
+
+    in_a_minute = monotonic() + 61
+    with mock.patch("time.monotonic", return_value=in_a_minute):
+        immovable.info("fourth")
+
+    (handler,) = immovable.handlers
+    assert messages(folder / "info.log") == ["fourth"]
+    assert messages(folder / "info.log.1") == ["first", "second", "third"]
+    assert (folder / "info.log.2").read_text() == "backup 1"
+    assert handler.last_error == ""
+
+
+@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize("backup_count", [0, 3])
+def test_a_rotation_that_ends_at_any_step_loses_nothing(log, folder, monkeypatch, step, backup_count):
+    logger = log(max_bytes=400, backup_count=backup_count)
+    for number in range(1, backup_count + 1):
+        (folder / f"info.log.{number}").write_text(f"backup {number}")
+    logger.info("live")
+    steps = []
+
+    def failing(call):
+        def fail(*arguments: object, **options: object) -> object:
+            steps.append(call)
+            if len(steps) > step:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return call(*arguments, **options)
+
+        return fail
+
+    for name in ("rename", "unlink"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    logger.info("next")
+    monkeypatch.undo()
+
+    kept = {path.read_text() for path in folder.glob("info.log*")}
+    texts = " ".join(kept)
+    oldest = {f"backup {backup_count}"} if step >= 7 else set()
+    assert "next" in texts
+    if backup_count or step < 3:
+        assert "live" in texts
+    assert {f"backup {number}" for number in range(1, backup_count + 1)} - kept <= oldest
+
+
+def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(log, folder):
+    logger = log(max_bytes=400, backup_count=3)
+    (folder / "info.log.0").write_text("moved")
+    (folder / "info.log.1").write_text("older")
+    logger.info("live")
+
+    logger.info("next")
+
+    assert messages(folder / "info.log.1") == ["live"]
+    assert [(folder / f"info.log.{number}").read_text() for number in (2, 3)] == ["moved", "older"]
+
+
+def test_a_line_logged_by_a_signal_handler_follows_the_one_it_interrupted(log, folder, monkeypatch):
+    logger = log()
+    write = os.write
+
+    def interrupted(*arguments: object) -> int:
+        monkeypatch.undo()
+        logger.info("signal")
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "write", interrupted)
+    logger.info("line")
+
+    assert messages(folder / "info.log") == ["line", "signal"]
 
 
 def test_a_folder_that_vanishes_is_made_again(log, folder):

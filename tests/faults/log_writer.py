@@ -6,6 +6,7 @@ Says "ready", waits for a line on stdin, so that all begin at the same moment, a
 import argparse
 import logging
 import sys
+import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -19,6 +20,7 @@ parser.add_argument("--writer", type=int, required=True)
 parser.add_argument("--lines", type=int, required=True)
 parser.add_argument("--max-bytes", type=int, default=0)
 parser.add_argument("--padding", type=int, default=0)
+parser.add_argument("--pause", type=int, default=0, help="milliseconds between two lines")
 BACKUPS = 2_000
 
 
@@ -42,6 +44,10 @@ def main() -> None:
     padding = "x" * options.padding
     for number in range(options.lines):
         logger.info("A line", extra={"writer": options.writer, "number": number, "padding": padding})
+        if options.pause:
+            time.sleep(options.pause / 1000)
+    if options.kind == "ours":
+        sys.stdout.write(f"{handler.written} {handler.dropped}\n")
 
 
 if __name__ == "__main__":

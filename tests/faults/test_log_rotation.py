@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from tests.faults.writers import PROJECT, WRITERS, count_lines, lines_of, writin
 
 pytestmark = pytest.mark.fault
 LINES = int(os.environ.get("LOG_LINES", "100000"))  # of each writer
-HOOK = PROJECT / "deploy" / "logrotate" / "hold-logs"
 
 
 def everything(lines: int) -> set[tuple[int, int]]:
@@ -153,22 +151,3 @@ def test_without_the_hook_copytruncate_loses_lines_here(tmp_path):
     lost = 50_000 * WRITERS - len(count_lines(path)[0])
     print(f"copytruncate without the hook: {lost} of {50_000 * WRITERS} lines lost in {rounds} rotations")  # noqa: T201
     assert lost > 0
-
-
-def test_a_stopped_process_that_holds_the_lock_does_not_stop_the_others(tmp_path):
-    path = tmp_path / "info.log"
-    lock = tmp_path / ".info.log.lock"
-    lock.touch()
-    holder = subprocess.Popen(["flock", str(lock), "sleep", "60"], start_new_session=True)
-    try:
-        time.sleep(0.3)
-        started = time.monotonic()
-        with writing("ours", path, lines=500):
-            pass
-        assert time.monotonic() - started < 15
-    finally:
-        os.killpg(holder.pid, signal.SIGKILL)
-        holder.wait()
-
-    found, torn = count_lines(path)
-    assert (set(found), torn) == (everything(500), 0)

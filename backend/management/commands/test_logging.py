@@ -54,7 +54,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         test_id = secrets.token_hex(8)
-        logging.raiseExceptions = False
         console = [h for h in logging.root.handlers if not isinstance(h, SharedFileHandler)]
         for handler in console:
             logging.root.removeHandler(handler)  # this is about the files; the table is what belongs on the terminal

@@ -1,0 +1,128 @@
+"""What every handler promises: a log call never raises, and what is lost is counted and reported."""
+
+import logging
+import logging.config
+import subprocess
+import sys
+
+import pytest
+
+from backend import log_handlers
+from backend.admin_mail import AdminMailHandler
+from backend.log_handlers import ConsoleHandler, GuardedHandler, SharedFileHandler
+from backend.logging_config import get_logging_config
+from backend.metrics import CountingHandler, exposition
+from tests.live.server import PROJECT
+
+HANDLERS = (SharedFileHandler, ConsoleHandler, AdminMailHandler, CountingHandler)
+
+
+@pytest.fixture(params=HANDLERS, ids=lambda kind: kind.__name__)
+def handler(request, tmp_path):
+    made = request.param(tmp_path / "info.log") if request.param is SharedFileHandler else request.param()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def record():
+    return logging.LogRecord("api", logging.ERROR, __file__, 1, "A message", None, None)
+
+
+def lost(label: str) -> float:
+    """The value of cosmo_log_lines_dropped_total for this handler."""
+    line = f'cosmo_log_lines_dropped_total{{file="{label}"}} '
+    values = [text.removeprefix(line) for text in exposition().decode().splitlines() if text.startswith(line)]
+    return float(values[0]) if values else 0.0
+
+
+def test_a_filter_that_fails_costs_the_record_and_is_counted(handler, record):
+    before = lost(handler.label)
+
+    def fail(_: logging.LogRecord) -> bool:
+        raise KeyError("canary")
+
+    handler.addFilter(fail)
+    handler.handle(record)
+
+    assert handler.dropped == 1
+    assert lost(handler.label) == before + 1
+    assert "canary" not in handler.last_error
+
+
+def test_a_handler_that_fails_costs_the_record_and_is_counted(handler, record, monkeypatch):
+    before = lost(handler.label)
+
+    def fail(_: logging.LogRecord) -> None:
+        raise RecursionError("canary")
+
+    monkeypatch.setattr(handler, "emit", fail)
+    handler.handle(record)
+
+    assert handler.dropped == 1
+    assert lost(handler.label) == before + 1
+
+
+def test_a_drop_listener_that_fails_stops_neither_the_call_nor_the_others(handler, record, monkeypatch):
+    heard = []
+
+    def fail(_: str) -> None:
+        raise OSError("no space for metrics")
+
+    monkeypatch.setattr(log_handlers.guard, "drop_listeners", [fail, heard.append])
+    handler.addFilter(lambda _: 1 / 0)
+    handler.handle(record)
+
+    assert heard == [handler.label]
+
+
+def test_every_configured_handler_is_guarded(tmp_path):
+    config = get_logging_config(logs_dir=tmp_path, service="x", version="1", environment="test", mail_admins=True)
+    names = {handler["class"] for handler in config["handlers"].values()}
+
+    kinds = [logging.config.BaseConfigurator({}).resolve(name) for name in names]
+    assert set(kinds) == set(HANDLERS)
+    assert all(issubclass(kind, GuardedHandler) for kind in kinds)
+    assert isinstance(logging.lastResort, ConsoleHandler)
+
+
+def test_an_object_whose_text_fails_is_logged_in_every_file(logs):
+    class Silent:
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    logging.getLogger("api").warning(Silent())
+    logging.getLogger("django.request").warning("A status that is a text", extra={"status_code": "teapot"})
+
+    messages = [entry["message"] for entry in logs.entries("info")]
+    assert messages == ["[Silent that cannot be shown]", "A status that is a text"]
+    assert all(h.dropped == 0 for h in logging.root.handlers if isinstance(h, GuardedHandler))
+
+
+def test_what_logs_to_the_console_while_it_is_written_ends():
+    """As Celery's redirection of stderr does: each line written there is logged."""
+    script = (
+        "import logging, sys; from backend.log_handlers import ConsoleHandler\n"
+        "class Proxy:\n"
+        "    def write(self, text): logging.warning(text)\n"
+        "    def flush(self): pass\n"
+        "logging.root.addHandler(ConsoleHandler()); sys.stderr = Proxy(); logging.warning('x'); print('done')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, timeout=20, capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.returncode) == ("done\n", 0)
+
+
+@pytest.mark.parametrize("state", ["2>&-", "2</dev/null"], ids=["closed", "read-only"])
+def test_a_process_without_a_console_runs(state):
+    script = (
+        "import logging; from backend.log_handlers import ConsoleHandler; logging.root.addHandler(ConsoleHandler()); "
+    )
+    command = f'"{sys.executable}" -c "{script} logging.warning(1); print(2)" {state}'
+
+    done = subprocess.run(command, shell=True, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("2\n", 0)
