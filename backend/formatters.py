@@ -157,12 +157,9 @@ def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
             continue  # Django's request object; the request block says it better
         kind = type(value)  # what most records are made of needs no walk
         is_plain = (kind in _PLAIN and -(2**63) <= (value or 0) < 2**63) or (kind is list and not value)
+        clean: Any = value if is_plain else redact(value)
         if hides(name, value):
             clean = REDACTED
-        elif is_plain:
-            clean = value
-        else:
-            clean = redact(value)
         if name == "extra" and isinstance(clean, dict):
             collided |= clean
         elif name in _OURS:
@@ -222,7 +219,8 @@ def _ends_of(text: str) -> str:
     if len(text) > 2 * _LOOKED_AT:
         # From a line's beginning: half a line could show a secret without its name.
         _, _, tail = text[-_LOOKED_AT:].partition("\n")
-        return f"{redact_text(text[:_LOOKED_AT], limit=_LOOKED_AT)[:_HEAD]}\n...\n{_tail(redact_text(tail, limit=_LOOKED_AT))}"
+        head = redact_text(text[:_LOOKED_AT], limit=_LOOKED_AT)[:_HEAD]
+        return f"{head}\n...\n{_tail(redact_text(tail, limit=_LOOKED_AT))}"
     text = redact_text(text, limit=2 * _LOOKED_AT)
     return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n...\n{_tail(text)}"
 

@@ -66,7 +66,7 @@ def _secrets_in(text: str) -> list[tuple[int, int]]:
         deeper = view.decoded()
         if deeper is view:
             break
-        view = deeper
+        view = deeper.named()
     return sorted(found)
 
 

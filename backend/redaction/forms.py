@@ -22,12 +22,15 @@ _PAIR = re.compile(
     re.VERBOSE,
 )
 _FLAG = re.compile(r"-(?<![\w.-]-)-?+(?P<name>[A-Za-z][\w.-]*+)[ \t]++(?=[^\s-])")
-_FIRST_ON_ITS_LINE = re.compile(r"[\s\-'\"{\[(>]*+")
+# A line of code that ends with a colon
+_STATEMENT = re.compile(r"\s*+(?:async )?(?:if|elif|while|for|with|class|def|except|match|case)\b")
+_ESCAPED_NEWLINE = re.compile(r"[|>]?[+-]?\d?(?<!\\)\\++[nr]")
 # "api key: x": one name, though its last word alone says less
 _COMPOUND = frozenset({"key", "keys", "code", "codes", "phrase", "word", "id"})
 _WORD_BEFORE = re.compile(r"(?<![\w.-])[\w.-]{1,40}[ ]\Z")
 _HEADERS = ("cookie", "cookies", "authorization")
 _PLACE = re.compile(r"\d{1,6}(?!\w)")  # of sessions.py:65, auth.example.com:443
+_NEXT_PAIR = re.compile(r"[\w.-]{1,100}+[\"']?[ \t]?[:=]")
 _NEXT_NAME = re.compile(r"\s{0,8}[:=]")  # {"name": "password", "value": ...}
 _IDENTIFIER = re.compile(rf"{QUOTE}?([A-Za-z_]{{2,40}}){QUOTE}")
 
@@ -67,11 +70,17 @@ def _value_of(text: str, match: re.Match[str], name: str, *, is_name_quoted: boo
     if match["separator"] is None and (is_name_quoted or match["close"]):
         return None
     if match["newline"]:
-        indent = _indent(text, match.start("name"))
-        return block_at(text, at, indent) if indent is not None else None
-    if separator == ":" and "." in name and at == match.end("separator") and _PLACE.match(text, at):
-        if not is_secret(name.rpartition(".")[2]):
+        if _NEXT_PAIR.match(text, at):
             return None
+        line = text[text.rfind("\n", max(0, match.start() - 200), match.start()) + 1 : match.start()]
+        if _STATEMENT.match(line):
+            return None
+        return block_at(text, at, len(line) - len(line.lstrip(" \t"))) or value_at(text, at)
+    if _ESCAPED_NEWLINE.match(text, at):  # a view that reads it finds the value
+        return None
+    is_place = separator == ":" and at == match.end("separator") and _PLACE.match(text, at)
+    if is_place and "." in name and not is_secret(name.rpartition(".")[2]):
+        return None
     value = value_at(text, at)
     if separator == "," and value is not None and _NEXT_NAME.match(text, value.next):
         return None
@@ -101,17 +110,11 @@ def _is_name_of_next(text: str, match: re.Match[str]) -> bool:
     return not (is_inside and _IDENTIFIER.match(text, match.end()))
 
 
-def _indent(text: str, start: int) -> int | None:
-    """Return how far the name at `start` is indented; None if it is not the first on its line, as in code."""
-    line = text[text.rfind("\n", max(0, start - 200), start) + 1 : start]
-    return len(line) - len(line.lstrip(" \t")) if _FIRST_ON_ITS_LINE.fullmatch(line) else None
-
-
 def _flags(text: str, _: str) -> Spans:
     for match in _FLAG.finditer(text):
-        if is_secret(match["name"]) and (value := value_at(text, match.end())):
-            if not value.is_number(text) or not is_measure(match["name"]):
-                yield value.start, value.end
+        name, value = match["name"], value_at(text, match.end())
+        if value is not None and is_secret(name) and not (value.is_number(text) and is_measure(name)):
+            yield value.start, value.end
 
 
 # What names the field of which a value follows: <input name="password" value="x">, {"name": "password", "value": "x"}
@@ -132,14 +135,16 @@ def _named_values(text: str, lowered: str) -> Spans:
         if not is_secret(match["name"]):
             continue
         start, end = match.span()
-        line_end = text.find("\n", end, end + _NEAR)
-        line_end -= line_end > 0 and text[line_end - 1] == "\r"
-        if line_end > 0 and (part := _REST_OF_HEAD.match(text, line_end)):  # multipart/form-data
-            found = _END_OF_PART.search(text, part.end())
-            yield part.end(), found.start() if found else len(text)
-            continue
+        if "form-data" in lowered[max(0, start - _NEAR) : start] and (
+            head := _REST_OF_HEAD.search(text, end, end + _NEAR)
+        ):
+            found = _END_OF_PART.search(text, head.end())
+            yield head.end(), found.start() if found else len(text)
         opened = max(text.rfind(bracket, max(0, start - _NEAR), start) for bracket in "<{(")
-        for place in (_ITS_VALUE.search(text, max(opened, 0, start - _NEAR), start), _ITS_VALUE.search(text, end, end + _NEAR)):
+        for place in (
+            _ITS_VALUE.search(text, max(opened, 0, start - _NEAR), start),
+            _ITS_VALUE.search(text, end, end + _NEAR),
+        ):
             if place and not _BRACKETS.search(text, min(end, place.start()), place.start()):
                 value = value_at(text, place.end())
                 if value is not None and not value.is_number(text):

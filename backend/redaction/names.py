@@ -1,10 +1,11 @@
 """The one table of secret names, for the keys of structures and for the names that texts mention."""
 
 import re
-import unicodedata
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+
+from backend.redaction.views import View
 
 # Anywhere in a name, once case and separators are gone.
 SECRET_PARTS = (
@@ -34,29 +35,6 @@ _ROW_KEY = re.compile(r"[a-z]{2,30}(?:_[a-z]{1,30}){0,3}")  # the `key` of a row
 _INT64 = range(-(2**63), 2**63)
 _CACHED, _MAX_NAME = 100, 10_000  # characters
 
-# Characters that look like ASCII, and those that nobody sees.
-INVISIBLE = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef"
-)
-LOOKALIKE = re.compile(
-    f"[{INVISIBLE}\u00aa\u00ab\u00b2\u00b3\u00b9\u00ba\u00bb\u017f\u02b0-\u02b8\u1d2c-\u1d6a\u2018-\u201f\u2039\u203a"
-    "\u2070-\u209c\u2100-\u2138\u2145-\u2149\u2160-\u217f\u24b6-\u24e9\ufe50-\ufe6b\uff01-\uff5e"
-    "\U0001d400-\U0001d7ff\U0001f130-\U0001f149]"
-)
-_QUOTES = {**dict.fromkeys("\u00ab\u00bb\u201c\u201d\u201e\u201f\u2033", '"')} | dict.fromkeys(
-    "\u2018\u2019\u201a\u201b\u2039\u203a", "'"
-)
-
-
-@lru_cache(maxsize=1024)
-def folded(char: str) -> str:
-    """Return what a lookalike stands for: one ASCII character, or nothing where it is invisible."""
-    plain = _QUOTES.get(char) or unicodedata.normalize("NFKC", char)
-    if len(plain) == 1 and plain.isascii():
-        return plain
-    return "" if unicodedata.category(char) in {"Cf", "Mn", "Lo", "Cn"} else char
-
 
 def is_secret(name: str) -> bool:
     """Return whether a field of this name holds a secret."""
@@ -65,8 +43,7 @@ def is_secret(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
-    if not name.isascii():
-        name = LOOKALIKE.sub(lambda match: folded(match[0]), name)
+    name = View(name).named().text
     joined = _joined(name)
     words = [word.lower() for word in _WORD.findall(name)]
     if joined in HARMLESS_NAMES or (words and words[-1] in _NO_VALUES):

@@ -27,7 +27,10 @@ _BARE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_ANNOTATED = re.compile(r"(?:\[[\w\[\], .|]{0,80}\])?(?:\s?\|\s?\w{1,40}){0,3}[ \t]{1,3}=[ \t]{1,3}")  # password: str = "..."
+# An annotated assignment in a line of code that a traceback shows
+_ANNOTATED = re.compile(
+    r"(?:\[[\w\[\], .|]{0,80}\])?(?:\s?\|\s?\w{1,40}){0,3}[ \t]{1,3}=[ \t]{1,3}"
+)  # password: str = "..."
 _LINE = re.compile(r"[^\r\n]*+")
 _BLOCK_LINE = re.compile(r"(?P<indent>[ \t]*+)(?P<text>[^\r\n]*+)(?:\r?\n|\r|\Z)")
 _NUMBER = re.compile(r"[+-]?\d{1,18}(?:[._]\d{1,18}){0,3}")
@@ -85,7 +88,7 @@ def line_at(text: str, at: int) -> Value:
 
 
 def block_at(text: str, at: int, indent: int) -> Value | None:
-    """Return the lines from `at` that are indented deeper, as YAML and pretty printers write a value; items of a list too."""
+    """Return the lines from `at` that are indented deeper, or items of a list: how YAML writes a value."""
     end = at
     while (line := _BLOCK_LINE.match(text, end)) and end < len(text):
         if line["text"] and len(line["indent"]) <= indent and not line["text"].startswith("- "):
@@ -113,7 +116,7 @@ def _quote_end(text: str, at: int, quote: str) -> tuple[int, int]:
     """Return where the quoted text ends, and where the closing quote does.
 
     Each string around this one doubles the backslashes: the quote is closed by as many as opened it, and by fewer,
-    which close a string around it.
+    which close a string around it. One before a letter is an apostrophe.
     """
     if quote[-1] not in "\"'`":  # an entity or a code point
         found = text.find(quote, at)
@@ -124,9 +127,9 @@ def _quote_end(text: str, at: int, quote: str) -> tuple[int, int]:
         while first > at and text[first - 1] == "\\":
             first -= 1
         found = position - first
-        if found <= depth:
-            return first, position + 1 if found == depth else first
-        if (found - depth) % period == 0:
+        if found < depth:
+            return first, first
+        if (found - depth) % period == 0 and not text[position + 1 : position + 2].isalnum():
             return position - depth, position + 1
         position += 1
     return len(text), len(text)
