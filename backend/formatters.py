@@ -12,10 +12,12 @@ from backend import request_context
 from backend.log_records import STANDARD
 from backend.log_text import as_text
 from backend.logging_config import PERFORMANCE
-from backend.redaction import REDACTED, is_secret, redact, redact_text, text_of
+from backend.redaction import REDACTED, hides, redact, redact_text, text_of
+from backend.redaction.messages import formatted
 
 MAX_BYTES = 64 * 1024  # of a line
 _HEAD, _TAIL = 8_000, 16_000  # characters that stay of a long traceback
+_LOOKED_AT = 32_000  # at each end, for secrets that a cut goes through
 # Names of an entry that a caller's `extra` cannot take; `event` he may give.
 _OURS = frozenset(
     {
@@ -155,12 +157,9 @@ def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
             continue  # Django's request object; the request block says it better
         kind = type(value)  # what most records are made of needs no walk
         is_plain = (kind in _PLAIN and -(2**63) <= (value or 0) < 2**63) or (kind is list and not value)
-        if is_plain and not is_secret(name):
-            clean = value
-        elif is_secret(name) and value is not None and not isinstance(value, bool):
+        clean: Any = value if is_plain else redact(value)
+        if hides(name, value):
             clean = REDACTED
-        else:
-            clean = redact(value)
         if name == "extra" and isinstance(clean, dict):
             collided |= clean
         elif name in _OURS:
@@ -201,16 +200,8 @@ def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The message with its arguments, without secrets: those of named arguments are known by their names."""
-    if not record.args:
-        return redact_text(text_of(record.msg))
-    args: Any = record.args
-    if isinstance(args, Mapping):
-        args = {name: REDACTED if is_secret(str(name)) else value for name, value in args.items()}
-    try:
-        return redact_text(text_of(record.msg) % args)
-    except Exception:  # noqa: BLE001 - a placeholder that does not fit, or an argument that cannot be shown
-        return redact_text(f"{text_of(record.msg)} [arguments: {redact(args)}]")
+    """The message with its arguments, without secrets."""
+    return formatted(record.msg, record.args)
 
 
 def _exception(error: BaseException) -> dict[str, str]:
@@ -219,13 +210,23 @@ def _exception(error: BaseException) -> dict[str, str]:
         text = "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - an exception of somebody's own may raise when it is shown
         text = "[a traceback that cannot be shown]"
-    if len(text) > _HEAD + _TAIL:
-        # From a line's beginning: half a line could show a secret without its name.
-        _, _, tail = text[-_TAIL:].partition("\n")
-        text = f"{redact_text(text[:_HEAD])}\n...\n{redact_text(tail, limit=_TAIL)}"
-    else:
-        text = redact_text(text, limit=_HEAD + _TAIL)
+    text = _ends_of(text)
     return {"type": f"{kind.__module__}.{kind.__qualname__}", "message": redact_text(text_of(error)), "traceback": text}
+
+
+def _ends_of(text: str) -> str:
+    """The head and the tail of a traceback, without secrets, also of those that begin or end in what is left out."""
+    if len(text) > 2 * _LOOKED_AT:
+        # From a line's beginning: half a line could show a secret without its name.
+        _, _, tail = text[-_LOOKED_AT:].partition("\n")
+        head = redact_text(text[:_LOOKED_AT], limit=_LOOKED_AT)[:_HEAD]
+        return f"{head}\n...\n{_tail(redact_text(tail, limit=_LOOKED_AT))}"
+    text = redact_text(text, limit=2 * _LOOKED_AT)
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n...\n{_tail(text)}"
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= _TAIL else text[-_TAIL:].partition("\n")[2]
 
 
 def _least(record: logging.LogRecord, environment: Mapping[str, Any], error: Exception) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class RequestContext:
         self.ip_address = ip_address
         self.user_agent = user_agent
         self.method: str = request.method if request is not None else ""
-        self.path = redact_text(printable(request.path[:_MAX_PATH])) if request is not None else ""
+        self.path = printable(redact_text(request.path))[:_MAX_PATH] if request is not None else ""
         self.started = perf_counter()
         self.is_refused_stranger = False
         self.is_denial_logged = False
@@ -176,7 +176,7 @@ def of_request(request: Any, *, trusted_proxies: int) -> RequestContext:
         request_id=request_id(meta.get("HTTP_X_REQUEST_ID", "")),
         traceparent=meta.get("HTTP_TRACEPARENT", ""),
         ip_address=client_ip(meta, trusted_proxies=trusted_proxies),
-        user_agent=redact_text(printable(meta.get("HTTP_USER_AGENT", "")[:_MAX_USER_AGENT])),
+        user_agent=printable(redact_text(meta.get("HTTP_USER_AGENT", "")))[:_MAX_USER_AGENT],
         request=request,
     )
 

@@ -1,11 +1,13 @@
 """Error tracking with Sentry; without SENTRY_DSN every function here does nothing."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sentry_sdk
 from django.conf import settings
+from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
@@ -16,11 +18,13 @@ from backend import request_context
 from backend.formatters import message_of
 from backend.log_handlers import print_error
 from backend.logging_config import PERFORMANCE
-from backend.redaction import redact
+from backend.redaction import REDACTED, redact
 
 NEVER_TRACED = ("/api/health/", "/metrics", "/static/")
 HEADERS = ["accept", "content-length", "content-type", "host", "user-agent"]
 _MOST_ITEMS = 1_000  # of a list; an event has more than a log record
+_QUERIES = frozenset({"query", "query_string", "query_params", "http.query", "GET"})  # names of a URL's parameters
+_QUERY_VALUE = re.compile(r"(?<=[?&])([\w.\[\]%~-]{1,100}+=)[^\s&#\"'<>]++")
 _TIMES = ("timestamp", "start_timestamp")  # which the SDK writes in its own way
 
 
@@ -40,7 +44,8 @@ def setup_sentry() -> bool:
         environment=settings.DJANGO_ENVIRONMENT,
         release=settings.APP_VERSION,
         traces_sampler=_sample_rate,
-        disabled_integrations=[DjangoIntegration()],  # docs/decisions/0012-sentry-without-its-django.md
+        # docs/decisions/0012-sentry-without-its-django.md; and a command line may carry secrets by position
+        disabled_integrations=[DjangoIntegration(), ArgvIntegration()],
         auto_session_tracking=False,  # a record of each request
         before_send=_cleaned,
         before_send_transaction=_cleaned,
@@ -106,13 +111,34 @@ def _cleaned(event: Any, hint: Any) -> Any:
         event.setdefault("tags", {}).update(request_id=context.request_id, trace_id=context.trace_id)
         if context.route is not None:
             event |= {"transaction": f"/{context.route}", "transaction_info": {"source": "route"}}
-    if "log_record" in hint and "logentry" in event:
-        event["logentry"]["formatted"] = message_of(hint["log_record"])
-    cleaned = redact(event, max_items=_MOST_ITEMS)
+    if "logentry" in event:
+        entry = event["logentry"]
+        if "log_record" in hint:
+            entry["formatted"] = message_of(hint["log_record"])
+        entry.pop("params", None)  # the arguments of the message, which has them masked
+    cleaned = _without_query_values(redact(event, max_items=_MOST_ITEMS))
     _keep_times(event, cleaned)
     for before, after in zip(event.get("spans") or (), cleaned.get("spans") or (), strict=False):
         _keep_times(before, after)
     return cleaned
+
+
+def _without_query_values(value: Any) -> Any:
+    """The same with the parameters of every URL named and their values removed: what people search for is theirs."""
+    if isinstance(value, str):
+        return _QUERY_VALUE.sub(rf"\1{REDACTED}", value)
+    if isinstance(value, list):
+        return [_without_query_values(inner) for inner in value]
+    if isinstance(value, dict):
+        return {
+            name: _values_removed(inner) if name in _QUERIES and inner else _without_query_values(inner)
+            for name, inner in value.items()
+        }
+    return value
+
+
+def _values_removed(query: Any) -> Any:
+    return dict.fromkeys(query, REDACTED) if isinstance(query, dict) else REDACTED
 
 
 def _keep_times(before: Any, after: Any) -> None:

@@ -1,0 +1,64 @@
+"""The text of a log message: arguments that are structures are masked before they become text."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.datastructures import MultiValueDict
+
+from backend.redaction import REDACTED, hides, redact, redact_text, text_of
+
+_LEVELS = 8
+
+
+def formatted(message: Any, args: Any) -> str:
+    """Return `message % args` without secrets: those of named arguments are known by their names."""
+    text = text_of(message)
+    if not args:
+        return redact_text(text)
+    try:
+        # A mapping stands for its values (%(name)s) or, as a logger's only argument, for itself (%s).
+        shown = _Named(args) if isinstance(args, Mapping) else _masked(args)
+        return redact_text(text % shown)
+    except Exception:  # noqa: BLE001 - a placeholder that does not fit, or an argument that cannot be shown
+        return redact_text(f"{text} [arguments: {redact(args)}]")
+
+
+class _Named:
+    """Named arguments: each is looked up as the caller's mapping does it, also one that it makes up."""
+
+    def __init__(self, args: Mapping[str, Any]) -> None:
+        self._args = args
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._args[name]
+        return REDACTED if hides(name, value) else _masked(value)
+
+    def __str__(self) -> str:
+        return str(_masked(self._args))
+
+    def __repr__(self) -> str:
+        return repr(_masked(self._args))
+
+
+def _masked(value: Any, levels: int = _LEVELS) -> Any:
+    """Return a copy of a structure of built-in kinds in which secrets are masked by name; other objects as they are.
+
+    The forms find what the texts of those show.
+    """
+    kind = type(value)
+    if levels == 0:
+        return value
+    if isinstance(value, MultiValueDict):
+        made = copy.copy(value)
+        for name, inner in value.lists():
+            dict.__setitem__(made, name, [REDACTED] if hides(name, inner) else _masked(inner, levels - 1))
+        return made
+    if kind is dict:
+        return {
+            name: REDACTED if isinstance(name, str) and hides(name, inner) else _masked(inner, levels - 1)
+            for name, inner in value.items()
+        }
+    if kind in (list, tuple):
+        return kind(_masked(inner, levels - 1) for inner in value)
+    return value
