@@ -56,7 +56,7 @@ def check_database_engine(**_: Any) -> list[CheckMessage]:
 @register
 def check_names_in_env_file(**_: Any) -> list[CheckMessage]:
     return [
-        Warning(f"{name} in .env is not read.", hint=f"{nearest} is. Correct or remove it.", id="backend.W005")
+        Warning(f".env sets {name}, which Cosmo does not read.", hint=f"Is {nearest} meant?", id="backend.W005")
         for name, nearest in settings.ENV.names_not_read(cutoff=0.8).items()
     ]
 
@@ -76,9 +76,8 @@ def check_smtp(**_: Any) -> list[CheckMessage]:
     if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") or settings.EMAIL_PORT != IMPLICIT_TLS_PORT:
         return []
     hint = "Set EMAIL_PORT=587 and EMAIL_USE_TLS=on, which most mail servers take."
-    return [
-        Warning("On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak.", hint, "backend.W007")
-    ]
+    message = "On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak."
+    return [Warning(message, hint=hint, id="backend.W007")]
 
 
 @register(deploy=True)

@@ -23,8 +23,8 @@ def main(file: Path) -> None:
     except ImproperlyConfigured as problem:
         sys.exit(f"{file.name}: {problem}")
     for name, nearest in settings.env.names_not_read().items():
-        meant = f"; {nearest} is" if nearest else ""
-        sys.stderr.write(f"{name} is not read from this file{meant}.\n")
+        meant = f"; is {nearest} meant?" if nearest else "."
+        sys.stderr.write(f"Cosmo does not read {name} from this file{meant}\n")
     debug = "on" if settings.DEBUG else "off"
     sys.stdout.write(f"{file.name} is fine. DJANGO_ENVIRONMENT is {settings.DJANGO_ENVIRONMENT}, DEBUG is {debug}.\n")
 

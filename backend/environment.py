@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from backend import env_values
+from backend import env_urls, env_values
 from backend.env_file import EnvFile
 from backend.private_files import open_private
 
@@ -52,7 +52,7 @@ class Environment:
         os.environ.update(found.values if self.is_trial else found.values | os.environ)
 
     def names_not_read(self, cutoff: float = 0.0) -> dict[str, str]:
-        """{a name in the file that nothing reads: the nearest one that is read, or nothing}, from this similarity on."""
+        """{a name in the file that nothing reads: the nearest one that is read}, from this similarity on, or all."""
         names = [name for name in self.names_in_file if name not in self.names and not name.startswith(OF_LIBRARIES)]
         nearest = {name: get_close_matches(name.upper(), self.names, 1, max(cutoff, 0.6)) for name in names}
         return {name: "".join(found) for name, found in nearest.items() if found or not cutoff}
@@ -67,7 +67,9 @@ class Environment:
             return _read_or_make_secrets(path)
         except OSError:
             self.problems.append("SECRET_KEY and JWT_SIGNING_KEY must be set where none can be kept in a file.")
-            return "", ""
+        except ValueError:
+            self.problems.append(f"{path.name} is damaged; remove it, and the next start makes new secrets.")
+        return "", ""
 
     def require(self, *names: str, reason: str) -> None:
         """Note each of these variables that is not set."""
@@ -76,19 +78,24 @@ class Environment:
                 self.problems.append(f"{name} is not set; {reason}.")
 
     def require_environment(self, name: str, choices: Collection[str]) -> None:
-        """Note a name that was meant for this variable: without it Cosmo would run for development, with DEBUG on."""
+        """Note a value that may be meant for this variable; without it Cosmo would run for development, with DEBUG on.
+
+        Called when every variable has been asked for.
+        """
         expected = f"one of {', '.join(choices)}"
-        if name not in os.environ:
-            meant = get_close_matches(name, map(str.upper, self.names_in_file), 1, 0.7)
-            if meant or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
-                self.problems.append(f"{name} is not set, but a name like it is; set it to {expected}.")
-        elif not os.environ[name]:
-            self.problems.append(f"{name} must be {expected}.")
+        if name in os.environ:
+            if not os.environ[name]:
+                self.problems.append(f"{name} must be {expected}.")
+        elif self.names_not_read() or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
+            self.problems.append(f"{name} is not set, but a name that nothing reads is; set it to {expected}.")
 
     def stop_if_wrong(self) -> None:
         problems = [*self._problems_of_file, *sorted(set(self.problems))]
         if problems:
-            hints = [f"{name} is not read; {near} is." for name, near in self.names_not_read(cutoff=0.6).items()]
+            hints = [
+                f"Cosmo does not read {name}; is {near} meant?"
+                for name, near in self.names_not_read(cutoff=0.6).items()
+            ]
             raise ImproperlyConfigured("\n  ".join(["the environment is not right.", *problems, *hints]))
 
     def text(self, name: str, default: str = "") -> str:
@@ -146,19 +153,19 @@ class Environment:
 
     def redis_url(self, name: str) -> str:
         expected = f"an address like redis://:password@127.0.0.1:6379/0; {_ENCODE}, and a comma as %2C, ; as %3B"
-        return self._parsed(name, "", env_values.redis_url, expected)
+        return self._parsed(name, "", env_urls.redis_url, expected)
 
     def broker_url(self, name: str) -> str:
         expected = f"an address like redis://127.0.0.1:6379/0 or amqp://user:password@host//; {_ENCODE}, and ; as %3B"
-        return self._parsed(name, "", env_values.broker_url, expected)
+        return self._parsed(name, "", env_urls.broker_url, expected)
 
     def database(self, name: str, default: Path) -> dict[str, Any]:
         expected = (
             "an address like postgres://user:password@host:5432/name?sslmode=require, with options of libpq other "
             "than connect_timeout, tcp_user_timeout and options, which Cosmo sets, or sqlite:////path/to/file; "
         )
-        parse = env_values.database(PROJECT)
-        return self._parsed(name, env_values.sqlite_file(default), parse, expected + _ENCODE)
+        parse = env_urls.database(PROJECT)
+        return self._parsed(name, env_urls.sqlite_file(default), parse, expected + _ENCODE)
 
     def people(self, name: str) -> list[tuple[str, str]]:
         expected = "people like Admin:admin@example.com,Tech:tech@example.com"
@@ -173,14 +180,12 @@ class Environment:
 
     def path(self, name: str, default: str) -> Path:
         """An absolute path; a relative one starts from the project."""
-        return self._parsed(
-            name, PROJECT / default, env_values.path(PROJECT), "a path, of this machine's users after ~"
-        )
+        expected = "a path, in which ~ is a home folder of this machine"
+        return self._parsed(name, PROJECT / default, env_values.path(PROJECT), expected)
 
     def flag_file(self, name: str, default: str) -> Path:
-        return self._parsed(
-            name, PROJECT / default, env_values.flag_file(PROJECT), "the path of a file, not of a folder"
-        )
+        expected = "the path of a file, not of a folder"
+        return self._parsed(name, PROJECT / default, env_values.flag_file(PROJECT), expected)
 
     def bind(self, name: str, default: str) -> str:
         expected = f"host:port, or unix:/path/to/socket of at most {env_values.LONGEST_SOCKET_PATH} bytes"
@@ -222,6 +227,6 @@ def _read_or_make_secrets(path: Path) -> tuple[str, str]:
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
     first, second = path.read_text(encoding="ascii").split()
     return first, second

@@ -9,5 +9,5 @@ class EmailBackend(filebased.EmailBackend):
     def open(self) -> bool:
         is_new = self.stream is None
         if is_new:
-            self.stream = open_private(self._get_filename(), "ab")
+            self.stream = open_private(self._get_filename(), "ab")  # type: ignore[assignment, attr-defined]
         return is_new

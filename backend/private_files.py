@@ -9,7 +9,7 @@ PRIVATE = 0o600
 
 def open_private(path: Path | str, mode: str) -> IO[Any]:
     """Open like open(); a new file has mode 0600, an existing one keeps its own."""
-    return open(path, mode, encoding=None if "b" in mode else "utf-8", opener=_opener)  # noqa: PTH123
+    return open(path, mode, encoding=None if "b" in mode else "utf-8", opener=_opener)
 
 
 def _opener(path: str, flags: int) -> int:

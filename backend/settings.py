@@ -17,7 +17,6 @@ DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENV
 if DJANGO_ENVIRONMENT != "test":
     # Tests must not reach what a .env file of this checkout points to.
     env.read_file()
-    env.require_environment("DJANGO_ENVIRONMENT", ENVIRONMENTS)
     DJANGO_ENVIRONMENT = env.choice("DJANGO_ENVIRONMENT", "development", choices=ENVIRONMENTS)
 DEPLOYED = DJANGO_ENVIRONMENT in {"staging", "production"}
 
@@ -145,9 +144,7 @@ if DATABASE["ENGINE"].endswith("postgresql"):
     )
 else:
     if DEPLOYED and DATABASE["NAME"] == ":memory:":
-        env.problems.append(
-            "DATABASE_URL must name a file or a server: in memory each connection has its own database."
-        )
+        env.problems.append("DATABASE_URL must name a server or a file: memory is lost with each connection.")
     # IMMEDIATE: a transaction that will write takes the write lock before it reads what it decides upon.
     DATABASE["OPTIONS"] = {
         "factory": sqlite.DevelopmentConnection if DJANGO_ENVIRONMENT == "development" else sqlite.PrivateConnection,
@@ -291,4 +288,5 @@ WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", 0, minimum=0, maximum=256)  # 0
 WEB_THREADS = env.integer("WEB_THREADS", 4, minimum=1, maximum=256)
 WEB_TIMEOUT = env.integer("WEB_TIMEOUT", 30, minimum=1, maximum=600)  # seconds
 
+env.require_environment("DJANGO_ENVIRONMENT", ENVIRONMENTS)
 env.stop_if_wrong()

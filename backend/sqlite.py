@@ -13,8 +13,8 @@ class PrivateConnection(sqlite3.Connection):
 
     tightens_existing = False
 
-    def __init__(self, database: str, *args: Any, **kwargs: Any) -> None:
-        if not database.startswith((":memory:", "file:")):
+    def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
+        if not str(database).startswith((":memory:", "file:")):
             with contextlib.suppress(OSError):  # connecting says what is wrong
                 self._make_private(Path(database))
         super().__init__(database, *args, **kwargs)

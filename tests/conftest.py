@@ -1,7 +1,10 @@
 """Fixtures: one signed-in client for each role, and a real server."""
 
+import compileall
 import gc
 import logging.config
+import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +23,7 @@ from backend.logging_config import get_logging_config
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.live.server import Server, demo_database, environment, serving
+from tests.live.server import checkout as copied_project
 from tests.logs import Logs
 from tests.smtp import MailServer, free_port, mail_server
 
@@ -190,3 +194,17 @@ def one_of_each(db) -> dict[str, Any]:
 def document(manager) -> dict:
     """The OpenAPI document."""
     return manager.get("/api/schema/").json()
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """A copy of what starts, compiled once: else each of the starts below compiles it anew."""
+    copy = copied_project(tmp_path_factory.mktemp("project"))
+    compileall.compile_dir(copy, quiet=1)
+    return copy
+
+
+@pytest.fixture
+def checkout(compiled, tmp_path):
+    """A fresh copy of the project, without a .env file or secrets of its own."""
+    return shutil.copytree(compiled, tmp_path / "checkout", copy_function=os.link)

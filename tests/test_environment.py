@@ -1,62 +1,11 @@
 """The environment: wrong and missing values stop the start, all named at once, and none is shown."""
 
-import compileall
-import os
 import re
-import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.live import server
-
-PROJECT = Path(__file__).resolve().parent.parent
-CANARY = "canary-7261"
-REQUIRED = {
-    "SECRET_KEY": "secret-" * 8,
-    "JWT_SIGNING_KEY": "signing-" * 7,
-    "ALLOWED_HOSTS": "cosmo.example.com",
-    "DATABASE_URL": "postgres://cosmo@127.0.0.1/cosmo",
-    "PUBLIC_BASE_URL": "https://cosmo.example.com",
-    "DEFAULT_FROM_EMAIL": "cosmo@example.com",
-    "EMAIL_HOST": "127.0.0.1",
-    "TRUSTED_PROXY_COUNT": "1",
-}
-PRODUCTION = REQUIRED | {"DJANGO_ENVIRONMENT": "production"}
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """A copy of what starts, compiled once: else each of the starts below compiles it anew."""
-    copy = server.checkout(tmp_path_factory.mktemp("project"))
-    compileall.compile_dir(copy, quiet=1)
-    return copy
-
-
-@pytest.fixture
-def checkout(compiled, tmp_path):
-    """A fresh copy of the project, without a .env file or secrets of its own."""
-    return shutil.copytree(compiled, tmp_path / "checkout", copy_function=os.link)
-
-
-def manage(checkout: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return run(checkout, "manage.py", *arguments, **variables)
-
-
-def run(checkout: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | variables
-    return subprocess.run(
-        [sys.executable, *command], cwd=checkout, env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def setting(checkout: Path, name: str, **variables: str) -> str:
-    done = run(checkout, "-c", f"from backend import settings; print(repr(settings.{name}))", **variables)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+from tests.checkouts import CANARY, PRODUCTION, PROJECT, REQUIRED, manage, run, setting
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
@@ -129,6 +78,28 @@ WRONG = [
     ("WEB_CONCURRENCY", CANARY),
     ("WEB_THREADS", "0"),
     ("WEB_TIMEOUT", "0"),
+    ("ALLOWED_HOSTS", ","),
+    ("CSRF_TRUSTED_ORIGINS", ","),
+    ("CORS_ALLOWED_ORIGINS", ","),
+    ("LOG_SKIP_PATHS", ","),
+    ("LOG_SKIP_PATHS", "/"),
+    ("DJANGO_ADMINS", ","),
+    ("DATABASE_URL", "sqlite:///"),
+    ("DATABASE_URL", f"postgres://user:{CANARY}/x@host/name"),
+    ("REDIS_URL", f"redis://user:12/{CANARY}@host/0"),
+    ("CELERY_BROKER_URL", f"amqp://user:12/{CANARY}@host//"),
+    ("APP_VERSION", f"{CANARY}\x1b[31m"),
+    ("EMAIL_BACKEND", f"django.core.mail.backends.{CANARY}.EmailBackend"),
+    ("EMAIL_BACKEND", "no_such_package.EmailBackend"),
+    ("EMAIL_HOST", f"smtp://{CANARY}"),
+    ("EMAIL_HOST_PASSWORD", f"{CANARY}\u20ac"),
+    ("EMAIL_FILE_PATH", f"~{CANARY}/mails"),
+    ("LOGS_DIR", f"~{CANARY}/logs"),
+    ("DRAIN_FILE", "/tmp"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://user:{CANARY}@host:4318"),
+    ("METRICS_TOKEN", f"{CANARY} {CANARY}"),
+    ("HEALTH_TOKEN", f"{CANARY}\n"),
+    ("WEB_BIND", f"unix:{CANARY}"),
 ]
 
 
@@ -159,15 +130,66 @@ def test_several_wrong_and_missing_values_are_told_together(checkout):
     assert named == sorted([*REQUIRED, "WEB_THREADS", "DEBUG"])
 
 
-def test_gunicorn_says_the_same_and_does_not_start(checkout):
-    command = ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "backend.wsgi:application"]
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("manage.py", "migrate"),
+        ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "backend.wsgi:application"),
+        ("-m", "celery", "-A", "backend", "worker"),
+        ("-c", "import backend.wsgi"),
+    ],
+    ids=["manage", "gunicorn", "celery", "wsgi"],
+)
+def test_each_entry_point_prints_sentences_without_a_traceback_when_the_environment_is_wrong(checkout, command):
+    (checkout / ".env").write_text(f"DJANGO_ENVIRONMENT=production\n{CANARY}\nWEB_THREADS={CANARY}\n")
 
-    done = run(checkout, *command, DJANGO_ENVIRONMENT="production", WEB_THREADS="x")
+    done = run(checkout, *command)
 
     assert done.returncode != 0
+    assert ".env, line 2 is neither" in done.stderr
     assert "WEB_THREADS must be a whole number from 1 to 256." in done.stderr
     assert "SECRET_KEY is not set" in done.stderr
     assert "Traceback" not in done.stderr
+    assert CANARY not in done.stderr + done.stdout
+
+
+def test_a_wrong_environment_in_a_worker_ends_gunicorn_instead_of_being_started_again(checkout):
+    done = run(checkout, "-c", "import backend.wsgi", DJANGO_ENVIRONMENT="production")
+
+    assert done.returncode == 3  # gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR
+
+
+def test_an_email_backend_of_another_package_must_have_its_class(checkout):
+    (checkout / "mailer.py").write_text("from django.conf import settings\nHOST = settings.EMAIL_HOST\n")
+
+    done = manage(checkout, "check", EMAIL_BACKEND="mailer.EmailBackend")
+
+    assert done.returncode == 1
+    assert done.stderr == "Cosmo does not start: EMAIL_BACKEND must be the class of an email backend.\n"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"])
+def test_the_error_says_how_to_write_a_password_in_an_address(checkout, name):
+    done = manage(checkout, "check", **PRODUCTION | {name: f"redis://user:{CANARY}/x@host/0"})
+
+    assert f"{name} must be" in done.stderr
+    assert "/ as %2F, @ as %40, # as %23, ? as %3F and % as %25" in done.stderr
+
+
+def test_a_home_folder_is_meant_by_a_tilde(checkout, tmp_path):
+    home = {"HOME": str(tmp_path)}
+
+    for name in ("LOGS_DIR", "EMAIL_FILE_PATH", "DRAIN_FILE"):
+        assert setting(checkout, name, **home | {name: "~/x"}) == repr(tmp_path / "x")
+    assert setting(checkout, "WEB_BIND", **home, WEB_BIND="unix:~/x") == repr(f"unix:{tmp_path}/x")
+    assert setting(checkout, "DATABASE['NAME']", **home, DATABASE_URL="sqlite:///~/x") == repr(f"{tmp_path}/x")
+
+
+def test_blanks_in_quotes_are_part_of_the_value(checkout):
+    (checkout / ".env").write_text("EMAIL_HOST_USER=' cosmo'\nEMAIL_HOST_PASSWORD=\"  a b  \"\n")
+
+    assert setting(checkout, "EMAIL_HOST_USER") == "' cosmo'"
+    assert setting(checkout, "EMAIL_HOST_PASSWORD") == "'  a b  '"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +198,9 @@ def test_gunicorn_says_the_same_and_does_not_start(checkout):
         ({"DEBUG": "on"}, "DEBUG must be off in production."),
         ({"JWT_SIGNING_KEY": REQUIRED["SECRET_KEY"]}, "JWT_SIGNING_KEY must be another value than SECRET_KEY."),
         ({"DB_POOL_MIN_SIZE": "9"}, "DB_POOL_MIN_SIZE must be at most DB_POOL_MAX_SIZE."),
+        ({"EMAIL_HOST_USER": "cosmo"}, "EMAIL_HOST_USER and EMAIL_HOST_PASSWORD must be set together"),
+        ({"DATABASE_URL": "sqlite://:memory:"}, "DATABASE_URL must name a server or a file"),
+        ({"DJANGO_ENVIRONMENT": ""}, "DJANGO_ENVIRONMENT must be one of development, test, staging, production."),
     ],
 )
 def test_values_that_do_not_go_together_stop_the_start(checkout, variables, sentence):
@@ -208,26 +233,6 @@ def test_the_block_of_the_specification_works_as_written(checkout):
     assert done.returncode == 0
     assert done.stderr.splitlines().count("SENTRY_DSN cannot be parsed; error tracking is off.") == 1
     assert "(backend.W001)" in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("line", "value"),
-    [
-        ("APP_VERSION=2.0", "2.0"),
-        ("APP_VERSION=2.0   # a comment", "2.0"),
-        ("APP_VERSION=2.0#beta", "2.0#beta"),
-        ("APP_VERSION='2.0 # kept'", "2.0 # kept"),
-        ('APP_VERSION="2.0 # kept"   # dropped', "2.0 # kept"),
-        ("export APP_VERSION=2.0 ", "2.0"),
-        ("APP_VERSION=$2.0", "$2.0"),
-        ("APP_VERSION=   # nothing", "1.0.0"),
-        ("APP_VERSION=", "1.0.0"),
-    ],
-)
-def test_a_line_of_the_env_file_ends_before_blanks_and_comments(checkout, line, value):
-    (checkout / ".env").write_text(f"{line}\n")
-
-    assert setting(checkout, "APP_VERSION") == repr(value)
 
 
 def test_the_real_environment_wins_over_the_file(checkout):

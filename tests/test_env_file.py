@@ -1,0 +1,249 @@
+"""The .env file: each line means something or is named by its number, and no text of the file is shown."""
+
+import ast
+import re
+from itertools import chain
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backend.env_file import EnvFile
+from tests.checkouts import CANARY, REQUIRED, manage, run, setting
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("APP_VERSION=2.0", "2.0"),
+        ("APP_VERSION=2.0   # a comment", "2.0"),
+        ("APP_VERSION=2.0#beta", "2.0#beta"),
+        ("APP_VERSION='2.0 # kept'", "2.0 # kept"),
+        ('APP_VERSION="2.0 # kept"   # dropped', "2.0 # kept"),
+        ("export APP_VERSION=2.0 ", "2.0"),
+        ("APP_VERSION=$2.0", "$2.0"),
+        ("APP_VERSION=   # nothing", "1.0.0"),
+        ("APP_VERSION=", "1.0.0"),
+        ("  APP_VERSION=2.0", "2.0"),
+        ("\tAPP_VERSION\t=\t2.0\t", "2.0"),
+        ("APP_VERSION = 2.0 # a comment", "2.0"),
+        ("export\tAPP_VERSION = '2.0'", "2.0"),
+        ("\ufeffAPP_VERSION=2.0", "2.0"),
+        ("APP_VERSION=2.0\r", "2.0"),
+        ("APP_VERSION=' 2.0 '", " 2.0 "),
+        (r'APP_VERSION="2.\"0\\"', r'2."0\\'[:-1]),
+        (r'APP_VERSION="2\n0"', r"2\n0"),
+        ("APP_VERSION=it's", "it's"),
+        ("APP_VERSION=2.0\nAPP_VERSION='2.0'", "2.0"),
+    ],
+)
+def test_a_line_of_the_env_file_ends_before_blanks_and_comments(checkout, line, value):
+    (checkout / ".env").write_text(f"{line}\n")
+
+    assert setting(checkout, "APP_VERSION") == repr(value)
+
+
+WRONG_LINES = [
+    f"SECRET_KEY: {CANARY}",
+    f"SECRET_KEY {CANARY}",
+    f"set SECRET_KEY={CANARY}",
+    f"SECRET-KEY={CANARY}",
+    f"={CANARY}",
+    f"7SECRET={CANARY}",
+    CANARY,
+    f"export {CANARY}",
+    f"[{CANARY}]",
+    f"; {CANARY}",
+    f"SECRET_KEY='{CANARY}",
+    f'SECRET_KEY="{CANARY}',
+    f'SECRET_KEY="{CANARY}\\"',
+    f"SECRET_KEY='{CANARY}'{CANARY}",
+    f'SECRET_KEY="{CANARY}" {CANARY}',
+    f"\u00a0SECRET_KEY={CANARY}",
+    f"SECRET_KEY={CANARY}\u200b",
+    f"SECRET_KEY={CANARY}\rDEBUG=off",
+    f"SECRET_KEY={CANARY}\x1b",
+    f"\ufeffSECRET_KEY={CANARY}",
+]
+
+
+def test_every_line_that_is_not_understood_is_named_by_its_number_and_not_shown(checkout):
+    lines = ["DJANGO_ENVIRONMENT=production", *chain.from_iterable((line, "# a comment", "") for line in WRONG_LINES)]
+    (checkout / ".env").write_text("\n".join(lines), newline="")
+
+    done = manage(checkout, "check", **REQUIRED)
+
+    assert done.returncode == 1
+    assert [int(number) for number in re.findall(r"^  \.env, line (\d+) ", done.stderr, re.MULTILINE)] == list(
+        range(2, len(lines) + 1, 3)
+    )
+    assert "Traceback" not in done.stderr
+    assert CANARY not in done.stderr + done.stdout
+    assert not (checkout / ".development-secrets").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("utf-16", ".env is written in UTF-16; save it as UTF-8."),
+        ("utf-32", ".env is written in UTF-32; save it as UTF-8."),
+        ("utf-16-le", ".env holds NUL bytes"),
+        ("utf-16-be", ".env holds NUL bytes"),
+        ("utf-32-be", ".env holds NUL bytes"),
+        ("latin-1", ".env, line 2 is not UTF-8"),
+        ("cp1252", ".env, line 2 is not UTF-8"),
+        ("gb18030", ".env, line 2 is not UTF-8"),
+    ],
+)
+def test_another_encoding_is_named(tmp_path, encoding, sentence):
+    (tmp_path / ".env").write_bytes(f"DJANGO_ENVIRONMENT=production\nAPP_VERSION={CANARY}\u00fc\n".encode(encoding))
+
+    problems = EnvFile(tmp_path / ".env").problems
+
+    assert len(problems) == 1
+    assert problems[0].startswith(sentence)
+    assert CANARY not in problems[0]
+
+
+def test_the_file_of_a_windows_editor_stops_the_start_with_a_sentence(checkout):
+    (checkout / ".env").write_text(f"DJANGO_ENVIRONMENT=production\nSECRET_KEY={CANARY}\n", encoding="utf-16")
+
+    done = manage(checkout, "check", DJANGO_ENVIRONMENT="production")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["  .env is written in UTF-16; save it as UTF-8."]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.mkdir(), "cannot be read: it is not a file."),
+        (lambda path: path.symlink_to("missing"), "cannot be read: it is a link to a file that does not exist."),
+        (lambda path: path.symlink_to("/dev/null"), "cannot be read: it is not a file."),
+        (lambda path: path.symlink_to(path), "cannot be read: "),
+        (lambda path: path.write_bytes(b""), "is empty: fill it, or remove it."),
+        (lambda path: path.write_bytes(b"\n" * 4096), "is empty: fill it, or remove it."),
+        (lambda path: path.write_bytes(bytes(4096)), "holds NUL bytes"),
+        (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "is larger than 1 MB"),
+    ],
+    ids=["folder", "dangling link", "device", "loop", "empty", "blank", "zeros", "large"],
+)
+def test_a_file_that_cannot_be_meant_is_named(tmp_path, make, reason):
+    make(tmp_path / ".env")
+
+    found = EnvFile(tmp_path / ".env")
+
+    assert found.values == {}
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith(f".env {reason}")
+
+
+def test_a_name_with_two_values_is_named(tmp_path):
+    (tmp_path / ".env").write_text(f"DEBUG=off\nSECRET_KEY={CANARY}\n\nSECRET_KEY={CANARY}2\nDEBUG='off'\n")
+
+    assert EnvFile(tmp_path / ".env").problems == [".env, lines 2 and 4 set SECRET_KEY to different values."]
+
+
+STARTS = """
+import importlib, os, sys
+from pathlib import Path
+from django.core.exceptions import ImproperlyConfigured
+clean, started = dict(os.environ), {}
+for line in CASES:
+    Path(".env").write_bytes(line + b"\\n" + OTHER_LINES)
+    os.environ.clear()
+    os.environ.update(clean)
+    sys.modules.pop("backend.settings", None)
+    try:
+        started[line] = importlib.import_module("backend.settings").DEBUG
+    except ImproperlyConfigured:
+        pass
+print(started)
+"""
+
+
+def test_no_damage_to_the_line_of_the_environment_starts_with_debug_on(checkout):
+    line = b"DJANGO_ENVIRONMENT=production"
+    meant = [line, line.replace(b"=", b" = "), b"  " + line, b"\xef\xbb\xbf" + line, b"export " + line, line + b"\r"]
+    misspelled = [line.lower(), line.replace(b"RON", b"RO"), line[7:], line.replace(b"IRONMENT", b""), line[:19]]
+    damaged = [
+        line[:at] + byte + line[end:]
+        for at in range(len(line))
+        for end in (at, at + 1)
+        for byte in (b"", b"\0", b"\t", b"\n", b"\r", b" ", b"=", b"'", b'"', b"x", b"_", b"\xff")
+    ]
+    other = "".join(f"{name}={value}\n" for name, value in REQUIRED.items()).encode()
+
+    done = run(checkout, "-c", f"CASES, OTHER_LINES = {meant + misspelled + damaged!r}, {other!r}\n{STARTS}")
+
+    assert done.stderr == ""
+    started = ast.literal_eval(done.stdout)
+    assert set(meant) <= set(started)
+    assert not any(started.values())
+
+
+def test_a_misspelled_name_of_the_environment_does_not_start_development(checkout):
+    (checkout / ".env").write_text("DJANGO_ENVIROMENT=production\n")
+
+    done = manage(checkout, "check")
+
+    assert done.returncode == 1
+    assert "DJANGO_ENVIRONMENT is not set, but a name that nothing reads is" in done.stderr
+    assert "Cosmo does not read DJANGO_ENVIROMENT; is DJANGO_ENVIRONMENT meant?" in done.stderr
+    assert manage(checkout, "check", DJANGO_ENVIRONMENT="development").returncode == 0
+
+
+SNIPPETS = st.sampled_from(
+    [b"A=1", b"export ", b"'", b'"', b"\\", b" ", b"\t", b"#", b"=", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xfe",
+     b"\xef\xbb\xbf", b"\xc2\xa0", "\u2028".encode(), b"NAME", CANARY.encode()]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.one_of(st.binary(max_size=200), st.lists(SNIPPETS, max_size=30).map(b"".join)))
+@example(b"A='x' #\n" * 3 + b"\xff")
+def test_any_bytes_are_values_or_sentences_without_text_of_the_file(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "fuzz.env"
+    path.write_bytes(content)
+
+    found = EnvFile(path)
+
+    shape = r"fuzz\.env(?:, lines? \d+(?: and \d+)?)? (?:is|holds|set (?:NAME|A|1)+)\b[ -~]*\."
+    assert all(re.fullmatch(shape, problem) for problem in found.problems)
+    assert all(CANARY not in problem for problem in found.problems)
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    meant = [line for line in lines if line.strip(b" \t\r") and not line.strip(b" \t").startswith(b"#")]
+    names = {re.sub(rb"^export[ \t]+", b"", line.partition(b"=")[0].strip()).decode(errors="replace") for line in meant}
+    assert found.problems or set(found.values) == names
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60))
+def test_each_printable_value_survives_being_quoted(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "quoted.env"
+    escaped = re.sub(r'([\\"])', r"\\\1", value)
+    path.write_text(f'A="{escaped}"\n' + (f"B='{value}'\n" if "'" not in value else "B=1\n"))
+
+    found = EnvFile(path)
+
+    assert found.problems == []
+    assert found.values["A"] == value
+    assert found.values["B"] in {value, "1"}
+
+
+def test_a_broken_file_makes_no_secrets_for_development(checkout):
+    (checkout / ".env").write_text("DJANGO_ENVIRONMENT: production\nAPP_VERSION=2.0\n")
+
+    assert manage(checkout, "check").returncode == 1
+    assert not (checkout / ".development-secrets").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"one", b"\xff\xfe one"])
+def test_damaged_secrets_of_development_are_named(checkout, content):
+    (checkout / ".development-secrets").write_bytes(content)
+
+    done = manage(checkout, "check")
+
+    assert done.returncode == 1
+    assert ".development-secrets is damaged; remove it" in done.stderr
+    assert "Traceback" not in done.stderr
