@@ -83,11 +83,11 @@ class Environment:
         Called when every variable has been asked for.
         """
         expected = f"one of {', '.join(choices)}"
-        if os.environ.get(name) == "":
-            self.problems.append(f"{name} must be {expected}.")
-        elif name not in os.environ:
-            if self.names_not_read() or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
-                self.problems.append(f"{name} is not set, but a name that nothing reads is; set it to {expected}.")
+        if name in os.environ:
+            if not os.environ[name]:
+                self.problems.append(f"{name} must be {expected}.")
+        elif self.names_not_read() or get_close_matches(name, map(str.upper, os.environ), 1, 0.85):
+            self.problems.append(f"{name} is not set, but a name that nothing reads is; set it to {expected}.")
 
     def stop_if_wrong(self) -> None:
         problems = [*self._problems_of_file, *sorted(set(self.problems))]

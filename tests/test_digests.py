@@ -434,6 +434,7 @@ def test_a_preview_sends_nothing(carla, capsys, tmp_path):
 
     assert capsys.readouterr().out.startswith("Subject: Cosmo: 1 overdue\n\nHello Carla")
     assert "<h1" in (tmp_path / "digest.html").read_text()
+    assert (tmp_path / "digest.html").stat().st_mode & 0o077 == 0  # it holds a link that needs no login
     assert not OutgoingMail.objects.exists()
 
 
