@@ -28,6 +28,7 @@ from tests.logs import Logs
 from tests.smtp import MailServer, free_port, mail_server
 
 REAL_COST = Argon2idPasswordHasher.memory_cost, Argon2idPasswordHasher.time_cost
+logging.raiseExceptions = False  # pytest's own handler would fail tests that log what cannot be shown
 
 
 def pytest_configure() -> None:

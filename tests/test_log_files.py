@@ -391,3 +391,15 @@ def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
     folder.unlink()
     logger.info("found")
     assert messages(folder / "info.log") == ["found"]
+
+
+def test_a_moved_folder_takes_its_lock_along(log, folder):
+    logger = log()
+    logger.info("before")
+    folder.rename(folder.with_name("moved"))
+    logger.info("after")
+
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+        logger.info("lost")
+
+    assert messages(folder / "info.log") == ["after"]

@@ -26,6 +26,11 @@ class ConsoleHandler(LineHandler):
         STANDARD_ERROR.write(notice + line)
         self._told_drops = dropped
 
+    def after_fork(self) -> None:
+        """Leave it to the parent to say what it dropped."""
+        super().after_fork()
+        self._told_drops = self.dropped
+
     def report(self, text: str) -> bool:
         """Print nothing: the stream that does not work is the one that reports go to."""
         return False

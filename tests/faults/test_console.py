@@ -137,21 +137,22 @@ def test_a_pipe_too_small_for_a_line_is_made_larger():
     assert len(records) == WRITERS * 50
 
 
-def test_killed_writers_spoil_no_line_of_the_others():
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_writers_spoil_no_line_of_the_others(attempt):
     reader, stream = pipe()
-    with writing_to(stream, lines=1_000) as writers:
+    with writing_to(stream, sizes=("14000",)) as writers:
         os.close(stream)
         text = b""
+        while len(text) < 300_000 * (attempt + 1):
+            text += os.read(reader, 65_536)
+        time.sleep(0.1)  # the pipe is full, and all wait for room
         for writer in writers[:3]:
-            until = len(text) + 300_000
-            while len(text) < until:
-                text += os.read(reader, 65_536)
             writer.kill()
         text += read_all(reader)
     os.close(reader)
 
     last = [record["number"] for record in records_of(text) if record.get("writer") == 3]
-    assert last == list(range(1_000))
+    assert last == list(range(LINES))
 
 
 @pytest.mark.parametrize("make", [pipe, journal])
