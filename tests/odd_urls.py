@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api.models import User
 from backend import error_pages
+from tests.secret_forms import CANARY, every_form
 
 logger = logging.getLogger("api")
 
@@ -110,8 +112,21 @@ def leak(request: HttpRequest, token: str = "") -> HttpResponse:
         raise ValueError(f"password={data.get('password')!r} was wrong, token: {data.get('token')}") from error
 
 
+def leak_forms(request: HttpRequest) -> HttpResponse:
+    """Shows its log every form of a secret, in every part of a record, and fails by one."""
+    forms = every_form()
+    for text in forms.values():
+        logger.info("It says %s and %r", text, [text], extra={"fact": text})
+    subprocess.run([sys.executable, "-c", "", "--password", CANARY], check=True)
+    facts = {f"fact {number}": text for number, text in enumerate(forms.values())}
+    logger.error("All of %s, %s", facts, {"password": CANARY, "pin": 4417}, extra={**facts, "query": request.GET})
+    logger.error("Named %(password)s %(what)s", {"password": CANARY, "what": forms["dict"]})
+    raise ValueError(forms["JSON in JSON"], {"password": CANARY})
+
+
 urlpatterns = [
     path("odd/leak/", leak),
+    path("odd/leak-forms/", leak_forms),
     path("accounts/password-reset/MQ/<str:token>/", leak),
     path("odd/stream/", stream),
     path("odd/slow/", slow),

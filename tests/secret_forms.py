@@ -74,6 +74,9 @@ FORMS = {
     "apostrophe": lambda n, s: str({n: f"it's {s}"}),
     "both quotes": lambda n, s: str({n: f"it's \" {s}"}),
     "unclosed quote": lambda n, s: f"{n}='{s} {s}",
+    "wrapped string": lambda n, s: f"{{'{n}': 'a {s} '\n      'b {s}', 'b': 1}}",
+    "three quotes": lambda n, s: f'{n} = """{s}\n{s} "a"\n{s}"""',
+    "pair in a text in a dict": lambda n, s: str({"a": f'"{n}", "a={s}"', "b c": f"data['{n}'] = '{s}'"}),
     "dict": lambda n, s: str({"user": "bo", n: s, "b": 1}),
     "nested dict": lambda n, s: str({"a": {"b": [{n: s}]}}),
     "list": lambda n, s: str({n: [s, s], "b": 1}),
@@ -178,6 +181,20 @@ SHAPES = [
     ("unnamed portal parameter $1 = '{}'", "x7hunter2"),
     ("DETAIL:  Failing row contains (1, {}).", "x7hunter2"),
 ]
+
+CANARY = "canary4f7a9bQ2"
+
+
+def every_form(secret: str = CANARY, name: str = "password") -> dict[str, str]:
+    """Return one name and one secret in all forms, and all shapes."""
+    shapes = {f"shape {number}": text.replace("{}", known) for number, (text, known) in enumerate(SHAPES)}
+    return {form: write(name, secret) for form, write in {**FORMS, **FORMS_OF_PLAIN_NAMES}.items()} | shapes
+
+
+def leaks(text: str) -> list[str]:
+    """Return the secrets of every_form that this text shows."""
+    return [secret for secret in {CANARY, *(known for _, known in SHAPES)} if secret in text]
+
 
 # What must stay as it is.
 HARMLESS_TEXTS = [

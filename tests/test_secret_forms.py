@@ -17,6 +17,7 @@ from tests import factories
 from tests.admin_sites import MANAGER, browser_of
 from tests.logs import wait_until
 from tests.secret_forms import (
+    CANARY,
     FORMS,
     FORMS_OF_PLAIN_NAMES,
     HARMLESS_STRUCTURES,
@@ -25,19 +26,9 @@ from tests.secret_forms import (
     NOT_FOR,
     PLAIN_NAMES,
     SHAPES,
+    every_form,
+    leaks,
 )
-
-CANARY = "canary4f7a9bQ2"
-
-
-def texts(secret: str = CANARY, name: str = "password") -> dict[str, str]:
-    """One name and one secret in all forms, and all shapes."""
-    shapes = {f"shape {number}": text.replace("{}", known) for number, (text, known) in enumerate(SHAPES)}
-    return {form: write(name, secret) for form, write in {**FORMS, **FORMS_OF_PLAIN_NAMES}.items()} | shapes
-
-
-def leaks(text: str) -> list[str]:
-    return [secret for secret in {CANARY, *(known for _, known in SHAPES)} if secret in text]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -123,10 +114,10 @@ def test_a_number_beyond_64_bits_is_masked_under_a_secret_name():
     assert redact({"private_key": 2**200, "key_count": 3}) == {"private_key": REDACTED, "key_count": 3}
 
 
-@pytest.mark.parametrize("form", texts())
+@pytest.mark.parametrize("form", every_form())
 def test_a_cut_never_shows_half_a_secret(form):
     secret = "".join(f"{number:04x}" for number in range(0xA000, 0xA000 + 20))
-    text = f"{'x' * 300}\n{texts(secret)[form]}" if not form.startswith("shape") else ""
+    text = f"{'x' * 300}\n{every_form(secret)[form]}" if not form.startswith("shape") else ""
     pieces = [secret[at : at + 6] for at in range(len(secret) - 5)]
     for limit in range(300, len(text), 3):
         shown = redact_text(text, limit=limit).partition("...[cut")[0]
@@ -178,11 +169,11 @@ def log_in_every_way(logger: logging.Logger, text: str) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("nothing_leaves")
 def test_no_form_is_on_any_channel(channels, manager, capsys, mailoutbox):
-    for text in texts().values():
+    for text in every_form().values():
         log_in_every_way(logging.getLogger("api"), text)
-    changes = {form: ["", text] for form, text in texts().items()}
-    record(Event.TASK_UPDATED, actor=manager.user, changes=changes, detail=texts()["JSON in JSON"])
-    body = {"description": texts()["QueryDict"]}
+    changes = {form: ["", text] for form, text in every_form().items()}
+    record(Event.TASK_UPDATED, actor=manager.user, changes=changes, detail=every_form()["JSON in JSON"])
+    body = {"description": every_form()["QueryDict"]}
     assert manager.patch(f"/api/tasks/{factories.task().pk}/", body).status_code == 200
     wait_until(lambda: mailoutbox)
     browser = browser_of(factories.user(role="manager"))
@@ -201,7 +192,7 @@ def test_no_form_is_on_any_channel(channels, manager, capsys, mailoutbox):
 @pytest.mark.parametrize("form", ["dict", "QueryDict", "JSON in JSON", "ValidationError", "percent-encoded pair"])
 def test_an_error_response_shows_nothing_of_the_exception(client, channels, monkeypatch, manager, form):
     def broken(*_, **__):
-        raise ValueError(texts()[form])
+        raise ValueError(every_form()[form])
 
     monkeypatch.setattr("api.tasks.views.visible_tasks", broken)
     manager.raise_request_exception = False

@@ -17,6 +17,7 @@ from backend import sentry_config
 from tests import factories
 from tests.live.server import PROJECT, environment, manage, serving
 from tests.logs import wait_until
+from tests.secret_forms import CANARY, leaks
 
 
 def test_without_a_dsn_nothing_happens(settings, db):
@@ -145,6 +146,28 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentr
     assert event["request"]["method"] == "POST"
     assert event["exception"]["values"][-1]["type"] == "ValueError"
     assert canary not in "".join(sentry.bodies)
+
+
+def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(server, sentry):
+    baggage = f"sentry-trace_id={'a' * 32},sentry-transaction=password%3D{CANARY}"
+    headers = {"sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": baggage}
+    response = server.request("GET", f"/odd/leak-forms/?search=summerhouse&token={CANARY}", headers=headers)
+    assert response.status_code == 500
+    wait_until(lambda: len(sentry.of_request(response)) >= 3 and sentry.of_request(response, "transaction"))
+
+    events = sentry.of_request(response)
+    assert [event.get("logentry", {}).get("message") for event in events][:2] == [
+        "All of %s, %s",
+        "Named %(password)s %(what)s",
+    ]
+    assert len(events[0]["breadcrumbs"]["values"]) == 100  # the last ones; the first forms are in extra
+    assert all(
+        "params" not in event.get("logentry", {}) and "sys.argv" not in event.get("extra", {}) for event in events
+    )
+    sent = "".join(sentry.bodies)
+    assert leaks(sent) == []
+    assert "4417}" not in sent
+    assert "summerhouse" not in sent
 
 
 @pytest.mark.parametrize("job", ["housekeeping", "deliver_mail"])

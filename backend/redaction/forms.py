@@ -23,7 +23,7 @@ _PAIR = re.compile(
 )
 _FLAG = re.compile(r"-(?<![\w.-]-)-?+(?P<name>[A-Za-z][\w.-]*+)[ \t]++(?=[^\s-])")
 # A line of code that ends with a colon
-_STATEMENT = re.compile(r"\s*+(?:async )?(?:if|elif|while|for|with|class|def|except|match|case)\b")
+_STATEMENT = re.compile(r"(?:async )?(?:if|elif|while|for|with|class|def|except|match|case)\b")
 _ESCAPED_NEWLINE = re.compile(r"[|>]?[+-]?\d?(?<!\\)\\++[nr]")
 # "api key: x": one name, though its last word alone says less
 _COMPOUND = frozenset({"key", "keys", "code", "codes", "phrase", "word", "id"})
@@ -73,7 +73,7 @@ def _value_of(text: str, match: re.Match[str], name: str, *, is_name_quoted: boo
         if _NEXT_PAIR.match(text, at):
             return None
         line = text[text.rfind("\n", max(0, match.start() - 200), match.start()) + 1 : match.start()]
-        if _STATEMENT.match(line):
+        if _STATEMENT.match(line.lstrip()):
             return None
         return block_at(text, at, len(line) - len(line.lstrip(" \t"))) or value_at(text, at)
     if _ESCAPED_NEWLINE.match(text, at):  # a view that reads it finds the value
@@ -111,15 +111,19 @@ def _is_name_of_next(text: str, match: re.Match[str]) -> bool:
 
 
 def _flags(text: str, _: str) -> Spans:
-    for match in _FLAG.finditer(text):
-        name, value = match["name"], value_at(text, match.end())
-        if value is not None and is_secret(name) and not (value.is_number(text) and is_measure(name)):
+    position = 0
+    while match := _FLAG.search(text, position):
+        name, value = match["name"], value_at(text, match.end()) if is_secret(match["name"]) else None
+        position = match.end()
+        if value is not None and not (value.is_number(text) and is_measure(name)):
             yield value.start, value.end
+            position = max(position, value.next)
 
 
 # What names the field of which a value follows: <input name="password" value="x">, {"name": "password", "value": "x"}
 _NAMED = re.compile(
-    rf"(?i)\b(?:name|key|field|param|parameter|header|type){QUOTE}?\s{{0,3}}[=:]\s{{0,3}}[bu]?{QUOTE}?(?P<name>[\w.-]++){QUOTE}?"
+    rf"(?i)\b(?:name|key|field|param|parameter|header|type){QUOTE}?\s{{0,3}}[=:]\s{{0,3}}"
+    rf"[bu]?{QUOTE}?(?P<name>[\w.-]++){QUOTE}?"
 )
 _ITS_VALUE = re.compile(rf"(?i)\b(?:value|val|content){QUOTE}?\s{{0,3}}[=:]\s{{0,3}}")
 _REST_OF_HEAD = re.compile(r"\r?\n(?:[\w-]{1,60}:[^\r\n]{0,200}\r?\n){0,5}\r?\n")
@@ -131,24 +135,29 @@ _NEAR = 400  # characters
 def _named_values(text: str, lowered: str) -> Spans:
     if not ("val" in lowered or "content" in lowered or "form-data" in lowered):
         return
+    done = 0
     for match in _NAMED.finditer(text):
-        if not is_secret(match["name"]):
+        if match.start() < done or not is_secret(match["name"]):
             continue
-        start, end = match.span()
-        if "form-data" in lowered[max(0, start - _NEAR) : start] and (
-            head := _REST_OF_HEAD.search(text, end, end + _NEAR)
-        ):
-            found = _END_OF_PART.search(text, head.end())
-            yield head.end(), found.start() if found else len(text)
-        opened = max(text.rfind(bracket, max(0, start - _NEAR), start) for bracket in "<{(")
-        for place in (
-            _ITS_VALUE.search(text, max(opened, 0, start - _NEAR), start),
-            _ITS_VALUE.search(text, end, end + _NEAR),
-        ):
-            if place and not _BRACKETS.search(text, min(end, place.start()), place.start()):
-                value = value_at(text, place.end())
-                if value is not None and not value.is_number(text):
-                    yield value.start, value.end
+        for value in _values_near(text, match, done):
+            yield value.start, value.end
+            done = max(done, value.next)
+
+
+def _values_near(text: str, match: re.Match[str], done: int) -> Iterator[Value]:
+    start, end = match.span()
+    first = max(done, start - _NEAR)
+    if "form-data" in text[first:start].lower() and (head := _REST_OF_HEAD.search(text, end, end + _NEAR)):
+        found = _END_OF_PART.search(text, head.end())
+        part_end = found.start() if found else len(text)
+        yield Value(head.end(), part_end, part_end, is_bare=False)
+    opened = max(text.rfind(bracket, first, start) for bracket in "<{(")
+    before, after = _ITS_VALUE.search(text, max(opened, first), start), _ITS_VALUE.search(text, end, end + _NEAR)
+    for place in (before, after):
+        if place and not _BRACKETS.search(text, min(end, place.start()), place.start()):
+            value = value_at(text, place.end())
+            if value is not None and not value.is_number(text):
+                yield value
 
 
 # An element of XML or HTML, and the cell after the one that has the name

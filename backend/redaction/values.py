@@ -11,7 +11,7 @@ from typing import NamedTuple
 QUOTE = r"""(?:(?<!\\)\\*+["'`]|(?<!\\)\\++(?:u00|x)2[27]|&(?:quot|apos|\#0{0,4}(?:34|39)|\#[xX]0{0,4}(?:22|27));)"""
 
 _OPENING_QUOTE = re.compile(rf"[bBrRuUfF]{{0,2}}+(?P<quote>{QUOTE})")
-_NEXT_STRING = re.compile(rf"\s{{0,200}}+[bBrRuUfF]{{0,2}}+(?P<quote>{QUOTE})")
+_NEXT_STRING = re.compile(rf"\s{{1,200}}+[bBrRuUfF]{{0,2}}+(?P<quote>{QUOTE})")
 _CALL = re.compile(r"[A-Za-z_][\w.]{0,100}+(?=[\[({])|<(?=[A-Za-z_])|(?=[\[({])")
 _BRACKET = re.compile(rf"(?P<quote>{QUOTE})|(?P<open>[\[({{]|<(?=[A-Za-z_]))|(?P<close>[\])}}]|(?<![-=])>)")
 _BARE = re.compile(
@@ -103,13 +103,15 @@ def is_quoted(text: str, at: int) -> bool:
 
 def _quoted(text: str, opening: re.Match[str]) -> Value:
     """Return what is between the quotes; strings that follow each other directly are one, as Python wraps them."""
-    start = opening.end()
-    end, after = _quote_end(text, start, opening["quote"])
-    first_end, is_single = end, True
-    while after < len(text) and (following := _NEXT_STRING.match(text, after)):
+    start, quote = opening.end(), opening["quote"]
+    if text.startswith(2 * quote, start):  # three of them
+        closed = text.find(3 * quote, start + 2)
+        end = closed if closed >= 0 else len(text)
+        return Value(start + 2, end, min(end + 3, len(text)), is_bare=False)
+    end, after = _quote_end(text, start, quote)
+    while following := _NEXT_STRING.match(text, after):
         end, after = _quote_end(text, following.end(), following["quote"])
-        is_single = False
-    return Value(start, first_end if is_single else end, after, is_bare=False)
+    return Value(start, end, after, is_bare=False)
 
 
 def _quote_end(text: str, at: int, quote: str) -> tuple[int, int]:
