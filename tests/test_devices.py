@@ -88,7 +88,7 @@ def test_a_value_that_we_never_set_is_replaced(client, ada):
     assert Device.objects.count() == 1
 
 
-@pytest.mark.parametrize("value", ["", "x", "A" * 42, "A" * 44, "A" * 100_000, "\x00" * 43, "é" * 43, "A" * 42 + "\n"])
+@pytest.mark.parametrize("value", ["", "x", "A" * 42, "A" * 44, "A" * 8_000, "\x00" * 43, "é" * 43, "A" * 42 + "\n"])
 def test_a_malformed_cookie_costs_no_query(client, ada, value):
     def statements(client):
         with CaptureQueriesContext(connection) as queries:

@@ -25,7 +25,8 @@ from api.models import Property, Task, User
 from api.operations import log_pages, recent
 from api.properties.serializers import PropertyListQuery
 from api.tasks.serializers import TaskListQuery
-from api.users import limits, password_reset, sign_in, unsubscribe
+from api.users import password_reset, sign_in, unsubscribe
+from api.users.names import normalize_login
 from api.users.serializers import LoginSerializer, ResetConfirmSerializer, UserListQuery
 from backend import log_reader, log_search, redaction, request_context
 from backend.formatters import JSONFormatter, TextFormatter
@@ -261,7 +262,7 @@ VALUES = {
     "ResetConfirmSerializer": lambda text: ResetConfirmSerializer(
         data={"uid": text, "token": text, "new_password": text}
     ).is_valid(),
-    "fold": limits.fold,
+    "normalize_login": normalize_login,
     "unknown_login": sign_in.unknown_login,
     "uid of a link": password_reset._user,
     "token of a link": lambda text: password_reset._why("AA", text),

@@ -92,7 +92,7 @@ def test_an_object_whose_text_fails_is_logged_in_every_file(logs):
             raise ValueError("no text")
 
     logging.getLogger("api").warning(Silent())
-    logging.getLogger("django.request").warning("A status that is a text", extra={"status_code": "teapot"})
+    logging.getLogger("django.request").warning("A status that is a text", extra={"status": "teapot"})
 
     messages = [entry["message"] for entry in logs.entries("info")]
     assert messages == ["[Silent that cannot be shown]", "A status that is a text"]

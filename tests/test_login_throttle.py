@@ -137,7 +137,7 @@ def test_the_pages_fold_a_name_as_the_api_does(kim, path):
     assert Client().post(path, body | {"username": full_width(KNOWN)}, REMOTE_ADDR="192.0.2.2").status_code == 302
 
 
-@pytest.mark.parametrize("length", [200, 254, 255, 100_000])
+@pytest.mark.parametrize("length", [200, 254, 255, 10_000])
 def test_a_login_page_accepts_names_as_long_as_an_email(db, length):
     local = f"{'a' * 60}@" + ".".join(["b" * 60] * 4)
     email = local[: length - 4] + ".com" if length <= 254 else "c" * length

@@ -220,7 +220,7 @@ def test_the_counts_of_housekeeping_are_readable(db, logs):
 
     counts = housekeeping.run()
 
-    assert set(counts) >= {"dead sessions", "limits", "idempotency keys"}
+    assert set(counts) >= {"dead sessions", "login attempt counters", "idempotency keys"}
     assert logs.entry("info", event="housekeeping_done")["deleted"] == counts
 
 

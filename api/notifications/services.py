@@ -58,6 +58,8 @@ def tell_of_change(event: Event, actor: User | None, target: Any, changes: Chang
         kinds |= {before: Kind.UNASSIGNED, after: Kind.ASSIGNED}
     if actor is not None:
         kinds.pop(actor.pk, None)
+    if not kinds:
+        return
     told = {name: changes[name] for name in _TOLD if name in changes}
     _tell([_row_of(reader, target, changes, actor=actor, told=told) for reader in _readers(target, kinds, changes)])
 
