@@ -395,6 +395,7 @@ def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
 
 def test_a_moved_folder_takes_its_lock_along(log, folder):
     logger = log()
+    (handler,) = logger.handlers
     logger.info("before")
     folder.rename(folder.with_name("moved"))
     logger.info("after")
@@ -402,4 +403,5 @@ def test_a_moved_folder_takes_its_lock_along(log, folder):
     with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
         logger.info("lost")
 
-    assert messages(folder / "info.log") == ["after"]
+    assert messages(folder.with_name("moved") / "info.log") == ["before", "after"]
+    assert (handler.written, handler.dropped) == (2, 1)
