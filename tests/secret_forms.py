@@ -226,7 +226,7 @@ HARMLESS_TEXTS = [
     "session_count=3",
     "--max-tokens 5",
     "password=None",
-    "{'token': None, 'otp_required': True}",
+    "{'token': None, 'otp': None, 'otp_required': True}",
     "{'kind': 'pass_fail', 'pass_fail': 'pass'}",
     "key=linen_count",
     "{'key': 'lobby', 'value': 3}",

@@ -207,12 +207,26 @@ def test_an_error_response_shows_nothing_of_the_exception(client, channels, monk
 
 
 def test_a_path_and_a_user_agent_that_are_cut_show_no_half_of_a_secret(client, logs):
-    for length in range(940, 1_000, 3):
-        path = f"/{'a' * (length - 60)}/accounts/password-reset/MQ/{CANARY}{CANARY}/"
-        client.get(path, headers={"User-Agent": f"{'a' * (length - 720)} password={CANARY}{CANARY}"})
+    for length in range(30):
+        path = f"/{'a' * (943 + length)}/accounts/password-reset/MQ/{'zq' * 20}/"
+        client.get(path, headers={"User-Agent": f"{'a' * (260 + length)} https://user:{'zq' * 20}@example.com"})
 
-    assert len(logs.entries("performance")) == 20
-    assert "canar" not in logs.text()
+    assert len(logs.entries("performance")) == 30
+    assert "zq" not in logs.text()
+
+
+def test_a_traceback_that_is_cut_shows_no_half_of_a_secret(logs):
+    for length in range(7_600, 8_000, 40):
+        for text in ("https://user:{}@example.com", "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----"):
+            secret = "\n".join(["zq" * 30] * (1 if "@" in text else 40))
+            message = f"{'a ' * (length // 2)}{text.format(secret)}{' b' * 6_700}\n"
+            try:
+                raise ValueError(2 * message)
+            except ValueError:
+                logging.getLogger("api").exception("It broke")
+
+    assert len(logs.entries("error", message="It broke")) == 20
+    assert "zq" not in logs.text()
 
 
 def test_the_counts_of_housekeeping_are_readable(db, logs):

@@ -93,7 +93,7 @@ def _is_hidden(text: str, name: str, value: Value, *, is_name_quoted: bool) -> b
     """Return whether the value is a secret: as in a structure, where the text shows that it is a number."""
     if value.end - value.start <= 100 and is_row_key(name, text[value.start : value.end]):
         return False
-    if is_number_secret(name):
+    if is_number_secret(name) and text[value.start : value.end] not in {"None", "null"}:
         return value.end > value.start
     if value.is_constant(text) or (value.is_number(text) and (is_name_quoted or is_measure(name))):
         return False
