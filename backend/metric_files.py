@@ -10,49 +10,20 @@ import contextlib
 import json
 import logging
 import os
-import re
-import stat
 import struct
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
-from math import isfinite
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from prometheus_client import values
-from prometheus_client.metrics_core import Metric
 
 from backend.logging_config import API
+from backend.metric_reader import COMBINED, FIRST, NUMBERS, SIZE, Damaged, read
 
-MAX_BYTES = 64 * 1024 * 1024  # of a file; a larger one is damaged
-# How the values of several workers become one, by the beginning of a file's name.
-_COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
-    "counter": sum,
-    "histogram": sum,
-    "gauge_livesum": sum,
-    "gauge_livemax": max,
-}
-_SIZE = struct.Struct("i")  # of the file, at its beginning; of a key, before it
-_NUMBERS = struct.Struct("dd")  # a value, and the time that prometheus_client keeps for some gauges
 _NUMBER = struct.Struct("d")
-_FIRST = 8  # where the first entry begins
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 logger = logging.getLogger(API)
-
-
-class Damaged(ValueError):
-    """A file that no worker of ours has left like this."""
-
-
-class Sample(NamedTuple):
-    """What the key of an entry says."""
-
-    metric: str
-    name: str
-    labels: tuple[tuple[str, str], ...]
 
 
 class _Values:
@@ -60,7 +31,7 @@ class _Values:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._content = bytearray(_FIRST)
+        self._content = bytearray(FIRST)
         self._positions: dict[str, int] = {}
         self._descriptor = -1
         self._is_continued = False
@@ -73,11 +44,11 @@ class _Values:
             return self._positions[key]
         encoded = key.encode()
         start = len(self._content)
-        self._content += _SIZE.pack(len(encoded)) + encoded + b" " * (8 - (len(encoded) + 4) % 8) + _NUMBERS.pack(0, 0)
+        self._content += SIZE.pack(len(encoded)) + encoded + b" " * (8 - (len(encoded) + 4) % 8) + NUMBERS.pack(0, 0)
         self._set_size()
-        position = self._positions[key] = len(self._content) - _NUMBERS.size
+        position = self._positions[key] = len(self._content) - NUMBERS.size
         self._copy(start, len(self._content))
-        self._copy(0, _SIZE.size)  # after the entry: a reader sees a whole one or none
+        self._copy(0, SIZE.size)  # after the entry: a reader sees a whole one or none
         return position
 
     def get(self, position: int) -> float:
@@ -113,7 +84,7 @@ class _Values:
         self._descriptor = -1
 
     def _set_size(self) -> None:
-        _SIZE.pack_into(self._content, 0, len(self._content))
+        SIZE.pack_into(self._content, 0, len(self._content))
 
     def _copy(self, start: int, end: int) -> None:
         if self._descriptor < 0:
@@ -141,7 +112,7 @@ class _Values:
             return
         if not self.kind.startswith("gauge"):
             with contextlib.suppress(Damaged, FileNotFoundError, PermissionError):
-                for key, value in _read(path).items():
+                for key, value in read(path).items():
                     position = self.add(key)
                     self.set(position, self.get(position) + value)
         self._is_continued = True
@@ -185,7 +156,7 @@ class Value:
         **others: Any,
     ) -> None:
         kind = f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind
-        if kind not in _COMBINED:
+        if kind not in COMBINED:
             raise ValueError(f"Nobody knows how to add up {kind}.")
         key = json.dumps([metric, name, dict(zip(labels, label_values, strict=True)), text], sort_keys=True)
         with _lock:
@@ -215,19 +186,18 @@ _lock = threading.RLock()  # a log call of a signal handler may interrupt anothe
 _kinds: dict[str, _Values] = {}
 _place: tuple[Path, str] | None = None
 _is_failure_logged = False
-_logged_as_damaged: set[str] = set()
 
 
-def share(folder: str, place: str) -> None:
+def share(path: str, place: str) -> None:
     """Count for all workers, as the worker of this place: it goes on with the counters of the one before."""
     global _place
-    _place = (Path(folder), place)
+    _place = (Path(path), place)
     repair()
 
 
-def is_shared() -> bool:
-    """Whether other processes count, too."""
-    return _place is not None
+def folder() -> Path | None:
+    """Where all workers count; None for a process that counts for itself."""
+    return _place[0] if _place else None
 
 
 def repair() -> None:
@@ -235,10 +205,10 @@ def repair() -> None:
     global _is_failure_logged
     if _place is None:
         return
-    folder, place = _place
+    where, place = _place
     with _lock:
         for values_ in _kinds.values():
-            values_.repair(folder / f"{values_.kind}_{place}.db")
+            values_.repair(where / f"{values_.kind}_{place}.db")
         error = next((values_.error for values_ in _kinds.values() if values_.error), None)
         is_news = bool(error) != _is_failure_logged
         _is_failure_logged = bool(error)
@@ -247,117 +217,6 @@ def repair() -> None:
         logger.error("Metrics cannot be written; this worker counts in memory", extra=extra)
     elif is_news:
         logger.info("Metrics are written again", extra={"event": "metrics_recovered"})
-
-
-def collected() -> Iterator[Metric]:
-    """What all workers have counted; files that are damaged are left out, and named in the log once."""
-    found: defaultdict[tuple[str, str], defaultdict[Sample, list[float]]] = defaultdict(lambda: defaultdict(list))
-    texts: dict[str, str] = {}
-    damaged = set()
-    for path in _files():
-        try:
-            entries = _read(path)
-        except FileNotFoundError:
-            continue  # of a worker that has just ended
-        except (OSError, Damaged):
-            damaged.add(path.name)
-            continue
-        kind = path.name.rpartition("_")[0]
-        for key, value in entries.items():
-            sample, text = _parsed(key)
-            texts[sample.metric] = text
-            found[kind, sample.metric][sample].append(value)
-    for name in sorted(damaged - _logged_as_damaged):
-        logger.error("Metrics file left out", extra={"event": "metrics_file_damaged", "file": name})
-    _logged_as_damaged.clear()
-    _logged_as_damaged.update(damaged)
-    for (kind, name), samples in found.items():
-        totals = {sample: float(_COMBINED[kind](numbers)) for sample, numbers in samples.items()}
-        metric = Metric(name, texts[name], kind.partition("_")[0])
-        for sample, total in _cumulative(totals) if kind == "histogram" else totals.items():
-            metric.add_sample(sample.name, dict(sample.labels), total)
-        yield metric
-
-
-def _files() -> list[Path]:
-    if _place is None:
-        return []
-    try:
-        names = sorted(os.listdir(_place[0]))
-    except OSError:
-        return []
-    return [_place[0] / name for name in names if name.endswith(".db") and name.rpartition("_")[0] in _COMBINED]
-
-
-def _cumulative(totals: dict[Sample, float]) -> Iterator[tuple[Sample, float]]:
-    """A histogram as Prometheus reads it: each bucket holds those before it, and the last one is the count."""
-    buckets: defaultdict[Sample, dict[float, Sample]] = defaultdict(dict)
-    for sample, total in totals.items():
-        limit = dict(sample.labels).get("le")
-        if limit is None:
-            yield sample, total
-        else:
-            rest = tuple(label for label in sample.labels if label[0] != "le")
-            buckets[sample._replace(name=f"{sample.metric}_count", labels=rest)][float(limit)] = sample
-    for count, limits in buckets.items():
-        so_far = 0.0
-        for _, sample in sorted(limits.items()):
-            so_far += totals[sample]
-            yield sample, so_far
-        yield count, so_far
-
-
-def _read(path: Path) -> dict[str, float]:
-    """{key: value} of a file; Damaged unless every byte is as a worker writes it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe of that name stops nobody
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise Damaged
-        data = os.pread(descriptor, status.st_size, 0)
-    finally:
-        os.close(descriptor)
-    try:
-        return dict(_entries(data))
-    except (struct.error, UnicodeDecodeError):
-        raise Damaged from None
-
-
-def _entries(data: bytes) -> Iterator[tuple[str, float]]:
-    (size,) = _SIZE.unpack_from(data)
-    if not _FIRST <= size <= len(data):
-        raise Damaged
-    position = _FIRST
-    while position < size:
-        (length,) = _SIZE.unpack_from(data, position)
-        start = position + _SIZE.size
-        position = start + length + 8 - (length + 4) % 8
-        if length < 0 or position + _NUMBERS.size > size:
-            raise Damaged
-        key = data[start : start + length].decode()
-        value, _ = _NUMBERS.unpack_from(data, position)
-        if not isfinite(value):
-            raise Damaged
-        _parsed(key)
-        position += _NUMBERS.size
-        yield key, value
-    if position != size:
-        raise Damaged
-
-
-@lru_cache(maxsize=20_000)
-def _parsed(key: str) -> tuple[Sample, str]:
-    """The sample of a key, and the help text of its metric."""
-    try:
-        metric, name, labels, text = json.loads(key)
-        is_sound = name.startswith(metric) and all(map(_NAME.fullmatch, (metric, name, *labels)))
-        float(labels.get("le", 0))
-        "".join([text, *labels.values()]).encode()  # no lone surrogates
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise Damaged from None
-    if not is_sound:
-        raise Damaged
-    return Sample(metric, name, tuple(sorted(labels.items()))), text
 
 
 def _begin() -> None:

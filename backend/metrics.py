@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-from backend import log_handlers, metric_files, process_metrics
+from backend import log_handlers, metric_files, metric_reader, process_metrics
 from backend.logging_config import API
 from backend.request_context import RequestContext, printable
 
@@ -130,7 +130,8 @@ def exposition(more: Iterable[Metric] = ()) -> bytes:
     except Exception as error:  # noqa: BLE001 - the rest is worth reading
         _log_once("Process not sampled", error)
     registry = CollectorRegistry()
-    registry.register(_Given(metric_files.collected()) if metric_files.is_shared() else REGISTRY)
+    folder = metric_files.folder()
+    registry.register(REGISTRY if folder is None else _Given(metric_reader.collected(folder)))
     registry.register(_Given(more))
     text: Any = generate_latest(registry)
     return bytes(text)

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from signal import SIGTERM
-from typing import Any
+from signal import SIG_BLOCK, SIG_UNBLOCK, SIGHUP, SIGINT, SIGQUIT, SIGTERM, pthread_sigmask, signal
+from typing import Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
@@ -24,6 +24,7 @@ from gunicorn.workers import base
 from gunicorn.workers.workertmp import WorkerTmp
 
 BOOT_PAUSE = 10.0  # seconds without a new worker, after one could not boot
+ENDS = {SIGTERM, SIGINT, SIGQUIT}
 
 _ASK = """
 import json, sys
@@ -75,6 +76,15 @@ class CarefulArbiter(Arbiter):
 
     no_spawn_before = 0.0
 
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """What has come, without reloads that another one, or the end, makes needless: each takes seconds."""
+        waiting = super().wait_for_signals(timeout)
+        return [
+            one
+            for number, one in enumerate(waiting, start=1)
+            if one != SIGHUP or not {SIGHUP, *ENDS} & {*waiting[number:]}
+        ]
+
     def reload(self) -> None:
         """Replace all workers, if the new configuration and the new code can be loaded."""
         problem = self._problem()
@@ -115,6 +125,14 @@ class CarefulArbiter(Arbiter):
         if done.returncode == 0:
             return ""
         return done.stderr.decode(errors="replace").strip()[-4000:] or f"The check ended with {done.returncode}."
+
+    def spawn_worker(self) -> Any:
+        """Start a worker, which takes a signal to end from its first moment: the master's handler would forget it."""
+        pthread_sigmask(SIG_BLOCK, ENDS)
+        try:
+            return super().spawn_worker()
+        finally:
+            pthread_sigmask(SIG_UNBLOCK, ENDS)
 
     def manage_workers(self) -> None:
         """Start what is missing, and end the oldest of those that are too many and have booted."""
@@ -177,6 +195,7 @@ def pre_fork(server: Any, worker: Any) -> None:
     worker.place = next(
         place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
     )
+    worker.metrics = _metrics_of(server)
     worker.has_booted = mmap.mmap(-1, 1)  # memory that master and worker share
 
 
@@ -185,19 +204,24 @@ def post_fork(server: Any, worker: Any) -> None:
 
     With --preload all of Cosmo is the master's, and half of it anew would be two of everything.
     """
-    if not server.cfg.preload_app:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
-            del sys.modules[name]
-    from backend import metric_files  # noqa: PLC0415 - the worker's own
+    for one in ENDS:
+        signal(one, _end_at_once)  # until gunicorn's own handlers are there
+    pthread_sigmask(SIG_UNBLOCK, ENDS)
+    if server.cfg.preload_app:
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
+        del sys.modules[name]
 
-    metric_files.share(_metrics_of(server), worker.place)
+
+def _end_at_once(*_: object) -> NoReturn:
+    os._exit(0)
 
 
 def post_worker_init(worker: Any) -> None:
     """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
     from backend import metric_files  # noqa: PLC0415 - the worker's own
 
-    metric_files.repair()  # all metrics are known now
+    metric_files.share(worker.metrics, worker.place)
     worker.has_booted[0] = 1
     gc.collect()
     gc.freeze()

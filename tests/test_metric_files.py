@@ -14,7 +14,7 @@ KEY = json.dumps(["requests", "requests_total", {}, "Requests."])
 _WORKERS = """
 import json, os, sys
 from pathlib import Path
-from backend import metric_files
+from backend import metric_files, metric_reader
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 requests = Counter("requests", "Requests.", ["route"])
 requests.labels("a")
@@ -23,7 +23,7 @@ workers = Gauge("workers", "Workers.", multiprocess_mode="livesum")
 most = Gauge("most", "The most of one.", multiprocess_mode="livemax")
 class All:
     def collect(self):
-        return metric_files.collected()
+        return metric_reader.collected(folder)
 def show():
     registry = CollectorRegistry()
     registry.register(All())

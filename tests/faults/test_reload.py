@@ -172,3 +172,16 @@ def test_start_that_cannot_work_ends(installation):
         pass
 
     assert "nowhere" in (installation.folder / "console").read_text()
+
+
+def test_server_that_is_ended_while_it_reloads_ends_soon(installation):
+    """Workers that have just begun get TERM, too, and reloads that wait are not done any more."""
+    with installation.serving():
+        first = installation.workers()
+        for _ in range(5):
+            installation.hup()
+        wait_until(lambda: first != installation.workers(), seconds=30)
+        for _ in range(5):
+            installation.hup()
+
+    assert len([entry for entry in installation.server.logs.entries("info") if "Hang up" in entry["message"]]) <= 4
