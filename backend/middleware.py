@@ -151,8 +151,9 @@ def _log_request(context: RequestContext, status: int, size: int, memory_before:
             "likely_n_plus_one": queries.likely_n_plus_one,
         }
     if memory_mb is not None and memory_before is not None:
+        extra["memory_usage"] = round(memory_mb, 1)
         if not is_short:
-            extra |= {"memory_usage": round(memory_mb, 1), "memory_growth": round(memory_mb - memory_before, 1)}
+            extra["memory_growth"] = round(memory_mb - memory_before, 1)
         if growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
             grown = {"event": "memory_growth", "memory_usage": round(memory_mb, 1)}
             performance_logger.warning("Memory has grown", extra=grown)
