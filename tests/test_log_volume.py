@@ -1,6 +1,7 @@
 """How much a stranger's refused request may write: they send as many as they like."""
 
 import json
+import logging
 
 import pytest
 from django.test import Client
@@ -123,3 +124,9 @@ def test_a_probe_that_is_refused_names_its_status(stranger):
 
     (entry,) = stranger.logs.of_request("security", answer)
     assert (entry["event"], entry["pattern"], entry["status_code"]) == ("suspicious_pattern", "script_injection", 401)
+
+
+def test_gunicorns_line_about_a_request_that_it_cannot_read_is_short(logs):
+    logging.getLogger("gunicorn.error").warning(f"Invalid request from ip=::1: {LONG}")  # noqa: G004 - as gunicorn does
+
+    assert len(logs.text("info.log").encode()) < 1_000
