@@ -130,3 +130,12 @@ def test_gunicorns_line_about_a_request_that_it_cannot_read_is_short(logs):
     logging.getLogger("gunicorn.error").warning(f"Invalid request from ip=::1: {LONG}")  # noqa: G004 - as gunicorn does
 
     assert len(logs.text("info.log").encode()) < 1_000
+
+
+def test_a_refused_request_is_skipped_by_its_whole_path(stranger, settings):
+    settings.LOG_SKIP_PATHS = ("/accounts/password-reset/confirm/aaaa",)
+
+    answer, _ = stranger("POST", RESET, query="")
+
+    assert answer.status_code == 403
+    assert stranger.logs.of_request("performance", answer) == []
