@@ -67,13 +67,16 @@ class RequestLoggingMiddleware:
         context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD, listeners=listeners)
         context.queries.start()
         memory_mb = resident_mb()
+        is_logged = not context.path.startswith(settings.LOG_SKIP_PATHS)  # before the path is cut
         try:
             response = self.get_response(request)
         except BaseException:
-            _finish(context, 500, lambda: 0, memory_mb)
+            _finish(context, 500, lambda: 0, memory_mb, is_logged=is_logged)
             raise
         response.headers.setdefault("X-Request-ID", context.request_id)
-        _when_closed(response, partial(_finish, context, response.status_code, _size_of(request, response), memory_mb))
+        size = _size_of(request, response)
+        finish = partial(_finish, context, response.status_code, size, memory_mb, is_logged=is_logged)
+        _when_closed(response, finish)
         return response
 
 
@@ -111,10 +114,12 @@ def _when_closed(response: HttpResponseBase, then: Callable[[], None]) -> None:
     response.close = close_once  # type: ignore[method-assign]
 
 
-def _finish(context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None) -> None:
+def _finish(
+    context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None, *, is_logged: bool
+) -> None:
     context.queries.stop()
     metrics.observe_request(context, status, perf_counter() - context.started)
-    if not context.path.startswith(settings.LOG_SKIP_PATHS):
+    if is_logged:
         _log_request(context, status, size(), memory_mb)
     if context.span is not None:
         _finish_span(context, status)

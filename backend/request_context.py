@@ -20,7 +20,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})(
 _MAX_USER_AGENT = 300
 _MAX_PATH = 1_000
 # Bytes in a line about a request that was refused and whose user is unknown: strangers send as many as they like.
-_REFUSED_PLACE, _REFUSED_USER_AGENT = 46, 28  # the route counts, too: it says most of the path
+_REFUSED_PLACE, _REFUSED_USER_AGENT = 48, 20  # the route counts, too: it says most of the path
 # As in 192.0.2.1:443, [2001:db8::1]:443 and [2001:db8::1].
 _BRACKETS_AND_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 

@@ -22,7 +22,7 @@ Make = Callable[[int], Any]
 FLOOR = 0.005  # seconds of processor time: below, the clock and the garbage collector weigh more than the input
 CAP = 0.5  # seconds that an input of `most` may take, whatever its growth
 FACTOR = 4 * 1.8  # of the time for four times the input
-_EXPONENTIAL = 22  # characters that double the time each take more than CAP
+_SHORT, _SHORT_CAP = (14, 18, 22), 0.02  # characters, seconds: exponential growth shows before it takes long
 
 
 def superlinear(call: Callable[[Any], object], make: Make, *, most: int, floor: float = FLOOR) -> str:
@@ -30,9 +30,10 @@ def superlinear(call: Callable[[Any], object], make: Make, *, most: int, floor: 
 
     The time is that of this thread, so that a busy machine does not count. Sizes rise, so that no attempt takes long.
     """
-    for size in (_EXPONENTIAL, most // 16):
-        if (spent := _spent(call, make(size))) > CAP:
-            return f"{spent:.2f} s for {size}"
+    for size in (*_SHORT, most // 64, most // 32, most // 16, most // 8):
+        cap = max(_SHORT_CAP, CAP * size / most)
+        if _spent(call, make(size)) > cap and (spent := _best(call, make(size))) > cap:
+            return f"{spent:.3f} s for {size}"
     if _spent(call, make(most)) < floor:
         return ""
     spent = _best(call, make(most))

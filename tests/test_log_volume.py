@@ -1,6 +1,7 @@
 """How much a stranger's refused request may write: they send as many as they like."""
 
 import json
+import logging
 
 import pytest
 from django.test import Client
@@ -86,7 +87,7 @@ def test_a_refused_request_names_its_path_its_client_and_its_user_agent(stranger
     for name in ("security", "performance"):
         (entry,) = stranger.logs.of_request(name, answer)
         assert entry["request"]["path"] == "/api/tasks/"
-        assert entry["request"]["user_agent"].startswith("Curious/1.0 (of a stranger")
+        assert entry["request"]["user_agent"].startswith("Curious/1.0 (of a")
         assert entry["request"]["remote_addr"] == "2001:db8:1234:5678:9abc:def0:1234:5678"
 
 
@@ -123,3 +124,18 @@ def test_a_probe_that_is_refused_names_its_status(stranger):
 
     (entry,) = stranger.logs.of_request("security", answer)
     assert (entry["event"], entry["pattern"], entry["status_code"]) == ("suspicious_pattern", "script_injection", 401)
+
+
+def test_gunicorns_line_about_a_request_that_it_cannot_read_is_short(logs):
+    logging.getLogger("gunicorn.error").warning(f"Invalid request from ip=::1: {LONG}")  # noqa: G004 - as gunicorn does
+
+    assert len(logs.text("info.log").encode()) < 1_000
+
+
+def test_a_refused_request_is_skipped_by_its_whole_path(stranger, settings):
+    settings.LOG_SKIP_PATHS = ("/accounts/password-reset/confirm/",)
+
+    answer, _ = stranger("POST", RESET, query="")
+
+    assert answer.status_code == 403
+    assert stranger.logs.of_request("performance", answer) == []

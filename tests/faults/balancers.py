@@ -1,5 +1,6 @@
 """What stands in front of several instances: nginx, which is told whom to ask, and HAProxy, which asks who is well."""
 
+import getpass
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from tests.smtp import free_port
 
 _NGINX = """
 daemon off;
+user {user};
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log;
@@ -83,7 +85,7 @@ class Nginx:
     def __enter__(self) -> "Nginx":
         self._write()
         config = self.folder / "nginx.conf"
-        config.write_text(_NGINX.format(folder=self.folder, port=self.port))
+        config.write_text(_NGINX.format(user=getpass.getuser(), folder=self.folder, port=self.port))
         command = ["nginx", "-p", str(self.folder), "-c", str(config)]
         self._process = self._stack.enter_context(running(command, self.folder / "nginx.console", self.port))
         return self

@@ -34,7 +34,6 @@ def url(request, server, tmp_path_factory):
     if request.param == "gunicorn":
         yield server.url
     elif request.param == "nginx":
-        folder.chmod(0o755)
         with Nginx(folder, instances) as proxy:
             yield proxy.url
     else:

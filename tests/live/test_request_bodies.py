@@ -1,4 +1,4 @@
-"""Bodies as clients frame them, straight to gunicorn: read within their limit or refused, never ignored."""
+"""Bodies as clients frame them, read within their limit or refused, never 200 and nothing done."""
 
 import http.client
 import json
