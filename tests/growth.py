@@ -61,14 +61,16 @@ def _spent(call: Callable[[Any], object], given: Any) -> float:
 
 # --- Finding the patterns of the project
 
+# What starts the service, and what reads the operator's own settings.
+NOT_OF_STRANGERS = {"backend.wsgi", "backend.environment", "backend.env_values", "backend.env_urls"}
+
 
 def modules() -> Iterator[ModuleType]:
     for name in ("backend", "api"):
         package = importlib.import_module(name)
         yield package
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
-            # The first are history, the second makes an application, the third reads what operators write.
-            if ".migrations." not in found.name and found.name not in {"backend.wsgi", "backend.environment"}:
+            if ".migrations." not in found.name and found.name not in NOT_OF_STRANGERS:
                 yield importlib.import_module(found.name)
 
 

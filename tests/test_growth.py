@@ -118,7 +118,7 @@ def test_the_patterns_of_the_project_are_found():
 
     assert set(found) >= {
         "backend.suspicious._ANY",
-        "backend.redaction._HINT",
+        "backend.redaction.forms._PAIR",
         "backend.request_context._TRACEPARENT",
         "api.common.json._TOKEN",
         "api.common.versions._ETAG",
