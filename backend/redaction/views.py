@@ -16,7 +16,7 @@ _ENCODED = re.compile(
     r"|(?<!\\)\\++(?:u(?P<code>[0-9a-fA-F]{4})|(?P<letter>[nrt/]))"
     r"|&(?:\#(?P<decimal>0{0,4}\d{2,3})|\#[xX](?P<hex>0{0,4}[0-9a-fA-F]{2})|(?P<entity>quot|apos|lt|gt|amp));"
 )
-_BYTE = re.compile(r"(?:%|\\++x)([0-9a-fA-F]{2})")
+_BYTE = re.compile(r"(?:%|(?<!\\)\\++x)([0-9a-fA-F]{2})")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "/": "/"}
 _ENTITIES = {"quot": '"', "apos": "'", "lt": "<", "gt": ">", "amp": "&"}
 # What can stand in a name and ends no value: decoded at once, so that an encoded name before a plain `=` is known while
