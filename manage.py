@@ -6,7 +6,7 @@ import sys
 
 from django.core.management import execute_from_command_line
 
-from backend.environment import sentence_instead_of_traceback
+from backend.environment.variables import sentence_instead_of_traceback
 from backend.management.commands import check_env
 
 

@@ -3,18 +3,18 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
+from api.accounts.admin import CosmoUserAdmin, SessionAdmin
+from api.admin_sites.audit_admin import AuditEntryAdmin
+from api.admin_sites.mail_admin import OutgoingMailAdmin
 from api.audit.models import AuditEntry
 from api.mail.models import OutgoingMail
 from api.managersite import UserManagerAdmin, manager_site
 from api.notifications.admin import NotificationAdmin
 from api.notifications.models import Notification
-from api.office.audit_admin import AuditEntryAdmin
-from api.office.mail_admin import OutgoingMailAdmin
 from api.properties.admin import PropertyAdmin
 from api.properties.models import Property
 from api.tasks.admin import TaskAdmin
 from api.tasks.models import Task
-from api.users.admin import CosmoUserAdmin, SessionAdmin
 from api.users.models import Session, User
 
 # Whoever imports Django's UserAdmin registers groups; ours are unused, and in no form.

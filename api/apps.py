@@ -8,7 +8,7 @@ class CosmoAdminConfig(admin_apps.SimpleAdminConfig):
     """Django's admin with our site as its default one, and nothing registered but what we do: groups are in no form."""
 
     default = False  # of this package, that is
-    default_site = "api.sites.CosmoAdminSite"
+    default_site = "api.admin_sites.sites.CosmoAdminSite"
 
     def ready(self) -> None:
         super().ready()
@@ -23,5 +23,5 @@ class ApiConfig(AppConfig):
         # Those who listen to what others name, in every process.
         import_module("api.digests.service")
         import_module("api.notifications.services")
-        import_module("api.users.browser_sessions")
-        import_module("api.users.password_reset")
+        import_module("api.accounts.browser_sessions")
+        import_module("api.accounts.password_reset")

@@ -3,11 +3,11 @@
 from celery import shared_task
 from django.conf import settings
 
-from api import housekeeping
+from api import cleanup
 from api.digests import service
 from api.mail.delivery import deliver_due
 from api.notifications.services import notify_overdue
-from api.operations.jobs import running
+from api.operations.job_runs import running
 
 
 @shared_task(name="api.deliver_mail")
@@ -23,10 +23,10 @@ def send_digests() -> None:
             service.send_digests()
 
 
-@shared_task(name="api.housekeeping")
+@shared_task(name="api.cleanup")
 def keep_house() -> None:
     with running("housekeeping"):
-        housekeeping.run()
+        cleanup.run()
 
 
 @shared_task(name="api.notify_overdue")

@@ -1,7 +1,7 @@
 """The site of managers, and what is registered there."""
 
-from api.sites import ManagerSite
-from api.users.admin import UserManagerAdmin
+from api.accounts.admin import UserManagerAdmin
+from api.admin_sites.sites import ManagerSite
 
 manager_site = ManagerSite("manager_admin")
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from django.urls import path
 
+from api.accounts import views
 from api.digests.views import DigestPreviewView
-from api.docs import DocsView, SchemaView
 from api.notifications.views import NotificationViewSet
 from api.operations.views import DetailedHealthView
 from api.properties.views import PropertyViewSet
+from api.rest.docs import DocsView, SchemaView
 from api.tasks.views import TaskViewSet
-from api.users import auth_views
 from api.users.views import UserViewSet
 
 COLLECTION: dict[str, Any] = {"get": "list", "post": "create"}
@@ -20,16 +20,16 @@ urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("health/detailed/", DetailedHealthView.as_view(), name="health-detailed"),
-    path("auth/login/", auth_views.LoginView.as_view(), name="login"),
-    path("auth/refresh/", auth_views.RefreshView.as_view(), name="refresh"),
-    path("auth/logout/", auth_views.LogoutView.as_view(), name="logout"),
-    path("auth/logout-all/", auth_views.LogoutAllView.as_view(), name="logout-all"),
-    path("auth/sessions/", auth_views.SessionListView.as_view(), name="sessions"),
-    path("auth/sessions/<uuid:session_id>/", auth_views.SessionView.as_view(), name="session"),
-    path("auth/me/", auth_views.MeView.as_view(), name="me"),
-    path("auth/password/change/", auth_views.PasswordChangeView.as_view(), name="password-change"),
-    path("auth/password/reset/", auth_views.PasswordResetView.as_view(), name="password-reset"),
-    path("auth/password/reset/confirm/", auth_views.PasswordResetConfirmView.as_view(), name="password-reset-confirm"),
+    path("auth/login/", views.LoginView.as_view(), name="login"),
+    path("auth/refresh/", views.RefreshView.as_view(), name="refresh"),
+    path("auth/logout/", views.LogoutView.as_view(), name="logout"),
+    path("auth/logout-all/", views.LogoutAllView.as_view(), name="logout-all"),
+    path("auth/sessions/", views.SessionListView.as_view(), name="sessions"),
+    path("auth/sessions/<uuid:session_id>/", views.SessionView.as_view(), name="session"),
+    path("auth/me/", views.MeView.as_view(), name="me"),
+    path("auth/password/change/", views.PasswordChangeView.as_view(), name="password-change"),
+    path("auth/password/reset/", views.PasswordResetView.as_view(), name="password-reset"),
+    path("auth/password/reset/confirm/", views.PasswordResetConfirmView.as_view(), name="password-reset-confirm"),
     path("tasks/", TaskViewSet.as_view(COLLECTION), name="tasks"),
     path("tasks/summary/", TaskViewSet.as_view({"get": "summary"}), name="task-summary"),
     path("tasks/<id:pk>/", TaskViewSet.as_view(ITEM), name="task"),

@@ -2,7 +2,7 @@
 
 import logging
 
-from backend.log_records import StructuredLogger
+from backend.logs.records import StructuredLogger
 
 # Before the first logger of ours is made.
 logging.setLoggerClass(StructuredLogger)

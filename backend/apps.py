@@ -4,7 +4,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from backend.env_values import is_email_backend
+from backend.environment.values import is_email_backend
 
 
 class BackendConfig(AppConfig):

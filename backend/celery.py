@@ -12,8 +12,9 @@ from celery.schedules import crontab
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from django.conf import settings
 
-from backend import request_context, tracing
-from backend.environment import sentence_instead_of_traceback
+from backend import request_context
+from backend.environment.variables import sentence_instead_of_traceback
+from backend.telemetry import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
@@ -31,7 +32,7 @@ app.conf.beat_schedule = {
         "schedule": timedelta(minutes=5),
         "options": {"expires": 300},  # seconds; a worker that was away needs the last one only
     },
-    "housekeeping": {"task": "api.housekeeping", "schedule": timedelta(hours=6)},
+    "housekeeping": {"task": "api.cleanup", "schedule": timedelta(hours=6)},
 }
 
 

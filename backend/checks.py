@@ -8,9 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.http.request import split_domain_port, validate_host
 
-from backend import tracing
-from backend.log_handlers import SharedFileHandler
+from backend.logs.handlers import SharedFileHandler
 from backend.sentry_config import dsn_is_valid
+from backend.telemetry import tracing
 
 SHORTEST_TOKEN = 20  # characters
 IMPLICIT_TLS_PORT = 465

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from backend import request_context
-from backend.log_records import STANDARD
-from backend.log_text import as_text
 from backend.logging_config import PERFORMANCE
+from backend.logs.records import STANDARD
+from backend.logs.text import as_text
 from backend.redaction import REDACTED, hides, redact, redact_text, text_of
 from backend.redaction.messages import formatted
 

@@ -19,8 +19,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
+from backend.http.problems import fill_with_problem
 from backend.logging_config import API
-from backend.problems import fill_with_problem
 
 SHARED_FOR = 1.0  # seconds
 LONGEST = 2.0  # seconds that an asker waits

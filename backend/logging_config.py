@@ -67,17 +67,17 @@ def get_logging_config(
     }
     files = {name: rules for name, rules in _FILES.items() if debug or name != "debug.log"}
     handlers: dict[str, Any] = {name: _file(Path(logs_dir) / name, rotation) for name in files}
-    handlers["metrics"] = {"class": "backend.metrics.CountingHandler"}
-    handlers["console"] = {"class": "backend.log_handlers.ConsoleHandler", "formatter": f"console_{console}"}
+    handlers["metrics"] = {"class": "backend.telemetry.metrics.CountingHandler"}
+    handlers["console"] = {"class": "backend.logs.handlers.ConsoleHandler", "formatter": f"console_{console}"}
     if mail_admins:
-        handlers["mail_admins"] = {"class": "backend.admin_mail.AdminMailHandler", "level": "ERROR"}
+        handlers["mail_admins"] = {"class": "backend.telemetry.error_mail.AdminMailHandler", "level": "ERROR"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
             "without_reported_answers": {"()": "backend.logging_config.WithoutReportedAnswers"},
-            "short": {"()": "backend.log_records.Short"},
-            "reminders": {"()": "backend.floods.Reminders"},
+            "short": {"()": "backend.logs.records.Short"},
+            "reminders": {"()": "backend.logs.throttling.Reminders"},
             **{name: {"()": "backend.logging_config.Selected", **rules[1]} for name, rules in files.items()},
         },
         "formatters": {
@@ -105,7 +105,7 @@ def get_logging_config(
 def _file(path: Path, rotation: str) -> dict[str, Any]:
     level, _, formatter, max_bytes, backup_count = _FILES[path.name]
     return {
-        "class": "backend.log_handlers.SharedFileHandler",
+        "class": "backend.logs.handlers.SharedFileHandler",
         "filename": str(path),
         "level": level,
         "filters": [path.name],

@@ -15,17 +15,18 @@ from django.http.response import HttpResponseBase
 from django.template import Template, TemplateDoesNotExist
 from django.urls import NoReverseMatch
 
-from backend import health, metrics, request_context, tracing
-from backend.floods import gate
+from backend import health, request_context
+from backend.database.outages import is_outage
+from backend.database.query_recorder import QueryRecorder
+from backend.http.attack_patterns import suspicion
+from backend.http.problems import fill_with_problem
 from backend.logging_config import API, PERFORMANCE, SECURITY
-from backend.memory import growth, resident_mb
-from backend.outages import is_outage
-from backend.problems import fill_with_problem
-from backend.queries import QueryRecorder
+from backend.logs.throttling import gate
 from backend.redaction import redact
 from backend.request_context import RequestContext
 from backend.sentry_config import NEVER_TRACED, add_request_context, statement_spans
-from backend.suspicious import suspicion
+from backend.telemetry import metrics, tracing
+from backend.telemetry.memory import growth, resident_mb
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

@@ -61,7 +61,7 @@ class RequestContext:
         self.parent_span_id = caller[2] if caller else ""
         self.is_sampled = bool(caller and int(caller[3], 16) & 1)
         self.span_id = made[32:]
-        self.span: Any = None  # the backend.spans.WorkSpan of this request or job, where spans are exported
+        self.span: Any = None  # the backend.telemetry.spans.WorkSpan of this request or job, where spans are exported
         self.ip_address = ip_address
         self.user_agent = user_agent
         self.method: str = request.method if request is not None else ""
@@ -70,7 +70,7 @@ class RequestContext:
         self.is_refused_stranger = False
         self.is_denial_logged = False
         self.refusal_reason = ""  # Django's, where it refused the request before any view did
-        self.queries: Any = None  # the backend.queries.QueryRecorder of this request
+        self.queries: Any = None  # the backend.database.query_recorder.QueryRecorder of this request
         self._request = request
         self._user_id: int | None = None
 

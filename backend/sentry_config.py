@@ -16,8 +16,8 @@ from sentry_sdk.utils import BadDsn, Dsn
 
 from backend import request_context
 from backend.formatters import message_of
-from backend.log_handlers import print_error
 from backend.logging_config import PERFORMANCE
+from backend.logs.handlers import print_error
 from backend.redaction import REDACTED, redact
 
 NEVER_TRACED = ("/api/health/", "/metrics", "/static/")

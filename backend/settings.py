@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from backend import rest, sqlite
-from backend.environment import PROJECT, Environment
+from backend import rest_settings
+from backend.database import sqlite
+from backend.environment.variables import PROJECT, Environment
 from backend.logging_config import get_logging_config
 
 BASE_DIR = PROJECT
@@ -84,11 +85,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "backend.request_limits.RequestLimitsMiddleware",  # before whatever reads a cookie or a body
+    "backend.http.request_limits.RequestLimitsMiddleware",  # before whatever reads a cookie or a body
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "api.users.browser_sessions.AuthenticationMiddleware",
+    "api.accounts.browser_sessions.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -137,7 +138,7 @@ DB_POOL_TIMEOUT = env.integer("DB_POOL_TIMEOUT", 2, minimum=1, maximum=60)
 if DB_POOL_MIN_SIZE > DB_POOL_MAX_SIZE:
     env.problems.append("DB_POOL_MIN_SIZE must be at most DB_POOL_MAX_SIZE.")
 if DATABASE["ENGINE"].endswith("postgresql"):
-    from backend.postgres import connection_options
+    from backend.database.postgres import connection_options
 
     DATABASE |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
     DATABASE["OPTIONS"] = DATABASE.get("OPTIONS", {}) | connection_options(
@@ -211,9 +212,9 @@ SESSION_ABSOLUTE_LIFETIME = timedelta(days=30)  # a refreshed sign-in ends all t
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes of a body
 SMALL_BODY = 16 * 1024  # bytes, where strangers send names, passwords and tokens
 SMALL_BODY_PATHS = ("/api/auth/", "/accounts/", "/unsubscribe/", "/admin/login/", "/manager/login/")
-FILE_UPLOAD_HANDLERS = ["backend.uploads.NoUploads"]
-REST_FRAMEWORK = rest.FRAMEWORK
-SPECTACULAR_SETTINGS = rest.DOCUMENT | {"VERSION": APP_VERSION}
+FILE_UPLOAD_HANDLERS = ["backend.http.uploads.NoUploads"]
+REST_FRAMEWORK = rest_settings.FRAMEWORK
+SPECTACULAR_SETTINGS = rest_settings.DOCUMENT | {"VERSION": APP_VERSION}
 
 # --- Security of answers and cookies
 
@@ -225,12 +226,12 @@ SECURE_REDIRECT_EXEMPT = [r"^api/health/", r"^metrics$"]
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HARDENED
-DEVICE_COOKIE_NAME = "device"  # api/users/devices.py
+DEVICE_COOKIE_NAME = "device"  # api/accounts/devices.py
 if HARDENED:  # browsers take these names from this host alone, over TLS (RFC 6265bis, 4.1.3.2)
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     DEVICE_COOKIE_NAME = "__Host-device"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "backend.error_pages.csrf_failure"
+CSRF_FAILURE_VIEW = "backend.http.error_pages.csrf_failure"
 
 # --- Mail
 
@@ -240,7 +241,7 @@ EMAIL_BACKEND = env.email_backend(
 if DEPLOYED and EMAIL_BACKEND.endswith("smtp.EmailBackend"):
     env.require("EMAIL_HOST", reason="mail by SMTP needs it")
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
-    EMAIL_BACKEND = "backend.file_mail.EmailBackend"
+    EMAIL_BACKEND = "backend.files.email_backend.EmailBackend"
 EMAIL_FILE_PATH = env.path("EMAIL_FILE_PATH", "mails")
 EMAIL_HOST = env.host("EMAIL_HOST", "localhost")
 EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1, maximum=65535)

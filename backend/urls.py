@@ -7,14 +7,14 @@ from django.views.generic import RedirectView
 from api.managersite import manager_site
 from api.operations.views import MetricsView
 from backend import health
-from backend.converters import IdConverter
+from backend.http.converters import IdConverter
 
 register_converter(IdConverter, "id")
 
-handler400 = "backend.error_pages.bad_request"
-handler403 = "backend.error_pages.permission_denied"
-handler404 = "backend.error_pages.page_not_found"
-handler500 = "backend.error_pages.server_error"
+handler400 = "backend.http.error_pages.bad_request"
+handler403 = "backend.http.error_pages.permission_denied"
+handler404 = "backend.http.error_pages.page_not_found"
+handler500 = "backend.http.error_pages.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/docs/", http_method_names=["get", "head"]), name="home"),
@@ -25,5 +25,5 @@ urlpatterns = [
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("admin/", admin.site.urls),
     path("manager/", manager_site.urls),
-    path("", include("api.users.urls")),
+    path("", include("api.accounts.urls")),
 ]

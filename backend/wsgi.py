@@ -5,7 +5,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
-from backend.environment import sentence_instead_of_traceback
+from backend.environment.variables import sentence_instead_of_traceback
 from backend.sentry_config import watched
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")

@@ -3,9 +3,9 @@
 import argparse
 import os
 
-from bench.beside import compare
-from bench.growth import grow
-from bench.scene import scene
+from bench.compare import compare
+from bench.scaling import grow
+from bench.setup import scene
 
 
 def main() -> None:

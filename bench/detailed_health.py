@@ -8,7 +8,7 @@ import http.client
 import statistics
 import time
 
-from bench.scene import TASKS, machine, scene
+from bench.setup import TASKS, machine, scene
 from tests.live.server import Server, serving
 
 TOKEN = "a-token-of-machines"

@@ -38,10 +38,10 @@ import json, time
 from pathlib import Path
 from django.db import connection
 from api.digests.service import send_digests
-from api.mail import background
+from api.mail import delivery_thread
 from api.mail.delivery import deliver_due
 from api.models import User
-background.wake = lambda: None
+delivery_thread.wake = lambda: None
 statements = [0]
 def count(execute, *arguments):
     statements[0] += 1

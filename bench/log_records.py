@@ -30,7 +30,7 @@ def writer_of(kind: str, path: Path) -> Callable[[], None]:
     logger.propagate = False
     if kind == "cosmo":
         from backend.formatters import JSONFormatter
-        from backend.log_handlers import SharedFileHandler
+        from backend.logs.handlers import SharedFileHandler
 
         handler: logging.Handler = SharedFileHandler(path, max_bytes=ROTATE_AT, backup_count=5)
         handler.setFormatter(JSONFormatter(environment="production"))

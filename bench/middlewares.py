@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from bench.scene import machine, scene
+from bench.setup import machine, scene
 from bench.wrk import load
 from tests.live.server import PROJECT, serving
 

@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
 
-from bench.scene import TASKS, machine, scene
+from bench.setup import TASKS, machine, scene
 from tests.live.server import PROJECT
 
 # What a request meets, but for the handler that counts log records.
 HOOKS = (
-    "backend.metrics.observe_request",
+    "backend.telemetry.metrics.observe_request",
     "backend.middleware.add_request_context",
-    "api.users.authentication.add_user_context",
+    "api.accounts.authentication.add_user_context",
 )
 VARIANTS = ("none", "metrics", "sentry")
 NAMES = {
@@ -43,7 +43,7 @@ def nothing(*_: object) -> None:
 
 def spend(requests: int, token: str, *, is_bare: bool) -> None:
     """For each line of stdin, print the milliseconds of CPU that all threads here spend on one list of 20 tasks."""
-    from backend import metric_files
+    from backend.telemetry import metric_files
     from backend.wsgi import application
 
     if is_bare:

@@ -219,7 +219,7 @@ def _end_at_once(*_: object) -> NoReturn:
 
 def post_worker_init(worker: Any) -> None:
     """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
-    from backend import metric_files  # noqa: PLC0415 - the worker's own
+    from backend.telemetry import metric_files  # noqa: PLC0415 - the worker's own
 
     metric_files.share(worker.metrics, worker.place)
     worker.has_booted[0] = 1

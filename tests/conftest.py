@@ -13,13 +13,13 @@ from django.conf import settings
 from django.test import Client
 from rest_framework.test import APIClient
 
-from api.common.vocabulary import Role
+from api.accounts.sessions import open_session
+from api.common.choices import Role
 from api.mail.outbox import Letter, enqueue
 from api.users.models import User
 from api.users.passwords import Argon2idPasswordHasher
-from api.users.sessions import open_session
-from backend.floods import Reminders
 from backend.logging_config import get_logging_config
+from backend.logs.throttling import Reminders
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.live.server import Server, demo_database, environment, serving
@@ -159,7 +159,7 @@ def smtp_server(smtp) -> Iterator[MailServer]:
 @pytest.fixture
 def nothing_leaves(monkeypatch):
     """Mails stay in the outbox."""
-    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
 
 
 @pytest.fixture

@@ -62,7 +62,12 @@ def _spent(call: Callable[[Any], object], given: Any) -> float:
 # --- Finding the patterns of the project
 
 # What starts the service, and what reads the operator's own settings.
-NOT_OF_STRANGERS = {"backend.wsgi", "backend.environment", "backend.env_values", "backend.env_urls"}
+NOT_OF_STRANGERS = {
+    "backend.wsgi",
+    "backend.environment.variables",
+    "backend.environment.values",
+    "backend.environment.urls",
+}
 
 
 def modules() -> Iterator[ModuleType]:

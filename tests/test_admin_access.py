@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from api.common.vocabulary import Role
+from api.common.choices import Role
 from api.models import AuditEntry, Session, User
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, act, browser_of, fields_of, sign_in

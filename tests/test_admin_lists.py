@@ -26,7 +26,7 @@ def short_pages(monkeypatch):
 @pytest.fixture
 def stop_counting(monkeypatch):
     """Counts stop at three."""
-    monkeypatch.setattr("api.common.admin_lists.COUNT_LIMIT", 3)
+    monkeypatch.setattr("api.adminkit.change_list.COUNT_LIMIT", 3)
 
 
 def tasks_of_both_kinds(open_tasks: int, others: int) -> list[str]:
@@ -217,7 +217,7 @@ def test_of_a_log_all_dates_of_a_period_can_be_chosen(root):
     ],
 )
 def test_a_search_finds_each_word_in_the_title_the_description_or_the_property(boss, monkeypatch, few, query, expected):
-    monkeypatch.setattr("api.common.admin_lists.FEW", few)
+    monkeypatch.setattr("api.adminkit.change_list.FEW", few)
     house, now = factories.property_(name="Harbour house"), timezone.now()
     factories.task(title="Linen", due_date=now + timedelta(1))
     factories.task(title="Towels", description="and linen of the hall", property=house, due_date=now + timedelta(2))

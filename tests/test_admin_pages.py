@@ -8,9 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from api.accounts.sessions import new_session
 from api.mail.outbox import Letter, enqueue
 from api.models import AuditEntry, OutgoingMail, Session
-from api.users.sessions import new_session
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of, fields_of
 

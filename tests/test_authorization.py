@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from api.users.sessions import open_session
+from api.accounts.sessions import open_session
 from tests import factories
 
 TOKEN = "a-token-of-machines"

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from api.operations import state
-from api.operations.figures import Figures
-from api.operations.jobs import JOBS
+from api.operations import service_status
+from api.operations.business_counts import Figures
+from api.operations.job_runs import JOBS
 from backend import health
 from tests import factories
 from tests.admin_sites import browser_of
@@ -20,7 +20,7 @@ PATH = "/api/health/detailed/"
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """Nothing is known from other tests."""
-    monkeypatch.setattr(state, "FIGURES", Figures())
+    monkeypatch.setattr(service_status, "FIGURES", Figures())
     for name in ("DATABASE", "CACHE"):
         check = getattr(health, name)
         monkeypatch.setattr(health, name, health.Check(check.name, check._attempt))
@@ -103,7 +103,7 @@ def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatc
     def fail(*_: object) -> None:
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr("api.operations.state.shutil.disk_usage", fail)
+    monkeypatch.setattr("api.operations.service_status.shutil.disk_usage", fail)
 
     answer = manager.get(PATH)
 
@@ -113,7 +113,7 @@ def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatc
 
 def test_it_waits_for_no_count(manager, monkeypatch):
     slow = threading.Event()
-    monkeypatch.setattr("api.operations.figures.count", lambda: slow.wait(5) and {})
+    monkeypatch.setattr("api.operations.business_counts.count", lambda: slow.wait(5) and {})
     manager.get(PATH)
     started = time.perf_counter()
 

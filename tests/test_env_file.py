@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backend.env_file import EnvFile
+from backend.environment.env_file import EnvFile
 from tests.checkouts import CANARY, REQUIRED, manage, run, setting
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.environment import Environment
+from backend.environment.variables import Environment
 
 READERS = {
     "text": lambda env: env.text("NAME"),

@@ -6,7 +6,7 @@ from django.test import Client
 
 @pytest.fixture
 def browser(db, settings, logs):
-    settings.ROOT_URLCONF = "tests.odd_urls"
+    settings.ROOT_URLCONF = "tests.failing_urls"
     return Client(raise_request_exception=False)
 
 
@@ -24,7 +24,7 @@ def test_a_fault_in_a_view_has_one_traceback_with_its_request(browser, logs):
 
 
 def test_a_fault_in_a_middleware_has_one_traceback_too(browser, logs, settings):
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.odd_urls.FailingMiddleware"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.failing_urls.FailingMiddleware"]
     browser = Client(raise_request_exception=False)
 
     answer = browser.get("/api/tasks/")
@@ -79,7 +79,7 @@ def test_each_refusal_has_its_page(browser, path, headers, status, sentence):
 
 
 def test_a_form_without_its_token_is_refused_with_a_page_and_told(db, settings, logs):
-    settings.ROOT_URLCONF = "tests.odd_urls"
+    settings.ROOT_URLCONF = "tests.failing_urls"
     browser = Client(enforce_csrf_checks=True)
 
     answer = browser.post("/odd/slow/", {"a": 1})

@@ -158,7 +158,7 @@ def test_a_page_without_its_database_is_503_and_says_when_to_come_again(root, mo
         raise OperationalError("could not connect to server: secret-host")
 
     root.raise_request_exception = False
-    monkeypatch.setattr("api.users.browser_sessions._is_open", away)
+    monkeypatch.setattr("api.accounts.browser_sessions._is_open", away)
 
     answer = root.get(path)
 
@@ -175,7 +175,7 @@ def test_a_denial_that_cannot_be_kept_because_the_database_is_away_is_503(staff,
     def away(*_, **__):
         raise OperationalError("could not connect")
 
-    monkeypatch.setattr("api.common.problem_handler.record", away)
+    monkeypatch.setattr("api.rest.problem_handler.record", away)
 
     problem(staff.post("/api/properties/", {}), 503, "service_unavailable")
 

@@ -19,19 +19,20 @@ from django.http import HttpRequest, QueryDict
 from django.test import Client
 from rest_framework import serializers
 
-from api.common import fields, queries, versions
-from api.common.json import BoundedJSONParser
+from api.accounts import login, password_reset, unsubscribe
 from api.models import Property, Task, User
-from api.operations import log_pages, recent
+from api.operations import error_groups, log_pages
 from api.properties.serializers import PropertyListQuery
+from api.rest import etags, fields, query_params
+from api.rest.json import BoundedJSONParser
 from api.tasks.serializers import TaskListQuery
-from api.users import password_reset, sign_in, unsubscribe
-from api.users.names import normalize_login
+from api.users.login_names import normalize_login
 from api.users.serializers import LoginSerializer, ResetConfirmSerializer, UserListQuery
-from backend import log_reader, log_search, redaction, request_context
+from backend import redaction, request_context
 from backend.formatters import JSONFormatter, TextFormatter
-from backend.log_reader import Entry
-from backend.suspicious import suspicion
+from backend.http.attack_patterns import suspicion
+from backend.logs import reader, search
+from backend.logs.reader import Entry
 from tests import growth
 from tests.growth import superlinear
 
@@ -117,15 +118,15 @@ def test_the_patterns_of_the_project_are_found():
     found = growth.patterns()
 
     assert set(found) >= {
-        "backend.suspicious._ANY",
+        "backend.http.attack_patterns._ANY",
         "backend.redaction.forms._PAIR",
         "backend.request_context._TRACEPARENT",
-        "api.common.json._TOKEN",
-        "api.common.versions._ETAG",
+        "api.rest.json._TOKEN",
+        "api.rest.etags._ETAG",
         "api.users.models.validate_username",
-        "api.operations.recent._FRAME",
+        "api.operations.error_groups._FRAME",
     }
-    assert any(name.startswith("api.common.queries.re.fullmatch:") for name in found)
+    assert any(name.startswith("api.rest.query_params.re.fullmatch:") for name in found)
     assert any(name.startswith("api.operations.log_pages.") for name in found)
     assert len(found) > 30
 
@@ -229,7 +230,7 @@ HEADERS = {
     "traceparent": lambda text: request_context.RequestContext(request_id="a", traceparent=text),
     "printable": request_context.printable,
     "shown": lambda text: request_context._cut(text, 60),
-    "If-Match": lambda text: versions.if_match(request_with(text, "HTTP_IF_MATCH")),
+    "If-Match": lambda text: etags.if_match(request_with(text, "HTTP_IF_MATCH")),
     "Host": lambda text: request_with(text, "HTTP_HOST").get_host(),
     "Accept": lambda text: request_with(text, "HTTP_ACCEPT").accepted_types,
 }
@@ -239,8 +240,13 @@ def one_of_each_field():
     return [
         *(fields.TextField(max_length=200), fields.EmailField(), fields.FlagField(), fields.IdField()),
         *(fields.WordField(choices=["a", "b"]), fields.MomentField(), fields.IdsField(max_length=100)),
-        *(queries.IdParameter(), queries.FlagParameter(), queries.PageParameter(), queries.SearchParameter()),
-        *(queries.OrderingParameter(("title", "id")), serializers.UUIDField()),
+        *(
+            query_params.IdParameter(),
+            query_params.FlagParameter(),
+            query_params.PageParameter(),
+            query_params.SearchParameter(),
+        ),
+        *(query_params.OrderingParameter(("title", "id")), serializers.UUIDField()),
     ]
 
 
@@ -265,7 +271,7 @@ VALUES = {
         data={"uid": text, "token": text, "new_password": text}
     ).is_valid(),
     "normalize_login": normalize_login,
-    "unknown_login": sign_in.unknown_login,
+    "unknown_login": login.unknown_login,
     "uid of a link": password_reset._user,
     "token of a link": lambda text: password_reset._why("AA", text),
     "token of Django": lambda text: default_token_generator.check_token(User(pk=1), text),
@@ -274,16 +280,16 @@ VALUES = {
 
 
 def search_lines(text: str) -> list[Entry]:
-    query = log_search.Query(level="INFO", text=text[:100], event="a", request_id="b")
+    query = search.Query(level="INFO", text=text[:100], event="a", request_id="b")
     lines = [text.encode("utf-8", "surrogatepass"), orjson.dumps({"message": text.encode("utf-8", "replace").decode()})]
-    return [entry for entry in log_reader._entries(lines, query.keeps) if query.matches(entry)]
+    return [entry for entry in reader._entries(lines, query.keeps) if query.matches(entry)]
 
 
 LOGS = {
     "search": search_lines,
-    "a traceback": recent._raised_at,
-    "a time": lambda text: log_reader._time_at(text.encode("utf-8", "surrogatepass")),
-    "later": lambda text: log_reader._later(text, 10),
+    "a traceback": error_groups._raised_at,
+    "a time": lambda text: reader._time_at(text.encode("utf-8", "surrogatepass")),
+    "later": lambda text: reader._later(text, 10),
 }
 
 
@@ -307,7 +313,7 @@ def test_a_log_file_is_read_backwards_in_linear_time(tmp_path):
 
     def read(content: bytes) -> int:
         path.write_bytes(content)
-        return len(list(log_reader.Backwards(path)))
+        return len(list(reader.Backwards(path)))
 
     made = {
         "one line": lambda size: b"a" * size,

@@ -8,8 +8,8 @@ from django.core.management import call_command
 
 from api import jobs
 from api.models import JobRun
-from api.operations.figures import count
-from api.operations.jobs import JOBS
+from api.operations.business_counts import count
+from api.operations.job_runs import JOBS
 from tests import factories
 
 TASKS = {
@@ -22,7 +22,7 @@ WORK = {
     "deliver_mail": "{}.deliver_due",
     "send_email_digest": "api.digests.service.send_digests",
     "notify_overdue": "{}.notify_overdue",
-    "housekeeping": "api.housekeeping.run",
+    "housekeeping": "api.cleanup.run",
 }
 
 
@@ -92,7 +92,7 @@ def test_jobs_that_wait_at_the_broker_are_counted(settings):
 @pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
 @pytest.mark.django_db
 def test_a_job_that_nobody_takes_waits_at_the_broker():
-    from api.operations.jobs import jobs_queued
+    from api.operations.job_runs import jobs_queued
     from backend.celery import app
 
     before = jobs_queued()

@@ -7,8 +7,8 @@ import pytest
 from django.urls import get_resolver
 from rest_framework import serializers
 
-from api.common.fields import IdsField
-from api.common.serializers import StrictSerializer
+from api.rest.fields import IdsField
+from api.rest.serializers import StrictSerializer
 from tests import factories
 
 TASK = {"title": "Clean", "task_type": "cleaning", "due_date": "2030-05-31T15:00:00Z"}
@@ -110,7 +110,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read(client, db, path, kind):
 @pytest.mark.parametrize("path", ["/manager/login/", "/accounts/password-reset/"])
 def test_a_file_is_not_kept(client, db, path, monkeypatch):
     received = []
-    monkeypatch.setattr("backend.uploads.NoUploads.receive_data_chunk", lambda *given: received.append(given))
+    monkeypatch.setattr("backend.http.uploads.NoUploads.receive_data_chunk", lambda *given: received.append(given))
     form = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"a" * 10_000 + b"\r\n--x--\r\n"
     )

@@ -16,8 +16,8 @@ import pytest
 import time_machine
 
 from backend.formatters import JSONFormatter
-from backend.log_handlers import SharedFileHandler, locks
-from backend.log_handlers.locks import FileLock
+from backend.logs.handlers import SharedFileHandler, locks
+from backend.logs.handlers.locks import FileLock
 
 
 @pytest.fixture

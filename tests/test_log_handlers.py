@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from backend import log_handlers
-from backend.admin_mail import AdminMailHandler
-from backend.log_handlers import ConsoleHandler, GuardedHandler, SharedFileHandler
 from backend.logging_config import get_logging_config
-from backend.metrics import CountingHandler, exposition
+from backend.logs import handlers
+from backend.logs.handlers import ConsoleHandler, GuardedHandler, SharedFileHandler
+from backend.telemetry.error_mail import AdminMailHandler
+from backend.telemetry.metrics import CountingHandler, exposition
 from tests.live.server import PROJECT
 
 HANDLERS = (SharedFileHandler, ConsoleHandler, AdminMailHandler, CountingHandler)
@@ -69,7 +69,7 @@ def test_a_drop_listener_that_fails_stops_neither_the_call_nor_the_others(handle
     def fail(_: str) -> None:
         raise OSError("no space for metrics")
 
-    monkeypatch.setattr(log_handlers.guard, "drop_listeners", [fail, heard.append])
+    monkeypatch.setattr(handlers.guard, "drop_listeners", [fail, heard.append])
     handler.addFilter(lambda _: 1 / 0)
     handler.handle(record)
 
@@ -102,7 +102,7 @@ def test_an_object_whose_text_fails_is_logged_in_every_file(logs):
 def test_what_logs_to_the_console_while_it_is_written_ends():
     """As Celery's redirection of stderr does: each line written there is logged."""
     script = (
-        "import logging, sys; from backend.log_handlers import ConsoleHandler\n"
+        "import logging, sys; from backend.logs.handlers import ConsoleHandler\n"
         "class Proxy:\n"
         "    def write(self, text): logging.warning(text)\n"
         "    def flush(self): pass\n"
@@ -119,7 +119,7 @@ def test_what_logs_to_the_console_while_it_is_written_ends():
 @pytest.mark.parametrize("state", ["2>&-", "2</dev/null"], ids=["closed", "read-only"])
 def test_a_process_without_a_console_runs(state):
     script = (
-        "import logging; from backend.log_handlers import ConsoleHandler; logging.root.addHandler(ConsoleHandler()); "
+        "import logging; from backend.logs.handlers import ConsoleHandler; logging.root.addHandler(ConsoleHandler()); "
     )
     command = f'"{sys.executable}" -c "{script} logging.warning(1); print(2)" {state}'
 

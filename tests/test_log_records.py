@@ -12,7 +12,7 @@ import pytest
 
 from backend import request_context
 from backend.formatters import JSONFormatter, PerformanceFormatter, SecurityFormatter
-from backend.log_handlers import SharedFileHandler
+from backend.logs.handlers import SharedFileHandler
 from backend.request_context import RequestContext
 
 ALWAYS = ["timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from backend import log_reader
-from backend.log_search import FILES, Query, search
+from backend.logs import reader
+from backend.logs.search import FILES, Query, search
 
 START = datetime(2026, 5, 31, 12, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def write(path: Path, lines: list[bytes], *, until: float) -> None:
 @pytest.fixture
 def folder(tmp_path, settings, monkeypatch) -> Path:
     settings.LOGS_DIR = tmp_path
-    monkeypatch.setattr(log_reader, "BLOCK", 2_000)  # six lines
+    monkeypatch.setattr(reader, "BLOCK", 2_000)  # six lines
     return tmp_path
 
 
@@ -109,7 +109,7 @@ def test_from_and_to_bound_the_pages_and_what_is_read(written):
 def test_a_rotation_while_a_page_is_read_neither_hides_nor_doubles(folder):
     write(folder / "info.log.1", [line(number, number) for number in range(100)], until=100)
     write(folder / "info.log", [line(number, number) for number in range(100, 200)], until=200)
-    entries = iter(log_reader.Backwards(folder / "info.log"))
+    entries = iter(reader.Backwards(folder / "info.log"))
     shown = [next(entries)]
 
     (folder / "info.log.1").rename(folder / "info.log.2")

@@ -6,8 +6,8 @@ import logging
 import pytest
 from django.test import Client
 
-from backend import floods
-from backend.log_records import MAX_REFUSAL
+from backend.logs import throttling
+from backend.logs.records import MAX_REFUSAL
 
 LIMIT = 2_048  # bytes in all log files together
 LONG = 'ü"\\' * 700
@@ -38,7 +38,7 @@ REFUSED = [  # method, path, body, headers, status
 @pytest.fixture
 def stranger(db, log_to, settings, monkeypatch):
     """Sends what is as long as it may be, from an IPv6 address; returns the response and the bytes in all files."""
-    monkeypatch.setattr("backend.middleware.gate", floods.FloodGate())
+    monkeypatch.setattr("backend.middleware.gate", throttling.FloodGate())
     settings.DJANGO_ENVIRONMENT = "production"
     logs = log_to(environment="production")
     browser = Client(raise_request_exception=False, enforce_csrf_checks=True)

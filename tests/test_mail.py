@@ -128,7 +128,7 @@ def test_a_mail_of_a_change_that_did_not_happen_never_was(db, smtp_server):
 
 @pytest.mark.django_db(transaction=True)
 def test_whoever_asked_is_kept_and_the_line_has_his_request(smtp_server, logs, monkeypatch):
-    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
     person = factories.user(role="manager")
     request_context.enter(RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0"))
     mail = queue(asked_by=person, user_id=42)
@@ -184,7 +184,7 @@ def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(smtp_server)
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
-    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
     for number in range(20):
         queue(f"person{number}@example.com")
 

@@ -14,7 +14,8 @@ KEY = json.dumps(["requests", "requests_total", {}, "Requests."])
 _WORKERS = """
 import json, os, sys
 from pathlib import Path
-from backend import metric_files, metric_reader
+from backend.telemetry import metric_files
+from backend.telemetry import metric_reader
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 requests = Counter("requests", "Requests.", ["route"])
 requests.labels("a")

@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from api.mail.outbox import Letter, enqueue
 from api.models import OutgoingMail
 from api.operations import views
-from api.operations.figures import Figures
-from backend import metrics, process_metrics
+from api.operations.business_counts import Figures
+from backend.telemetry import metrics, process_metrics
 from tests import factories
 from tests.conftest import client_of
 from tests.live.server import environment, fresh_database, manage, serving
@@ -108,7 +108,7 @@ def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
         raise OSError(116, "Stale file handle")
 
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
-    monkeypatch.setattr("api.operations.state.shutil.disk_usage", break_disk)
+    monkeypatch.setattr("api.operations.service_status.shutil.disk_usage", break_disk)
     assert "cosmo_logs_disk_free_ratio" not in scrape()
 
     monkeypatch.setattr(views, "FIGURES", Figures())
@@ -285,7 +285,7 @@ def test_a_line_that_stands_for_many_counts_as_many(scrape):
 @pytest.mark.django_db(transaction=True)
 def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
     monkeypatch.setattr(views, "FIGURES", Figures())
-    monkeypatch.setattr("api.mail.background.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
     for state in ("sent", "failed", "queued"):
         mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
         OutgoingMail.objects.filter(pk=mail.pk).update(state=state)

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import get_resolver
 
 from api.models import AuditEntry
-from api.operations import hour, recent, state
-from api.operations.places import place_of
+from api.operations import error_groups, request_stats, service_status
+from api.operations.source_locations import place_of
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.conftest import client_of
@@ -122,9 +122,9 @@ def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
     older = [entry.replace(at[:16], _minutes_before(at, 30)) for entry in past]
     path.write_text("\n".join([*older, line]) + "\n")
 
-    monkeypatch.setattr(hour, "SECONDS", 60)  # it is the bytes that cut here
+    monkeypatch.setattr(request_stats, "SECONDS", 60)  # it is the bytes that cut here
     assert "Covers the last" not in look(browsers[MANAGER], MANAGER)
-    monkeypatch.setattr(hour, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(request_stats, "MAX_BYTES", 100_000)
     assert re.search(r"Covers the last (29|30) minutes : there are more lines", look(browsers[MANAGER], MANAGER))
 
 
@@ -137,11 +137,13 @@ def _minutes_before(timestamp: str, minutes: int) -> str:
 def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
     broken = {"healthy": False, "duration_ms": 2000}
     monkeypatch.setattr(
-        state,
+        service_status,
         "checks",
         lambda: {"database": broken, "cache": broken, "filesystem": broken | {"disk_free_percent": 1.5}},
     )
-    monkeypatch.setattr(state, "logs", lambda: {"info.log": {"dropped": 3, "last_error": "No space left on device"}})
+    monkeypatch.setattr(
+        service_status, "logs", lambda: {"info.log": {"dropped": 3, "last_error": "No space left on device"}}
+    )
 
     page = look(browsers[MANAGER], MANAGER)
 
@@ -319,10 +321,10 @@ def test_records_of_a_superuser_stay_hidden_from_managers_after_a_new_role(logs,
 
 
 def test_every_route_has_a_place():
-    from api.operations import places
+    from api.operations import source_locations
 
     get_resolver()
-    found = {route: place_of("GET", route) for route in places._views()}
+    found = {route: place_of("GET", route) for route in source_locations._views()}
 
     assert len(found) > 100
     assert [route for route, place in found.items() if not place] == []
@@ -339,7 +341,7 @@ def test_every_route_has_a_place():
 def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, monkeypatch):
     for number in range(400):
         logging.getLogger("api").error("Broken", extra={"filling": f"{number} " * 1_000})
-    monkeypatch.setattr(recent, "MAX_BYTES", 0)
+    monkeypatch.setattr(error_groups, "MAX_BYTES", 0)
     path = logs.folder / "error.log"
     lines = path.read_text().splitlines()
     at = re.search(r'"timestamp":"([^"]*)"', lines[0])[1]

@@ -39,7 +39,7 @@ def canaries():
 def mails(settings, mailoutbox, log_to, monkeypatch):
     """The log files, with mails to an administrator on."""
     settings.ADMINS = [("Tech", "tech@example.com")]
-    settings.ROOT_URLCONF = "tests.odd_urls"
+    settings.ROOT_URLCONF = "tests.failing_urls"
     return log_to(mail_admins=True, debug=True, level="DEBUG")
 
 
@@ -268,7 +268,7 @@ def test_users_of_the_trail_see_no_password_hash(superuser, django_capture_on_co
     assert User.objects.get(username="bo").password not in str(list(AuditEntry.objects.values()))
 
 
-@pytest.mark.parametrize("place", ["api/users/sessions.py:65 session_of", "api/users/password_reset.py:128"])
+@pytest.mark.parametrize("place", ["api/accounts/sessions.py:65 session_of", "api/accounts/password_reset.py:128"])
 def test_a_place_in_the_code_stays(place):
     assert redact_text(f"slow at {place}") == f"slow at {place}"
 

@@ -5,13 +5,13 @@ import logging
 import pytest
 from django.test import Client
 
-from backend.memory import GrowthWatch
+from backend.telemetry.memory import GrowthWatch
 from tests import factories
 
 
 @pytest.fixture
 def browser(db, settings, logs):
-    settings.ROOT_URLCONF = "tests.odd_urls"
+    settings.ROOT_URLCONF = "tests.failing_urls"
     return Client(raise_request_exception=False)
 
 

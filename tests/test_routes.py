@@ -7,8 +7,8 @@ import uuid
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from api.common.vocabulary import Role
-from api.users.unsubscribe import List, stop_url
+from api.accounts.unsubscribe import List, stop_url
+from api.common.choices import Role
 from tests import factories
 from tests.conftest import client_of
 from tests.live.server import PROJECT, environment
@@ -191,7 +191,7 @@ def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
     from django.urls import path
     from rest_framework.response import Response
 
-    from api.common.views import RuledAPIView
+    from api.rest.views import RuledAPIView
 
     class Forgotten(RuledAPIView):
         def get(self, request):

@@ -230,9 +230,9 @@ def test_a_traceback_that_is_cut_shows_no_half_of_a_secret(logs):
 
 
 def test_the_counts_of_housekeeping_are_readable(db, logs):
-    from api import housekeeping
+    from api import cleanup
 
-    counts = housekeeping.run()
+    counts = cleanup.run()
 
     assert set(counts) >= {"dead sessions", "login attempt counters", "idempotency keys"}
     assert logs.entry("info", event="housekeeping_done")["deleted"] == counts

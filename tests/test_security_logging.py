@@ -5,7 +5,7 @@ import logging
 import pytest
 from django.test import Client
 
-from backend import floods
+from backend.logs import throttling
 from tests import factories
 
 HEADERS = {
@@ -19,8 +19,8 @@ HEADERS = {
 
 @pytest.fixture
 def browser(db, settings, logs, monkeypatch):
-    settings.ROOT_URLCONF = "tests.odd_urls"
-    monkeypatch.setattr("backend.middleware.gate", floods.FloodGate())
+    settings.ROOT_URLCONF = "tests.failing_urls"
+    monkeypatch.setattr("backend.middleware.gate", throttling.FloodGate())
     return Client(raise_request_exception=False)
 
 
@@ -99,7 +99,7 @@ def test_what_people_ask_is_not_suspicious(browser, logs, path):
 
 def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("backend.floods.time.monotonic", lambda: now)
+    monkeypatch.setattr("backend.logs.throttling.time.monotonic", lambda: now)
     for _ in range(100):
         browser.get("/api/tasks/")
     assert len(logs.entries("security", event="authentication_required")) == 60

@@ -101,7 +101,7 @@ def server(tmp_path_factory, listening):
     """A gunicorn whose addresses fail on demand, with every trace sent."""
     folder = tmp_path_factory.mktemp("service")
     variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
-    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "WEB_CONCURRENCY": "1"}
+    variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     manage(variables, "migrate", "--verbosity", "0")
     with serving(variables, folder / "console") as running:
         yield running
@@ -224,7 +224,7 @@ def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
 
 def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, SENTRY_DSN="http://key@127.0.0.1:1/1", SENTRY_TRACES_SAMPLE_RATE="1.0")
-    variables |= {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "WEB_CONCURRENCY": "1"}
+    variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     times = []
     with serving(variables, tmp_path / "console") as server:
         for _ in range(20):

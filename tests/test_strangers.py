@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from api.accounts.unsubscribe import List, stop_url
 from api.models import AuditEntry, Device, OutgoingMail, User
-from api.users.unsubscribe import List, stop_url
 from tests import factories
 
 NEW = "a new and longer passphrase"

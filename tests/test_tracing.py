@@ -171,7 +171,7 @@ def test_without_an_endpoint_nothing_of_it_is_imported_nor_celery_without_a_brok
 
 
 def test_a_worker_imports_it_only_with_an_endpoint_and_starts_it_after_the_fork(tmp_path, collector):
-    odd = {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "WEB_CONCURRENCY": "1"}
+    odd = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     variables = environment(tmp_path, **odd)
     with serving(variables, tmp_path / "console") as server:
         server.request("GET", "/odd/slow/")
@@ -191,7 +191,7 @@ def test_a_worker_imports_it_only_with_an_endpoint_and_starts_it_after_the_fork(
 
 def test_an_endpoint_without_the_packages_is_told_and_stops_nothing(settings, client, monkeypatch):
     settings.OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
-    monkeypatch.setattr("backend.tracing.find_spec", lambda name: None)
+    monkeypatch.setattr("backend.telemetry.tracing.find_spec", lambda name: None)
 
     assert [message.id for message in run_checks() if message.id == "backend.W004"] == ["backend.W004"]
     assert client.get("/api/tasks/").status_code == 401

@@ -12,7 +12,7 @@ from django.utils import timezone
 from api.audit import events
 from api.audit.models import AuditEntry
 from backend import request_context
-from backend.floods import gate
+from backend.logs.throttling import gate
 from backend.redaction import redact, redact_text
 
 Changes = Mapping[str, list[Any]]  # {field: [old, new]}

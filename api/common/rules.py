@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar, cast
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import BooleanField, ExpressionWrapper, Model, Q, QuerySet
 
+from api.common.choices import Role
 from api.common.errors import Conflict, Denied, NotFound
-from api.common.vocabulary import Role
 
 Row = TypeVar("Row", bound=Model)
 

@@ -1,6 +1,6 @@
 """A portfolio of holiday rentals on the coast of Maine: who works there, which houses, what there is to do."""
 
-from api.common.vocabulary import Department, Role
+from api.common.choices import Department, Role
 from api.properties.models import PropertyType
 from api.tasks.models import Priority, TaskType
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from api.common.choices import Role, TaskStatus
 from api.common.errors import Conflict
-from api.common.vocabulary import Role, TaskStatus
 from api.demo.portfolio import JOBS, PEOPLE, PROPERTIES
 from api.properties.models import Property
 from api.properties.services import create_property

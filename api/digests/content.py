@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 
-from api.common.vocabulary import OPEN_STATUSES, Role
+from api.common.choices import OPEN_STATUSES, Role
 from api.mail.text import quoted
 from api.tasks.models import Priority, Task, is_overdue, overdue
 from api.users.models import User

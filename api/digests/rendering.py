@@ -3,10 +3,10 @@
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from api.accounts.unsubscribe import List, stop_headers, stop_url
 from api.digests.content import OVERDUE, TEAM_OVERDUE, TEAM_UNASSIGNED, TODAY, Digest
 from api.mail.outbox import Letter
 from api.mail.text import quoted
-from api.users.unsubscribe import List, stop_headers, stop_url
 
 KIND = "digest"
 _SHORT = {OVERDUE: "overdue", TODAY: "due today", TEAM_OVERDUE: "overdue in the team", TEAM_UNASSIGNED: "unassigned"}

@@ -8,9 +8,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.serializers import EmptySerializer
-from api.common.views import RuledAPIView
 from api.digests import rendering, service
+from api.rest.serializers import EmptySerializer
+from api.rest.views import RuledAPIView
 
 
 class DigestPreviewSerializer(serializers.Serializer[dict[str, str | None]]):

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from rest_framework.response import Response
 
-from api.common import versions
-from api.common.views import RuledViewSet
 from api.idempotency.service import Answer, run_once
+from api.rest import etags
+from api.rest.views import RuledViewSet
 
 
 class CreateOnceViewSet(RuledViewSet):
@@ -23,7 +23,7 @@ class CreateOnceViewSet(RuledViewSet):
         def produce() -> Answer:
             row = create()
             body = orjson.dumps(self.shown(row), option=orjson.OPT_UTC_Z).decode()
-            return Answer(status=201, body=body, etag=versions.etag(row), location=f"{self.request.path}{row.pk}/")
+            return Answer(status=201, body=body, etag=etags.etag(row), location=f"{self.request.path}{row.pk}/")
 
         answer = run_once(
             produce,

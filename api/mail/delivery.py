@@ -22,12 +22,13 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from api.mail.models import MailState, OutgoingMail
+from api.mail.renderers import NotWanted, bodies_of
 from api.mail.smtp import Mailer
-from api.mail.writers import NotWanted, bodies_of
-from backend import request_context, tracing
+from backend import request_context
 from backend.logging_config import API
 from backend.redaction import redact_text
 from backend.request_context import RequestContext
+from backend.telemetry import tracing
 
 RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
 RUN = 900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it

@@ -11,7 +11,7 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.trail import Actor, record
 from api.common.errors import Conflict
-from api.mail import background
+from api.mail import delivery_thread
 from api.mail.models import MailState, OutgoingMail
 from api.mail.text import subject_line
 from backend import request_context
@@ -36,7 +36,7 @@ def enqueue(letter: Letter, *, asked_by: Actor | None = None) -> OutgoingMail:
     with transaction.atomic():
         mail = _row(letter, asked_by)
         mail.save(force_insert=True)
-        transaction.on_commit(background.wake, robust=True)
+        transaction.on_commit(delivery_thread.wake, robust=True)
     return mail
 
 
@@ -48,7 +48,7 @@ def enqueue_once(letters: Sequence[Letter]) -> set[str]:
         ours = OutgoingMail.objects.filter(message_id__in=[row.message_id for row in rows])
         keys = {key for key in ours.values_list("once_key", flat=True) if key}
         if keys:
-            transaction.on_commit(background.wake, robust=True)
+            transaction.on_commit(delivery_thread.wake, robust=True)
     return keys
 
 
@@ -86,4 +86,4 @@ def retry(mail: OutgoingMail, *, actor: Actor) -> None:
     if not again:
         raise Conflict("Only what failed, or may not have arrived, can be tried again.", code="not_failed")
     record(Event.MAIL_RETRIED, actor=actor, target=mail)
-    transaction.on_commit(background.wake, robust=True)
+    transaction.on_commit(delivery_thread.wake, robust=True)

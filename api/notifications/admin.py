@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.db.models import Q
 
-from api.common.admin import RuledAdmin
+from api.adminkit.model_admin import RuledAdmin
 from api.common.rules import Scope
 from api.users.selectors import about_superusers
 

@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template.loader import render_to_string
 
+from api.accounts.unsubscribe import List, stop_headers, stop_url
 from api.mail.outbox import Letter
 from api.mail.text import quoted
 from api.notifications.models import Kind, Notification
-from api.users.unsubscribe import List, stop_headers, stop_url
 
 _SENTENCES = {
     Kind.ASSIGNED: "This urgent task is yours now.",

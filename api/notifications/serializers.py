@@ -5,9 +5,9 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from api.common.fields import ChangesField
-from api.common.queries import FlagParameter, PagingQuery
 from api.notifications.models import Kind, Notification
+from api.rest.fields import ChangesField
+from api.rest.query_params import FlagParameter, PagingQuery
 
 EXAMPLE = {
     "id": 311,

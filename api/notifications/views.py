@@ -6,14 +6,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.lists import page_of, rendered
-from api.common.schema import page_schema
-from api.common.serializers import EmptySerializer
-from api.common.views import RuledViewSet
 from api.notifications import services
 from api.notifications.models import Notification
 from api.notifications.selectors import get_notification, notifications_of
 from api.notifications.serializers import NotificationListQuery, NotificationSerializer, UnreadCountSerializer
+from api.rest.pagination import page_of, rendered
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
+from api.rest.views import RuledViewSet
 
 
 class NotificationViewSet(RuledViewSet):

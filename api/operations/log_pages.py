@@ -10,12 +10,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from api.accounts.browser_sessions import actor_of
 from api.audit.events import Event
 from api.audit.trail import record
-from api.operations.shown import moment_of, record_of
-from api.operations.visibility import IsVisible, visible_records
-from api.users.browser_sessions import actor_of
-from backend.log_search import ALL_FILES, FILES, LEVELS, Found, Query, search
+from api.operations.log_access import IsVisible, visible_records
+from api.operations.log_display import moment_of, record_of
+from backend.logs.search import ALL_FILES, FILES, LEVELS, Found, Query, search
 
 RECORDS = 50  # of a page
 RECORDS_OF_A_REQUEST = 300

@@ -11,13 +11,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
-from api.operations import state
+from api.operations import service_status
 from api.operations.charts import Chart, chart
-from api.operations.hour import Hour, last_hour
+from api.operations.error_groups import faults, security_events
+from api.operations.log_access import visible_records
+from api.operations.log_display import moment_of, record_of
 from api.operations.log_pages import logs_page
-from api.operations.recent import faults, security_events
-from api.operations.shown import moment_of, record_of
-from api.operations.visibility import visible_records
+from api.operations.request_stats import Hour, last_hour
 
 MAIL_LATE = 15 * 60  # seconds that a mail waits before the light is yellow
 
@@ -62,8 +62,8 @@ def operations_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
 
 
 def _lights() -> list[Light]:
-    checks, logs, system = state.checks(), state.logs(), state.system()
-    mail = state.application()["mail"]
+    checks, logs, system = service_status.checks(), service_status.logs(), service_status.system()
+    mail = service_status.application()["mail"]
     disk = checks.pop("filesystem")
     words = "not known" if disk["disk_free_percent"] is None else f"{disk['disk_free_percent']} % free"
     return [

@@ -14,13 +14,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.views import RuledAPIView
-from api.common.vocabulary import TaskStatus
-from api.operations import state
-from api.operations.figures import FIGURES
-from api.operations.jobs import JOBS
-from api.operations.machines import PEOPLE, HealthToken, MetricsToken
-from backend import metrics
+from api.common.choices import TaskStatus
+from api.operations import service_status
+from api.operations.business_counts import FIGURES
+from api.operations.job_runs import JOBS
+from api.operations.token_authentication import PEOPLE, HealthToken, MetricsToken
+from api.rest.views import RuledAPIView
+from backend.telemetry import metrics
 
 _STARTED = time.time()
 
@@ -32,12 +32,12 @@ class DetailedHealthView(RuledAPIView):
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
         """Every check, and the figures of system and application; 503 where the service cannot be used."""
-        checks, logs = state.checks(), state.logs()
-        status = state.status(checks, logs)
+        checks, logs = service_status.checks(), service_status.logs()
+        status = service_status.status(checks, logs)
         body = {
             "status": status,
             "checks": checks,
-            "metrics": {"system": state.system(), "application": state.application()},
+            "metrics": {"system": service_status.system(), "application": service_status.application()},
             "logs": logs,
             "versions": {
                 "application": settings.APP_VERSION,
@@ -74,7 +74,7 @@ def _gauges(figures: dict[str, Any]) -> Iterable[Metric]:
     )
     yield from _mails(figures["mails"])
     yield from _jobs(figures)
-    free = state.free_ratio()
+    free = service_status.free_ratio()
     if free is not None:
         yield GaugeMetricFamily("cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=free)
 

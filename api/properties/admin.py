@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from api.common.admin import DeletedFilter, SoftDeletingAdmin
-from api.common.vocabulary import OPEN_STATUSES
+from api.accounts.browser_sessions import actor_of
+from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin
+from api.common.choices import OPEN_STATUSES
 from api.properties import services
 from api.properties.models import Property
 from api.properties.selectors import FILTERS
-from api.users.browser_sessions import actor_of
 
 
 class PropertyForm(forms.ModelForm):

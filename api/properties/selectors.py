@@ -6,9 +6,9 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from api.common import rules
+from api.common.choices import OPEN_STATUSES
 from api.common.ordering import order_terms
 from api.common.rules import Scope
-from api.common.vocabulary import OPEN_STATUSES
 from api.properties.models import Property
 from api.users.models import User
 

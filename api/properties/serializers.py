@@ -5,11 +5,11 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from api.common.fields import IdsField
-from api.common.queries import FlagParameter, IdParameter, ListQuery, OrderingParameter
-from api.common.serializers import StrictModelSerializer
 from api.properties.models import Property, PropertyType
 from api.properties.selectors import open_task_counts
+from api.rest.fields import IdsField
+from api.rest.query_params import FlagParameter, IdParameter, ListQuery, OrderingParameter
+from api.rest.serializers import StrictModelSerializer
 from api.users.models import User
 
 _NEW = {

@@ -9,11 +9,11 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
+from api.common.changes import apply_changes, initial_values, naming_duplicates, save_changes
 from api.common.errors import Conflict, Invalid
-from api.common.versions import IfMatch, require_match
-from api.common.writing import apply_changes, initial_values, naming_duplicates, save_changes
 from api.properties.models import Property
 from api.properties.selectors import get_property
+from api.rest.etags import IfMatch, require_match
 from api.users.models import User
 from api.users.selectors import visible_users
 

@@ -7,15 +7,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.lists import page_of, rendered
 from api.common.rules import get_deleted
-from api.common.schema import page_schema
-from api.common.serializers import EmptySerializer
 from api.idempotency.views import CreateOnceViewSet
 from api.properties import services
 from api.properties.models import Property
 from api.properties.selectors import filter_properties, get_property, visible_properties
 from api.properties.serializers import PropertyListQuery, PropertySerializer
+from api.rest.pagination import page_of, rendered
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
 
 
 class PropertyViewSet(CreateOnceViewSet):

@@ -13,14 +13,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from api.common.admin import DeletedFilter, SoftDeletingAdmin, choosable_rows
-from api.common.admin_fields import PickOne, PickSeveral, RowField, RowsField
-from api.common.vocabulary import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
+from api.accounts.browser_sessions import actor_of
+from api.adminkit.fields import PickOne, PickSeveral, RowField, RowsField
+from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin, choosable_rows
+from api.common.choices import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
 from api.tasks import services
 from api.tasks.admin_list import OPEN_FIRST, OpenFirstPaginator, search
 from api.tasks.models import Priority, Task, overdue
 from api.tasks.selectors import FILTERS
-from api.users.browser_sessions import actor_of
 from api.users.models import User
 
 _DUE: dict[str | None, tuple[str, Callable[[datetime, datetime, timedelta], Q]]] = {

@@ -7,8 +7,8 @@ from django.core.paginator import Page
 from django.db.models import Case, Q, QuerySet, When
 from django.utils.text import smart_split, unescape_string_literal
 
-from api.common.admin_lists import CappedPaginator, narrowed
-from api.common.vocabulary import OPEN_STATUSES
+from api.adminkit.change_list import CappedPaginator, narrowed
+from api.common.choices import OPEN_STATUSES
 from api.properties.models import Property
 from api.tasks.models import Task
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.db import connection
 
+from api.common.choices import OPEN_STATUSES
 from api.common.errors import Conflict, Invalid
-from api.common.vocabulary import OPEN_STATUSES
 from api.tasks.models import Task, TaskDependency
 from api.tasks.selectors import dependencies, named_dependencies, visible_tasks
 from api.users.models import User

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Length
 
-from api.common.vocabulary import EARLIEST, LATEST, OPEN_STATUSES, Department, TaskStatus
+from api.common.choices import EARLIEST, LATEST, OPEN_STATUSES, Department, TaskStatus
 from api.properties.models import Property
 
 MAX_DESCRIPTION = 10_000

@@ -9,10 +9,10 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
 from api.common import rules
+from api.common.choices import OPEN_STATUSES, TaskStatus
 from api.common.errors import NotFound
 from api.common.ordering import order_terms
 from api.common.rules import Scope
-from api.common.vocabulary import OPEN_STATUSES, TaskStatus
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, TaskDependency, TaskType, is_overdue, overdue
 from api.tasks.visibility import types_of

@@ -7,8 +7,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from api.audit.events import Event
-from api.common.fields import ChangesField, IdsField, MomentField, RowField, WordField
-from api.common.queries import (
+from api.common.choices import TaskStatus
+from api.properties.models import Property
+from api.rest.fields import ChangesField, IdsField, MomentField, RowField, WordField
+from api.rest.query_params import (
     FlagParameter,
     IdParameter,
     ListQuery,
@@ -16,13 +18,11 @@ from api.common.queries import (
     QuerySerializer,
     SearchParameter,
 )
-from api.common.serializers import StrictModelSerializer, StrictSerializer
-from api.common.vocabulary import TaskStatus
-from api.properties.models import Property
+from api.rest.serializers import StrictModelSerializer, StrictSerializer
 from api.tasks.models import Priority, Task, TaskType
 from api.tasks.selectors import NO_ASSIGNEE, visible_assignees
 from api.users.models import User
-from backend.converters import MAX_ID
+from backend.http.converters import MAX_ID
 
 PRIORITY_WORDS = [priority.word for priority in Priority]
 _NEW = {

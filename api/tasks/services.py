@@ -9,10 +9,10 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
+from api.common.changes import apply_changes, initial_values, save_changes
+from api.common.choices import OPEN_STATUSES, Role, TaskStatus
 from api.common.errors import Conflict, Invalid
-from api.common.versions import IfMatch, require_match
-from api.common.vocabulary import OPEN_STATUSES, Role, TaskStatus
-from api.common.writing import apply_changes, initial_values, save_changes
+from api.rest.etags import IfMatch, require_match
 from api.tasks.dependencies import require_completable, set_dependencies
 from api.tasks.models import Task
 from api.tasks.selectors import NO_ASSIGNEE, get_task, visible_assignees

@@ -8,13 +8,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.lists import page_of
-from api.common.queries import PagingQuery
 from api.common.rules import get_deleted
-from api.common.schema import page_schema
-from api.common.serializers import EmptySerializer
-from api.common.versions import etag
 from api.idempotency.views import CreateOnceViewSet
+from api.rest.etags import etag
+from api.rest.pagination import page_of
+from api.rest.query_params import PagingQuery
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
 from api.tasks import services
 from api.tasks.history import task_history
 from api.tasks.models import Task

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from api.common import rules
+from api.common.choices import Role
 from api.common.rules import Scope
-from api.common.vocabulary import Role
 from api.tasks.models import TaskType
 
 

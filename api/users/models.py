@@ -14,8 +14,8 @@ from django.db.models.functions import Lower
 
 from api.audit.events import Event
 from api.audit.trail import record
-from api.common.vocabulary import Department, Role
-from api.users.names import normalize_login
+from api.common.choices import Department, Role
+from api.users.login_names import normalize_login
 
 DEFAULT_TIMEZONE = "America/New_York"
 # ASCII, so that two names which look alike are alike; no @, so that a name is never taken for an address.

@@ -10,11 +10,11 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.models import AuditEntry
 from api.common import rules
+from api.common.choices import Role
 from api.common.ordering import order_terms
 from api.common.rules import Scope
-from api.common.vocabulary import Role
+from api.users.login_names import normalize_login
 from api.users.models import Session, User
-from api.users.names import normalize_login
 
 FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),

@@ -5,12 +5,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from api.common.fields import TextField, WordField
-from api.common.queries import FlagParameter, ListQuery, OrderingParameter
-from api.common.serializers import StrictModelSerializer, StrictSerializer
-from api.common.vocabulary import Department, Role
+from api.common.choices import Department, Role
+from api.rest.fields import TextField, WordField
+from api.rest.query_params import FlagParameter, ListQuery, OrderingParameter
+from api.rest.serializers import StrictModelSerializer, StrictSerializer
+from api.users.login_names import LOGIN_MAX_LENGTH
 from api.users.models import Session, User
-from api.users.names import LOGIN_MAX_LENGTH
 from api.users.passwords import MAX_LENGTH
 
 PROFILE_FIELDS = ("first_name", "last_name", "phone_number", "timezone", "digest_opt_out", "notification_opt_out")

@@ -8,21 +8,21 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import PROTECT, ProtectedError
 
+from api.accounts import sessions
+from api.accounts.devices import forget_devices
+from api.accounts.login import require_password
+from api.accounts.mails import notice_letter
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
+from api.common.changes import apply_changes, initial_values, naming_duplicates, save_changes
+from api.common.choices import Role
 from api.common.errors import Conflict, Denied, Invalid
 from api.common.rules import Scope
-from api.common.versions import IfMatch, require_match
-from api.common.vocabulary import Role
-from api.common.writing import apply_changes, initial_values, naming_duplicates, save_changes
 from api.mail.outbox import enqueue
-from api.users import sessions
-from api.users.devices import forget_devices
-from api.users.mails import notice_letter
+from api.rest.etags import IfMatch, require_match
 from api.users.models import User
 from api.users.selectors import get_user
-from api.users.sign_in import require_password
 
 TAKEN = {
     "user_username_once": "username",

@@ -6,16 +6,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.accounts.password_reset import send_reset
 from api.common import rules
+from api.common.choices import Role
 from api.common.errors import Denied
-from api.common.lists import page_of, rendered
-from api.common.schema import page_schema
-from api.common.serializers import EmptySerializer
-from api.common.vocabulary import Role
 from api.idempotency.views import CreateOnceViewSet
+from api.rest.pagination import page_of, rendered
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
 from api.users import services
 from api.users.models import User
-from api.users.password_reset import send_reset
 from api.users.selectors import filter_users, get_user, visible_users
 from api.users.serializers import (
     NewUserSerializer,

@@ -4,8 +4,8 @@ import logging
 import sys
 
 from backend.formatters import JSONFormatter
-from backend.log_handlers import ConsoleHandler
 from backend.logging_config import CONSOLE_LIMIT
+from backend.logs.handlers import ConsoleHandler
 
 
 def main() -> None:

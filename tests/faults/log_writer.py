@@ -11,7 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from backend.formatters import JSONFormatter
-from backend.log_handlers import SharedFileHandler
+from backend.logs.handlers import SharedFileHandler
 
 parser = argparse.ArgumentParser()
 parser.add_argument("kind", choices=["ours", "stdlib"])

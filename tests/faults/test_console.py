@@ -173,7 +173,7 @@ def test_a_line_that_nobody_reads_costs_half_a_second_once_and_is_counted(make):
 
 def test_the_first_line_after_a_reader_is_back_says_how_many_were_dropped(tmp_path):
     script = (
-        "import logging, sys; from backend.log_handlers import ConsoleHandler; "
+        "import logging, sys; from backend.logs.handlers import ConsoleHandler; "
         "from backend.formatters import JSONFormatter; handler = ConsoleHandler(); "
         "handler.setFormatter(JSONFormatter()); logging.root.addHandler(handler)\n"
         "for _ in range(1_000): logging.warning('A line', extra={'padding': 'x' * 1_000})\n"

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backend.postgres import LONGEST_EXCHANGE, LONGEST_GREETING
+from backend.database.postgres import LONGEST_EXCHANGE, LONGEST_GREETING
 from tests.faults import postgres
 from tests.faults.clients import Answer, Clients, assert_kept, create_task, probe, read_tasks, refusals
 from tests.faults.postgres import Portfolio

@@ -21,7 +21,7 @@ pytestmark = [
 ]
 TOKEN = "a-token-of-machines"
 COUNTED = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
-SAMPLED_EVERY = 5.0  # seconds; backend.process_metrics
+SAMPLED_EVERY = 5.0  # seconds; backend.telemetry.process_metrics
 
 
 class Watched:

@@ -21,7 +21,7 @@ def nobody():
 def test_requests_cost_no_more_and_nothing_is_lost(tmp_path, variables, portfolio, there):
     with there() as mail_port, there() as sentry_port:
         variables = variables | {
-            "DJANGO_SETTINGS_MODULE": "tests.odd_settings",  # has an address that fails
+            "DJANGO_SETTINGS_MODULE": "tests.failing_settings",  # has an address that fails
             "DJANGO_ADMINS": "Tech:tech@example.com",
             "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
             "EMAIL_HOST": "127.0.0.1",

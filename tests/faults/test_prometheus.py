@@ -14,7 +14,7 @@ import pytest
 import requests
 import yaml
 
-from backend import metrics, process_metrics
+from backend.telemetry import metrics, process_metrics
 from tests.live.server import PROJECT, Server, environment, fresh_database, manage, serving
 from tests.logs import wait_until
 from tests.smtp import free_port, mail_server

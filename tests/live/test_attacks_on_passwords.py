@@ -21,7 +21,7 @@ NEW = "a new and longer passphrase"
 MADE = """
 from django.contrib.auth.hashers import make_password
 from api.users.models import User
-from api.users.mails import reset_url
+from api.accounts.mails import reset_url
 password = make_password({password!r})
 for number in range({count}):
     name = f"victim.{{number}}"

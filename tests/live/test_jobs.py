@@ -104,7 +104,7 @@ def test_a_worker_delivers_and_logs_with_the_request_that_asked(tmp_path, variab
 def test_a_job_that_fails_is_one_error(tmp_path, variables):
     variables.pop("server")
     logs = Logs(tmp_path / "logs")
-    send = "from backend.celery import app; app.send_task('api.housekeeping')"
+    send = "from backend.celery import app; app.send_task('api.cleanup')"
     manage(variables, "shell", "--verbosity", "0", "-c", BREAK_HOUSEKEEPING)
     with worker(tmp_path, variables):
         manage(variables, "shell", "--verbosity", "0", "-c", send)
@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, va
             wait_until(partial(has_arrived, server, 20 * round_ + 5), seconds=20)
             os.killpg(process.pid, signal.SIGKILL)
     manage(variables, "shell", "--verbosity", "0", "-c", EXPIRE_CLAIMS)
-    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.background import wake; wake()")
+    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.delivery_thread import wake; wake()")
 
     with worker(tmp_path, variables):
         names = {f"person{number}@example.com" for number in range(20 * KILLS)}

@@ -9,7 +9,7 @@ import psutil
 
 from tests.live.server import environment, manage, serving
 
-ODD = {"DJANGO_SETTINGS_MODULE": "tests.odd_settings", "MEMORY_GROWTH_THRESHOLD": "60", "WEB_CONCURRENCY": "1"}
+ODD = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "MEMORY_GROWTH_THRESHOLD": "60", "WEB_CONCURRENCY": "1"}
 
 
 def test_growth_is_told_once_until_the_memory_has_fallen_again(tmp_path):

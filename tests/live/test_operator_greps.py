@@ -36,7 +36,7 @@ def folder(tmp_path_factory) -> Iterator[Path]:
             _use(server)
             wait_until(lambda: "password_reset_email_sent" in (folder / "logs" / "info.log").read_text())
         # No address of ours fails so; these do.
-        with serving(variables | {"DJANGO_SETTINGS_MODULE": "tests.odd_settings"}, folder / "console") as server:
+        with serving(variables | {"DJANGO_SETTINGS_MODULE": "tests.failing_settings"}, folder / "console") as server:
             for path in ("/odd/fail-reverse/", "/odd/fail-template/"):
                 assert server.request("GET", path).status_code == 500
         yield folder

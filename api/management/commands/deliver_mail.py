@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api.mail.delivery import deliver_due
-from api.operations.jobs import running
+from api.operations.job_runs import running
 
 
 class Command(BaseCommand):

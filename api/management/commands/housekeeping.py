@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from api import housekeeping
-from api.operations.jobs import running
+from api import cleanup
+from api.operations.job_runs import running
 
 
 class Command(BaseCommand):
@@ -16,6 +16,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with running("housekeeping"):
-            counts = housekeeping.run()
+            counts = cleanup.run()
         told = ", ".join(f"{count} {name}" for name, count in counts.items())
         self.stdout.write(f"Deleted: {told}.")

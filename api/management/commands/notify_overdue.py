@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api.notifications.services import notify_overdue
-from api.operations.jobs import running
+from api.operations.job_runs import running
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from api.digests import service
 from api.digests.rendering import letter
 from api.users.models import User
-from backend.private_files import open_private
+from backend.files.private import open_private
 
 
 class Command(BaseCommand):

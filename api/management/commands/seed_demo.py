@@ -11,8 +11,8 @@ from django.db import transaction
 from api.common.errors import Conflict
 from api.demo import seeding
 from api.demo.portfolio import PEOPLE
-from api.mail import background
-from backend.private_files import open_private
+from api.mail import delivery_thread
+from backend.files.private import open_private
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             logging.disable(logging.INFO)  # a thousand events, and the mails, would bury the accounts
             with transaction.atomic():  # people nobody has the passwords of are of no use
                 _keep(accounts, seeding.seed())
-            background.finish()
+            delivery_thread.finish()
             logging.disable(logging.NOTSET)
         self._print_addresses()
         if accounts.exists():

@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from api.digests import service
-from api.mail import background
+from api.mail import delivery_thread
 from api.mail.delivery import deliver_due
-from api.operations.jobs import running
+from api.operations.job_runs import running
 from api.users.models import User
 
 BAR = 30  # characters
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             told = f"Dry run: {told}"
         else:
             # Beside whoever else delivers: the summary is about mails that left, not about those that wait.
-            background.finish()
+            delivery_thread.finish()
             deliver_due()
             delivered = service.delivered(day, user_id)
             results["failed"] += delivered["failed"] + delivered["unknown"]

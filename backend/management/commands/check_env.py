@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backend.environment import PROJECT
+from backend.environment.variables import PROJECT
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # In a process of its own: this one may run with other values already.
-        command = [sys.executable, "-m", "backend.env_trial", str(options["file"].absolute())]
+        command = [sys.executable, "-m", "backend.environment.trial", str(options["file"].absolute())]
         trial = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603
         if trial.returncode:
             raise CommandError(trial.stderr.strip(), returncode=trial.returncode)

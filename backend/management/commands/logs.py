@@ -12,11 +12,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from backend import log_reader
 from backend.formatters import timestamp
-from backend.log_reader import Backwards, Entry, Follower
-from backend.log_search import ALL_FILES, FILES, LEVELS, Query, paths_of
-from backend.log_text import as_text
+from backend.logs import reader
+from backend.logs.reader import Backwards, Entry, Follower
+from backend.logs.search import ALL_FILES, FILES, LEVELS, Query, paths_of
+from backend.logs.text import as_text
 
 POLL = 0.25  # seconds
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         recent: deque[Entry],  # written since the followers began, and shown already
     ) -> None:
         while followers:
-            entries = log_reader.merged([_sorted(follower) for follower in followers], is_newest_first=False)
+            entries = reader.merged([_sorted(follower) for follower in followers], is_newest_first=False)
             for entry in entries:
                 if query.matches(entry) and entry not in recent:
                     self.stdout.write(show(entry))
@@ -81,11 +81,11 @@ def _found(paths: list[Path], query: Query, options: dict[str, Any]) -> Iterator
     """The records asked for, the oldest first."""
     if options["since"] is not None:
         moment = time.time() - options["since"]
-        sources = [log_reader.since(path, timestamp(moment), moment, keeps=query.keeps) for path in paths]
-        found = filter(query.matches, log_reader.merged(sources, is_newest_first=False))
+        sources = [reader.since(path, timestamp(moment), moment, keeps=query.keeps) for path in paths]
+        found = filter(query.matches, reader.merged(sources, is_newest_first=False))
         return iter(list(found)[-options["lines"] :]) if options["lines"] else found
     backwards = [Backwards(path, keeps=query.keeps, matches=query.matches) for path in paths]
-    newest = log_reader.merged(backwards, is_newest_first=True)
+    newest = reader.merged(backwards, is_newest_first=True)
     return reversed(list(islice(newest, options["lines"] or 50)))
 
 

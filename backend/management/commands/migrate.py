@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-from backend.postgres import LOCK_TIMEOUT
+from backend.database.postgres import LOCK_TIMEOUT
 
 
 class Command(migrate.Command):

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from backend.log_handlers import SharedFileHandler
-from backend.log_reader import Backwards
 from backend.logging_config import ADMIN, API, DIGEST, PERFORMANCE, SECURITY
+from backend.logs.handlers import SharedFileHandler
+from backend.logs.reader import Backwards
 
 LOOKED_AT = 2_000  # records from the end of a file, for others may write meanwhile
 

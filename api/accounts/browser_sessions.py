@@ -1,0 +1,96 @@
+"""Sign-ins by a browser, in Django's session: each is a Session row too, so that it is listed and can be ended."""
+
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.middleware import AuthenticationMiddleware as DjangosMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import InternalError, OperationalError, transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from api.accounts import sessions
+from api.accounts.login import require_unchanged
+from api.audit.events import Event
+from api.audit.trail import record
+from api.users.models import Session, User
+from backend import request_context
+from backend.sentry_config import add_user_context
+
+_KEY = "cosmo_session"
+_SEEN_EVERY = timedelta(minutes=5)
+
+
+class AuthenticationMiddleware(DjangosMiddleware):
+    """Django's, but whose session was ended from elsewhere is nobody."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        key = request.session.session_key
+        if key is not None and not key.isalnum():
+            # A cookie that we never set; PostgreSQL refuses a NUL in the middle of a query.
+            request.session = type(request.session)()
+        super().process_request(request)
+        request.user = SimpleLazyObject(partial(_user_of, request))  # type: ignore[assignment]
+
+
+def _user_of(request: Any) -> User | AnonymousUser:
+    if not hasattr(request, "_cached_user"):
+        user = get_user(request)
+        if isinstance(user, User) and not _is_open(request, user):
+            request.session.flush()
+            user = AnonymousUser()
+        add_user_context(user)
+        request._cached_user = user
+    return request._cached_user  # type: ignore[no-any-return]
+
+
+def _is_open(request: Any, user: User) -> bool:
+    try:
+        key = uuid.UUID(request.session.get(_KEY, ""))
+    except ValueError:
+        return False
+    now = timezone.now()
+    session = Session.objects.filter(pk=key, user=user, ended_at=None, expires_at__gt=now).first()
+    if session is None:
+        return False
+    if now - session.last_seen_at > _SEEN_EVERY:
+        with suppress(InternalError, OperationalError):  # a page can be read while nothing can be written
+            Session.objects.filter(pk=key).update(last_seen_at=now)
+    return True
+
+
+def actor_of(request: HttpRequest) -> User:
+    """Whoever is signed in, where only such people come."""
+    return cast("User", request.user)
+
+
+def is_current(request: Any) -> Any:
+    """Whether a Session is this browser's, for annotate()."""
+    return ExpressionWrapper(Q(pk=request.session.get(_KEY)), output_field=BooleanField())
+
+
+@receiver(user_logged_in, dispatch_uid="api.accounts.browser_sessions")
+def keep_session(request: Any, user: User, **_: Any) -> None:
+    """Unauthenticated if the account changed while the password was being hashed."""
+    request_context.signed_in(user.pk)
+    with transaction.atomic():
+        require_unchanged(user)
+        session = sessions.new_session(user, lifetime=timedelta(seconds=settings.SESSION_COOKIE_AGE))
+        record(Event.LOGIN_SUCCESS, actor=user)
+    request.session[_KEY] = str(session.pk)
+
+
+@receiver(user_logged_out, dispatch_uid="api.accounts.browser_sessions")
+def end_session(request: Any, user: User | None, **_: Any) -> None:
+    session = Session.objects.filter(pk=request.session.get(_KEY)).first()
+    if session is not None:
+        sessions.end_session(session, event=Event.LOGOUT)

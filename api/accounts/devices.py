@@ -1,0 +1,73 @@
+"""Devices on which a user has signed in, known by a long-lived cookie.
+
+A device is exempt from the login throttle's ceiling for one name, so that strangers cannot keep its user out. One
+browser has one cookie: two accounts that use the same browser have a row each, with the same key.
+"""
+
+import re
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from api.users.models import Device, User
+from backend import request_context
+
+LIFETIME = timedelta(days=365)  # since its last login
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 random bits
+
+
+def known_device(user: User | None) -> Device | None:
+    """Return the device of this request if this user has signed in on it."""
+    key = _sent_key()
+    if not key:
+        return None
+    # The same query if there is no such user: the response time must not depend on it.
+    return Device.objects.filter(key_hash=_hash(key), user_id=user.pk if user else 0).first()
+
+
+def remember_device(user: User) -> str:
+    """Renew or add the device of a user who has just signed in; return the value for its cookie."""
+    key, now = _sent_key(), timezone.now()
+    context = request_context.current()
+    seen = {"last_seen_at": now, "user_agent": context.user_agent if context else ""}
+    if key:
+        devices = Device.objects.filter(key_hash=_hash(key))
+        if devices.filter(user=user).update(**seen):
+            return key
+        if not devices.exists():
+            key = ""  # a value that we never gave out, or no longer trust
+    key = key or secrets.token_urlsafe(32)
+    device = Device(user=user, key_hash=_hash(key), created_at=now, **seen)
+    Device.objects.bulk_create([device], ignore_conflicts=True)  # the same browser may sign in twice at once
+    return key
+
+
+def forget_devices(user: User) -> None:
+    """Stop trusting the cookies of this user's devices, for all accounts: somebody else may have them."""
+    Device.objects.filter(key_hash__in=user.devices.values("key_hash")).delete()
+
+
+def set_device_cookie(response: HttpResponse, key: str) -> None:
+    response.set_cookie(
+        settings.DEVICE_COOKIE_NAME,
+        key,
+        max_age=LIFETIME,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _sent_key() -> str:
+    """Return the value of the request's cookie, "" if it cannot be one of ours."""
+    context = request_context.current()
+    value = context.cookie(settings.DEVICE_COOKIE_NAME) if context else ""
+    return value if _KEY.fullmatch(value) else ""
+
+
+def _hash(key: str) -> str:
+    return salted_hmac("api.accounts.devices", key, algorithm="sha256").hexdigest()

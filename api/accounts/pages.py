@@ -1,0 +1,176 @@
+"""Web pages about one's own password: forgotten, set by the link of a mail, changed."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView, TemplateView
+
+from api.accounts import password_reset, throttle
+from api.accounts.browser_sessions import actor_of
+from api.adminkit.model_admin import log_invalid_form
+from api.common.errors import Invalid, TooManyAttempts
+from api.users import services
+from api.users.models import User
+from api.users.passwords import MAX_LENGTH, MIN_LENGTH
+from backend.http.error_pages import too_many_attempts
+
+
+class _PrivatePage:
+    """No address of such a page leaves by a Referer, and none is kept."""
+
+    @method_decorator(never_cache)
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        except TooManyAttempts as refusal:
+            response = too_many_attempts(refusal.headers)
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+class AskForm(forms.Form):
+    email = forms.EmailField(
+        max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True})
+    )
+
+
+def _password(label: str, **attributes: Any) -> forms.CharField:
+    """A password as it was typed: nothing is trimmed."""
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password", **attributes})
+    return forms.CharField(label=label, strip=False, max_length=MAX_LENGTH, widget=widget)
+
+
+class NewPasswordForm(forms.Form):
+    """Twice the same; whether it is strong enough is the service's to say."""
+
+    new_password1 = _password("New password", autofocus=True)
+    new_password2 = _password("The same again")
+
+    def __init__(self, user: User | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.fields["new_password1"].help_text = f"{MIN_LENGTH} to {MAX_LENGTH} characters."
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        if values.get("new_password1") and values.get("new_password2") not in {None, values["new_password1"]}:
+            self.add_error("new_password2", forms.ValidationError("The two differ.", code="password_mismatch"))
+        return values
+
+    def refuse(self, refusal: Invalid) -> None:
+        """Show what a service said, beside the field where there is one."""
+        for name, detail in refusal.errors.items():
+            field = {"new_password": "new_password1", "current_password": "current_password"}.get(name)
+            error = forms.ValidationError(detail, code=refusal.code)
+            self.add_error(field if field in self.fields else None, error)
+
+
+class OwnPasswordForm(NewPasswordForm):
+    current_password = _password("Current password", autocomplete="current-password")
+    field_order = ("current_password", "new_password1", "new_password2")
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class OwnPasswordView(FormView):
+    """For somebody who is signed in; every session of his ends, this one too."""
+
+    form_class = OwnPasswordForm
+    template_name = "accounts/own_password.html"
+
+    def form_invalid(self, form: OwnPasswordForm) -> HttpResponse:
+        log_invalid_form(form, "password_change")
+        return super().form_invalid(form)
+
+    def form_valid(self, form: OwnPasswordForm) -> HttpResponse:
+        values = form.cleaned_data
+        try:
+            services.change_password(
+                user=actor_of(self.request),
+                current_password=values["current_password"],
+                new_password=values["new_password1"],
+            )
+        except Invalid as refusal:
+            form.refuse(refusal)
+            return self.form_invalid(form)
+        messages.success(self.request, "Your password is changed. Sign in with the new one.")
+        return super().form_valid(form)
+
+
+class AskView(_PrivatePage, FormView):
+    """Answers alike whoever is asked for."""
+
+    form_class = AskForm
+    template_name = "accounts/ask.html"
+    success_url = reverse_lazy("password-reset-asked")
+
+    def form_valid(self, form: AskForm) -> HttpResponse:
+        password_reset.request_reset(email=form.cleaned_data["email"])
+        return super().form_valid(form)
+
+
+class AskedView(_PrivatePage, TemplateView):
+    template_name = "accounts/asked.html"
+
+
+class _CountedLink(PasswordResetConfirmView):
+    """Counts each request with an invalid link for its network in the login throttle."""
+
+    is_link_invalid = False
+
+    def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            with throttle.count_attempt():
+                response = super().dispatch(*args, **kwargs)
+                if self.is_link_invalid:
+                    raise throttle.InvalidCredentials
+        except throttle.InvalidCredentials:
+            pass
+        return response
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class ConfirmView(_PrivatePage, _CountedLink):
+    """Django's: the token moves into the session, and the URL that shows the form has none."""
+
+    form_class = NewPasswordForm  # type: ignore[assignment]
+    template_name = "accounts/confirm.html"
+    success_url = reverse_lazy("password-reset-done")
+
+    def get_user(self, uidb64: str) -> User | None:
+        user = super().get_user(uidb64)
+        return user if isinstance(user, User) and user.is_active else None
+
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> Any:
+        if not context.get("validlink"):
+            self.is_link_invalid = True
+            note = (
+                password_reset.record_invalid_link if self.request.method == "POST" else password_reset.log_invalid_link
+            )
+            note(uid=self.kwargs["uidb64"], token=self.kwargs["token"])
+        return super().render_to_response(context, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        token = self.request.session.get(INTERNAL_RESET_SESSION_TOKEN, "")
+        try:
+            password_reset.use_link(
+                uid=self.kwargs["uidb64"], token=token, new_password=form.cleaned_data["new_password1"]
+            )
+        except password_reset.InvalidLink:
+            return HttpResponseRedirect(self.request.path)
+        except Invalid as refusal:
+            form.refuse(refusal)
+            return self.form_invalid(form)
+        del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
+        return HttpResponseRedirect(str(self.success_url))
+
+
+class DoneView(_PrivatePage, TemplateView):
+    template_name = "accounts/done.html"

@@ -1,0 +1,21 @@
+"""Pages for people without the app: passwords, and what mails point to."""
+
+from django.urls import path
+
+from api.accounts import pages
+from api.accounts.unsubscribe import UnsubscribeView
+
+PAGE, FORM = ["get", "head"], ["get", "head", "post"]
+
+urlpatterns = [
+    # Django's sign-in page links to this name.
+    path("accounts/password-reset/", pages.AskView.as_view(http_method_names=FORM), name="admin_password_reset"),
+    path("accounts/password-reset/sent/", pages.AskedView.as_view(http_method_names=PAGE), name="password-reset-asked"),
+    path(
+        "accounts/password-reset/confirm/<uidb64>/<token>/",
+        pages.ConfirmView.as_view(http_method_names=FORM),
+        name="password-reset-link",
+    ),
+    path("accounts/password-reset/done/", pages.DoneView.as_view(http_method_names=PAGE), name="password-reset-done"),
+    path("unsubscribe/<str:token>/", UnsubscribeView.as_view(), name="unsubscribe"),
+]

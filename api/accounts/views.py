@@ -1,0 +1,162 @@
+"""/api/auth/: signing in and out, and one's own account."""
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth import logout
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.accounts import login, password_reset, sessions
+from api.accounts.devices import set_device_cookie
+from api.audit.events import Event
+from api.common.errors import NotFound
+from api.common.rules import PUBLIC
+from api.rest import etags
+from api.rest.pagination import page_of, rendered
+from api.rest.query_params import PagingQuery
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
+from api.rest.views import RuledAPIView
+from api.users import services
+from api.users.models import Session
+from api.users.selectors import live_sessions
+from api.users.serializers import (
+    LoginSerializer,
+    MeSerializer,
+    PasswordChangeSerializer,
+    RefreshSerializer,
+    ResetConfirmSerializer,
+    ResetRequestedSerializer,
+    ResetRequestSerializer,
+    SessionSerializer,
+    SignedInSerializer,
+    TokensSerializer,
+    UserSerializer,
+)
+
+RESET_REQUESTED = "If there is an account with this address, a mail is on its way."
+
+
+class LoginView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=LoginSerializer, responses=SignedInSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        """Sign in with a username or an email; 401 for whatever is wrong, 429 after five failures in 15 minutes."""
+        values = self.body(LoginSerializer)
+        user, tokens, device_key = login.sign_in(login=values["username"], password=values["password"])
+        response = Response(tokens | {"user": UserSerializer(user).data})
+        set_device_cookie(response, device_key)
+        return response
+
+
+class RefreshView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=RefreshSerializer, responses=TokensSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        """New tokens for a refresh token, which is dead from then on; bringing it back later ends the session."""
+        return Response(sessions.refresh(self.body(RefreshSerializer)["refresh"]))
+
+
+class LogoutView(RuledAPIView):
+    rules: ClassVar = {"post": "account.use"}
+
+    @extend_schema(request=EmptySerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """End this session; its access token too."""
+        self.body(EmptySerializer)
+        if isinstance(request.auth, Session):
+            sessions.end_session(request.auth, event=Event.LOGOUT)
+        else:
+            logout(request._request)
+        return Response(status=204)
+
+
+class LogoutAllView(RuledAPIView):
+    rules: ClassVar = {"post": "account.use"}
+
+    @extend_schema(request=EmptySerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """End every session and every token of yours."""
+        self.body(EmptySerializer)
+        services.sign_out_everywhere(user_id=self.actor.pk)
+        return Response(status=204)
+
+
+class SessionListView(RuledAPIView):
+    rules: ClassVar = {"get": "account.use"}
+    queries: ClassVar = {"get": PagingQuery}
+
+    @extend_schema(
+        operation_id="auth_sessions_list", parameters=[PagingQuery], responses=page_schema(SessionSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Where you are signed in."""
+        found = live_sessions(self.actor)
+        return Response(page_of(request, found, rendered(SessionSerializer, current=request.auth), self.query))
+
+
+class SessionView(RuledAPIView):
+    rules: ClassVar = {"delete": "account.use"}
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, session_id: uuid.UUID) -> Response:
+        """End one of your sessions."""
+        session = live_sessions(self.actor).filter(pk=session_id).first()
+        if session is None:
+            raise NotFound
+        sessions.end_session(session)
+        return Response(status=204)
+
+
+class MeView(RuledAPIView):
+    rules: ClassVar = {"get": "account.use", "patch": "account.use"}
+
+    @extend_schema(responses=UserSerializer)
+    def get(self, request: Request) -> Response:
+        """Your own account."""
+        return Response(UserSerializer(self.actor).data, headers={"ETag": etags.etag(self.actor)})
+
+    @extend_schema(request=MeSerializer, responses=UserSerializer)
+    def patch(self, request: Request) -> Response:
+        """Change your profile. A new email needs current_password and ends every session, this one too."""
+        values = self.body(MeSerializer, self.actor, partial=True)
+        user = services.update_own_profile(user=self.actor, if_match=self.if_match, **values)
+        return Response(UserSerializer(user).data, headers={"ETag": etags.etag(user)})
+
+
+class PasswordResetView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        """A mail with a link to set a new password; the answer is the same whether there is such an account or not."""
+        password_reset.request_reset(**self.body(ResetRequestSerializer))
+        return Response({"detail": RESET_REQUESTED})
+
+
+class PasswordResetConfirmView(RuledAPIView):
+    rules: ClassVar = {"post": PUBLIC}
+    authentication_classes = ()
+
+    @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
+    def post(self, request: Request) -> Response:
+        """Set the password with what the mail's link holds; every session and token ends, and nobody is signed in."""
+        password_reset.confirm_reset(**self.body(ResetConfirmSerializer))
+        return Response(status=204)
+
+
+class PasswordChangeView(RuledAPIView):
+    rules: ClassVar = {"post": "account.use"}
+
+    @extend_schema(request=PasswordChangeSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Change your password; every session and token ends, this one too."""
+        services.change_password(user=self.actor, **self.body(PasswordChangeSerializer))
+        return Response(status=204)

@@ -1,0 +1,246 @@
+"""The two admin sites: /admin/ for superusers, /manager/ for managers."""
+
+import logging
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.validators import MaxLengthValidator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+
+from api.accounts.browser_sessions import actor_of
+from api.accounts.devices import remember_device, set_device_cookie
+from api.accounts.login import prove
+from api.accounts.pages import OwnPasswordView
+from api.admin_sites.dashboard import attention
+from api.adminkit.model_admin import log_invalid_form, record_denial
+from api.common import rules
+from api.common.choices import Role
+from api.common.errors import Denied, DomainError, TooManyAttempts, Unauthenticated
+from api.operations.pages import operations_urls
+from api.users.login_names import LOGIN_MAX_LENGTH
+from api.users.models import User
+from backend import request_context
+from backend.logging_config import ADMIN, SECURITY
+
+View = Callable[..., HttpResponseBase]
+
+logger = logging.getLogger(ADMIN)
+security_logger = logging.getLogger(SECURITY)
+
+# (rule, name, title), the first that somebody may use being the right one for him.
+_SITES = (("sites.admin", "admin", "Cosmo Administration"), ("sites.manager", "manager_admin", "Cosmo Manager"))
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Shares the login throttle of the API, and answers alike whatever was wrong."""
+
+    rule: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["username"]  # Django's is as long as a username, and does not enforce it
+        field.max_length = field.widget.attrs["maxlength"] = LOGIN_MAX_LENGTH  # type: ignore[attr-defined]
+        field.validators.append(MaxLengthValidator(LOGIN_MAX_LENGTH))
+
+    def clean(self) -> dict[str, Any]:
+        login, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if login and password:
+            try:
+                user = prove(login=login, password=password, rule=self.rule)
+            except Unauthenticated:
+                raise ValidationError(
+                    "Username or password is wrong, or this is not the site for your account.", code="invalid_login"
+                ) from None
+            user.backend = "django.contrib.auth.backends.ModelBackend"
+            self.user_cache = user
+        return self.cleaned_data
+
+
+class RoleSite(AdminSite):
+    """An admin site for whoever has the right `rule`."""
+
+    rule: ClassVar[str]
+    acting_role: ClassVar[str] = ""  # in which everybody works here; empty: in his own
+    index_template = "admin/attention.html"
+    login_template = "admin/sign_in.html"
+    enable_nav_sidebar = False
+    site_url = settings.FRONTEND_URL or None  # "View site"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.login_form = type("SignInForm", (SignInForm,), {"rule": self.rule})
+
+    @property
+    def urls(self) -> Any:
+        found = super().urls
+        extra = {"event": "namespace_registered", "namespace": self.name}
+        logger.debug("Admin namespace registered", extra=extra)
+        return found
+
+    def get_urls(self) -> list[Any]:
+        return [*operations_urls(self), *super().get_urls()]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        user = request.user
+        return isinstance(user, User) and user.is_active and rules.allows(self.rule, user)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        (other,) = [_link(site) for site in _SITES if site[1] != self.name]
+        return super().each_context(request) | {"other_site": other}
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """In the order in which api/admin.py registers, not by the alphabet: the work of every day comes first."""
+        return list(self._build_app_dict(request, app_label).values())
+
+    def get_log_entries(self, request: HttpRequest) -> Any:
+        return []  # the audit trail remembers
+
+    def admin_view(self, view: View, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
+        """Django would send who is signed in without the right to the sign-in page."""
+        permitted = super().admin_view(self._within(view), cacheable)
+
+        def site_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not request.user.is_authenticated:
+                return permitted(request, *args, **kwargs)
+            _log_access(request)
+            if not self.has_permission(request):
+                return self._denied(request, Denied(action=_action(request)))
+            return permitted(request, *args, **kwargs)
+
+        return update_wrapper(never_cache(site_view), view)
+
+    def _within(self, view: View) -> View:
+        """The view in the time zone of whoever looks, its refusals written once its transaction has ended."""
+
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            with timezone.override(ZoneInfo(request.user.timezone)):  # type: ignore[union-attr]
+                try:
+                    _refuse_nul(request)
+                    response = view(request, *args, **kwargs)
+                    return response.render() if isinstance(response, TemplateResponse) else response
+                except Denied as refusal:
+                    return self._denied(request, refusal)
+                except PermissionDenied:
+                    return self._denied(request, Denied(action=_action(request)))
+                except TooManyAttempts as refusal:
+                    return self._too_many(request, refusal)
+                except DomainError as refusal:
+                    messages.error(request, " ".join([*refusal.errors.values()] or [refusal.detail or ""]))
+                    return HttpResponseRedirect(request.get_full_path())
+
+        return update_wrapper(inner, view)
+
+    def _denied(self, request: HttpRequest, refusal: Denied) -> HttpResponse:
+        user = actor_of(request)
+        record_denial(request, refusal)
+        values = {
+            **self.each_context(request),
+            "title": "You may not do this",
+            "refusal": refusal,
+            "is_password": refusal.action == "password_change",
+            "is_here": self.has_permission(request),
+            "right_site": next((_link(site) for site in _SITES if rules.allows(site[0], user)), None),
+        }
+        request.current_app = self.name
+        return TemplateResponse(request, "admin/refused.html", values, status=403).render()
+
+    def _too_many(self, request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
+        values = {**self.each_context(request), "title": "Too many attempts", "refusal": refusal}
+        page = TemplateResponse(request, "admin/refused.html", values, status=429, headers=dict(refusal.headers))
+        return page.render()
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        _keep_within(request, reverse("admin:index", current_app=self.name))
+        try:
+            response = super().login(request, extra_context)
+        except TooManyAttempts as refusal:
+            return self._too_many(request, refusal)
+        except Unauthenticated:  # the account changed at this moment
+            return HttpResponseRedirect(request.get_full_path())
+        if request.method == "POST":
+            form = (getattr(response, "context_data", None) or {}).get("form")
+            if form is None:
+                set_device_cookie(response, remember_device(actor_of(request)))
+            else:
+                log_invalid_form(form, "sign_in")
+        return response
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """One's own; afterwards one signs in anew."""
+        request.current_app = self.name
+        url = reverse("admin:login", current_app=self.name)
+        view = OwnPasswordView.as_view(success_url=url, extra_context=self.each_context(request))
+        return view(request)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        about = {"attention": attention(actor_of(request), role=self.acting_role), "title": "What needs attention"}
+        return super().index(request, about | (extra_context or {}))
+
+
+class CosmoAdminSite(RoleSite):
+    rule = "sites.admin"
+    site_title = site_header = _SITES[0][2]
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+
+
+class ManagerSite(RoleSite):
+    rule = "sites.manager"
+    acting_role = Role.MANAGER  # superusers, and what is about them, do not exist here
+    site_title = site_header = _SITES[1][2]
+
+
+def _keep_within(request: HttpRequest, index: str) -> None:
+    """After signing in the site's own start page, where `next` leads nowhere or elsewhere."""
+    target = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME) or ""
+    is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    values = request.POST.copy()
+    values[REDIRECT_FIELD_NAME] = target if is_ours else index
+    request.POST = values  # type: ignore[assignment]
+
+
+def _refuse_nul(request: HttpRequest) -> None:
+    """No page of ours sends one, and a database refuses it in the middle of a query."""
+    if any("\x00" in value for _, values in request.GET.lists() for value in values):
+        raise BadRequest("A query has no NUL.")
+
+
+def _link(site: tuple[str, str, str]) -> dict[str, str]:
+    return {"title": site[2], "url": reverse("admin:index", current_app=site[1])}
+
+
+def _log_access(request: HttpRequest) -> None:
+    context = request_context.current()
+    extra = {
+        "event": "admin_access",
+        "security_event": "admin_access",
+        "security_category": "privileged_access",
+        "user_id": request.user.pk,
+        "user_role": getattr(request.user, "role", None),
+        "ip_address": context.ip_address if context else None,
+        "user_agent": context.user_agent if context else "",
+    }
+    security_logger.info("Admin access", extra=extra)
+
+
+def _action(request: HttpRequest) -> str:
+    """What is attempted, by the name of the address: user_change, password_change."""
+    name = request.resolver_match.url_name if request.resolver_match else None
+    if name in {None, "index"}:
+        return "admin_access"
+    return str(name).removeprefix("api_").removeprefix("auth_user_")

@@ -1,0 +1,44 @@
+"""Choosing rows in a form of the admin sites, whatever is sent instead of an id."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.core.exceptions import ValidationError
+
+from backend.http.converters import MAX_ID
+
+
+def is_id(value: Any) -> bool:
+    """Whether a database can be asked for this id."""
+    text = str(value)
+    return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_ID
+
+
+class _ShowsIdsAlone:
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        # The form is shown again with what was sent, and Django asks the database for it.
+        return super().optgroups(name, [one for one in value if is_id(one)], attr)  # type: ignore[misc]
+
+
+class PickOne(_ShowsIdsAlone, AutocompleteSelect):
+    pass
+
+
+class PickSeveral(_ShowsIdsAlone, AutocompleteSelectMultiple):
+    pass
+
+
+class RowField(forms.ModelChoiceField):
+    def to_python(self, value: Any) -> Any:
+        if value not in self.empty_values and not is_id(getattr(value, "pk", value)):
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value})
+        return super().to_python(value)
+
+
+class RowsField(forms.ModelMultipleChoiceField):
+    def clean(self, value: Any) -> Any:
+        for pk in value or ():
+            if not is_id(pk):
+                raise ValidationError(self.error_messages["invalid_pk_value"], code="invalid", params={"pk": pk})
+        return super().clean(value)

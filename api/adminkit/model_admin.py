@@ -1,0 +1,284 @@
+"""What all pages of both admin sites share: the rules table decides, services write, the audit trail remembers."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from api.adminkit.change_list import CappedChangeList, CappedPaginator, narrowed
+from api.adminkit.fields import PickOne, PickSeveral, RowField, RowsField
+from api.audit.events import Event
+from api.audit.models import AuditEntry
+from api.audit.trail import record
+from api.common import rules
+from api.common.errors import Denied, DomainError
+from backend.logging_config import ADMIN
+
+HISTORY_LINES = 10
+TOLD_ONE_BY_ONE = 30  # objects of a bulk action
+
+_NO_DETAIL = {403: "You may not do this.", 404: "There is nothing to do."}
+# What is attempted, in words, where the rule's name does not say it well.
+_WORDS = {"password_change": "direct password change"}
+
+logger = logging.getLogger(ADMIN)
+
+
+def site_url(site: admin.AdminSite, name: str, *args: Any) -> str:
+    """The address of a page of one of the sites."""
+    url = reverse(f"admin:{name}", args=args, current_app=site.name)
+    logger.debug("Address reversed", extra={"event": "url_reversed", "reverse": f"admin:{name}", "url": url})
+    return url
+
+
+class RuledAdmin(admin.ModelAdmin):
+    """A model whose rules are those of `domain`: view, create, edit and delete. What has no rule is denied."""
+
+    domain: ClassVar[str]
+    filters: ClassVar[rules.ScopeFilters]
+    show_full_result_count = False  # counting a million rows to show a number
+    list_per_page = 50
+    paginator = CappedPaginator
+    date_order: ClassVar[str] = ""  # an indexed column in whose order the dates of date_hierarchy are, if not that one
+    sorted_further: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
+    lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
+
+    def role(self, request: HttpRequest) -> str:
+        """In which role somebody works here: in /manager/ a superuser is a manager."""
+        return getattr(self.admin_site, "acting_role", "") or getattr(request.user, "role", "")
+
+    def allows(self, request: HttpRequest, verb: str, obj: Model | None = None) -> bool:
+        rule = f"{self.domain}.{verb}"
+        if rule not in rules.RULES or not request.user.is_authenticated:
+            return False
+        scope = rules.scope_of(rule, self.role(request))
+        if scope is None or obj is None or scope is rules.Scope.ALL:
+            return scope is not None
+        return type(obj)._default_manager.filter(self.rows(request, verb), pk=obj.pk).exists()
+
+    def rows(self, request: HttpRequest, verb: str) -> Q:
+        user: Any = request.user
+        return rules.rows(f"{self.domain}.{verb}", user, self.filters, role=self.role(request))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """400 for what no page of ours sends: databases refuse it in the middle of a query."""
+        pk = self.opts.pk
+        try:
+            for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                pk.run_validators(pk.to_python(value))
+        except ValidationError:
+            raise BadRequest("Selected rows are ids.") from None
+        return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        return CappedChangeList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
+        filters: list[Any] = [found if isinstance(found, str | type) else found[0] for found in self.list_filter]  # type: ignore[index]
+        names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {*self.lookups}
+        dates = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        name, _, comparison = lookup.partition("__")
+        return lookup in dates or (name in names and comparison in {"", "exact", "isnull", "isempty"})
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        chosen = {"form_class": RowsField, "widget": PickSeveral(db_field, self.admin_site)}
+        return super().formfield_for_manytomany(db_field, request, **chosen | kwargs)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        chosen = {"form_class": RowField, "widget": PickOne(db_field, self.admin_site)}
+        return super().formfield_for_foreignkey(db_field, request, **chosen | kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Nothing: an address must not fill in a form for somebody, nor name rows that he does not see."""
+        return {}
+
+    def choosable(self, request: HttpRequest) -> Q:
+        """Which of these rows a form of another model may name."""
+        return self.rows(request, "view")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        relations: list[Any] = [field for field in (*self.opts.fields, *self.opts.many_to_many) if field.is_relation]
+        for field in relations:
+            if field.name not in form.base_fields:
+                continue
+            rows = field.related_model._default_manager.all()
+            condition = choosable_rows(self.admin_site, request, field.related_model)
+            if obj is not None:  # what was chosen stays chosen
+                chosen = rows.filter((field.related_query_name(), obj))
+                condition |= Q(pk__in=chosen.values("pk"))
+            form.base_fields[field.name].queryset = rows.filter(condition)
+        return form
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        if is_autocomplete(request):
+            queryset = queryset.filter(self.choosable(request))
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return (narrowed(found) if search_term.strip() else found), may_repeat
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.allows(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "create")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.allows(request, "edit", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.allows(request, "delete", obj)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """What this person sees; not visible is not found."""
+        return super().get_queryset(request).filter(self.rows(request, "view"))
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        raise Http404
+
+    # Services write the audit trail; Django's log beside it would be a second truth.
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any: ...
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any: ...
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any: ...
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
+        """Services have saved what belongs to the row."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The audit trail of this object."""
+        if self.get_object(request, object_id) is None:
+            raise Http404
+        query = f"?object_type={self.opts.model_name}&object_id={int(object_id)}"
+        return HttpResponseRedirect(site_url(self.admin_site, "api_auditentry_changelist") + query)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        obj = kwargs.get("obj")
+        if request.method == "POST":
+            log_invalid_form(context["adminform"].form, self.opts.model_name or "")
+        if obj is not None:
+            context["trail"] = self.trail(request, obj)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def trail(self, request: HttpRequest, obj: Model) -> QuerySet[AuditEntry]:
+        """What the page shows of the object's history."""
+        readable = readable_rows(self.admin_site, request, AuditEntry)
+        entries = AuditEntry.objects.filter(readable, object_type=self.opts.model_name, object_id=obj.pk)
+        return entries.order_by("-pk")[:HISTORY_LINES]
+
+    def apply(self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], object], done: str) -> None:
+        """Do something to each of these, and say of each what came of it."""
+        told: list[tuple[int, str]] = []
+        for row in rows:
+            try:
+                change(row)
+            except DomainError as refusal:
+                if isinstance(refusal, Denied):
+                    record_denial(request, refusal)
+                reason = " ".join([*refusal.errors.values()] or [refusal.detail or _NO_DETAIL[refusal.status]])
+                told.append((messages.WARNING, f"{row}: not done. {reason}"))
+            else:
+                told.append((messages.SUCCESS, f"{row}: {done}."))
+        for level, message in told[:TOLD_ONE_BY_ONE]:
+            messages.add_message(request, level, message)
+        rest = told[TOLD_ONE_BY_ONE:]
+        for level, words in ((messages.SUCCESS, done), (messages.WARNING, "not done")):
+            if count := sum(1 for found, _ in rest if found == level):
+                messages.add_message(request, level, f"And {count} more: {words}.")
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    """What can be restored; everybody else is shown what exists."""
+
+    title = "deleted"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        deleted = self.value() == "yes"
+        found = queryset.filter(deleted_at__isnull=not deleted)
+        return narrowed(found) if deleted else found  # indexes have the others
+
+
+class SoftDeletingAdmin(RuledAdmin):
+    """Deleting hides; the page asks, and lists nothing else, for nothing else goes."""
+
+    def choosable(self, request: HttpRequest) -> Q:
+        return super().choosable(request) & Q(deleted_at=None)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        names = [str(row) for row in objs]
+        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
+
+    def delete_row(self, request: HttpRequest, obj: Any) -> None:
+        raise NotImplementedError
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.delete_row(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_row(request, row)
+
+
+def choosable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
+    """Which rows of a model the forms of a site may name."""
+    related: Any = site.get_model_admin(model)
+    condition: Q = related.choosable(request)
+    return condition
+
+
+def readable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
+    """Which rows of a model this person sees in its own list, wherever else they are shown."""
+    related: Any = site.get_model_admin(model)
+    condition: Q = related.rows(request, "view")
+    return condition
+
+
+def record_denial(request: HttpRequest, refusal: Denied) -> None:
+    """In a transaction of its own: that of what was refused has ended, or was rolled back."""
+    user: Any = request.user
+    words = _WORDS.get(refusal.action, refusal.action.replace("_", " ").replace(".", " "))
+    with transaction.atomic():
+        record(
+            Event.PERMISSION_DENIED,
+            actor=user,
+            target=refusal.target,
+            detail=refusal.action,
+            message=f"{Event.PERMISSION_DENIED.label}: {user.get_role_display()} attempted {words}",
+            by_administrator=True,
+        )
+
+
+def is_autocomplete(request: HttpRequest) -> bool:
+    """Whether somebody chooses a row for a field of another one."""
+    return request.resolver_match is not None and request.resolver_match.url_name == "autocomplete"
+
+
+def log_invalid_form(form: Any, name: str) -> None:
+    """Which fields were refused and why, never what was in them."""
+    refused = [
+        {"field": field, "code": error["code"]}
+        for field, errors in form.errors.get_json_data().items()
+        for error in errors
+    ]
+    if refused:
+        extra: Mapping[str, Any] = {
+            "event": "form_validation",
+            "security_event": "form_validation",
+            "security_category": "input_validation",
+            "form": name,
+            "refused": refused,
+        }
+        logger.info("Form validation failed", extra=extra)

@@ -1,0 +1,125 @@
+"""The last hour of requests, read from the tail of performance.log and no further than a bound."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+from api.operations.log_access import IsVisible
+from api.operations.source_locations import place_of
+from backend.formatters import timestamp
+from backend.logs.reader import Backwards, Entry
+from backend.logs.search import Query, paths_of
+
+MINUTES = 60
+SECONDS = 0.8  # of reading
+MAX_BYTES = 64 * 1024 * 1024
+ROUTES = 8
+
+
+@dataclass
+class Tally:
+    """Requests of a minute, or of a route."""
+
+    durations: list[int] = field(default_factory=list)  # ms
+    errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        return len(self.durations)
+
+    @property
+    def p95(self) -> int | None:
+        """The time within which 95 of a hundred were answered, in ms."""
+        return sorted(self.durations)[ceil(0.95 * len(self.durations)) - 1] if self.durations else None
+
+
+@dataclass
+class Route(Tally):
+    queries: int = 0
+    slowest_query: dict[str, Any] = field(default_factory=dict)
+    repeated_query: dict[str, Any] = field(default_factory=dict)
+    method: str = ""
+    route: str = ""
+
+    @property
+    def slowest(self) -> int:
+        return max(self.durations)
+
+    @property
+    def queries_each(self) -> float:
+        return round(self.queries / self.requests, 1)
+
+    @property
+    def place(self) -> str:
+        return place_of(self.method, self.route)
+
+
+@dataclass
+class Hour:
+    starts: list[datetime]  # of the minutes, the oldest first
+    minutes: list[Tally]
+    routes: list[Route]  # the slowest first
+    total: Tally
+    read_minutes: int  # how many of them were read
+
+    @property
+    def is_cut(self) -> bool:
+        return self.read_minutes < len(self.minutes)
+
+
+def last_hour(now: datetime, *, is_visible: IsVisible | None) -> Hour:
+    """`now` in UTC; of the records that may be shown."""
+    this_minute = now.replace(second=0, microsecond=0)
+    starts = [this_minute - timedelta(minutes=ago) for ago in reversed(range(MINUTES))]
+    minutes = {f"{start:%Y-%m-%dT%H:%M}": Tally() for start in starts}
+    routes: defaultdict[tuple[str, str], Route] = defaultdict(Route)
+    total = Tally()
+    (path,) = paths_of(["performance"])
+    lines = Backwards(
+        path,
+        keeps=Query(event="request").keeps,
+        matches=is_visible or bool,
+        after=timestamp(starts[0].timestamp()),
+        seconds=SECONDS,
+        max_bytes=MAX_BYTES,
+    )
+    for entry in lines:
+        minute, request = minutes.get(entry.timestamp[:16]), entry.values.get("request")
+        duration, is_error = _duration(entry), _is_error(entry)
+        if minute is None or duration is None or not isinstance(request, dict):
+            continue
+        route = routes[str(request.get("method")), str(request.get("route") or "")]
+        for tally in (minute, route, total):
+            tally.durations.append(duration)
+            tally.errors += is_error
+        _add_queries(route, entry.values.get("database"))
+    for (method, name), found in routes.items():
+        found.method, found.route = method, name
+    read = sum(key > lines.reached[:16] for key in minutes) if lines.reached else MINUTES
+    slowest = sorted(routes.values(), key=lambda route: route.p95 or 0, reverse=True)[:ROUTES]
+    return Hour(starts, [*minutes.values()], slowest, total, read)
+
+
+def _duration(entry: Entry) -> int | None:
+    performance = entry.values.get("performance")
+    duration = performance.get("duration_ms") if isinstance(performance, dict) else None
+    return duration if isinstance(duration, int) else None
+
+
+def _is_error(entry: Entry) -> bool:
+    status = entry.values.get("status_code")
+    return isinstance(status, int) and status >= 500
+
+
+def _add_queries(route: Route, database: Any) -> None:
+    if not isinstance(database, dict):
+        return
+    route.queries += database.get("queries_count") or 0
+    for query in database.get("slow_queries") or []:
+        if query["duration_ms"] > route.slowest_query.get("duration_ms", -1):
+            route.slowest_query = query
+    for query in database.get("likely_n_plus_one") or []:
+        if query["count"] > route.repeated_query.get("count", 0):
+            route.repeated_query = query

@@ -1,0 +1,104 @@
+"""Serializer fields that take the JSON type they name and nothing that can be bent into it."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from api.common.choices import EARLIEST, LATEST
+from backend.http.converters import MAX_ID
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+
+
+class TextField(serializers.CharField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class EmailField(serializers.EmailField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class FlagField(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class WordField(serializers.ChoiceField):
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=type(data).__name__)
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.IntegerField):
+    """A row's id: a JSON number from 1 to 2^63-1."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=MAX_ID, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class IdsField(serializers.ListField):
+    """Ids of rows, at most `max_length`: a longer list is rejected before its ids are looked at."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        kwargs.setdefault("child", IdField())  # a copy of a field brings its own
+        super().__init__(max_length=max_length, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        found: list[Any] = super().to_internal_value(data)
+        return found
+
+
+class MomentField(serializers.DateTimeField):
+    """An RFC 3339 date-time with its offset, from 2000 to 2100."""
+
+    default_error_messages = {
+        "invalid": "Write a date-time with its offset, like 2026-05-31T15:00:00Z.",
+        "out_of_range": "The year must be from 2000 to 2100.",
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            self.fail("invalid", format="")
+        moment: datetime = super().to_internal_value(value.upper())
+        if not EARLIEST <= moment < LATEST:
+            self.fail("out_of_range")
+        return moment
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
+class ChangesField(serializers.JSONField):
+    """{field: [old, new]}"""
+
+
+class RowField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
+    """The id of a row that the reader may choose. One error stands for unknown rows and for those they do not see."""
+
+    default_error_messages = {"does_not_exist": "There is no {noun} with id {pk_value} that you can choose."}
+
+    def __init__(self, *, noun: str = "object", **kwargs: Any) -> None:
+        super().__init__(pk_field=IdField(), **kwargs)
+        text = self.error_messages["does_not_exist"]
+        self.error_messages["does_not_exist"] = text.replace("{noun}", noun)

@@ -1,0 +1,8 @@
+"""Handlers that never raise into the code that logs, never stop it for long, and count what they had to drop."""
+
+from backend.logs.handlers.console import ConsoleHandler
+from backend.logs.handlers.files import SharedFileHandler
+from backend.logs.handlers.guard import GuardedHandler, drop_listeners
+from backend.logs.handlers.standard_error import print_error
+
+__all__ = ["ConsoleHandler", "GuardedHandler", "SharedFileHandler", "drop_listeners", "print_error"]

@@ -1,0 +1,47 @@
+"""Rotation: `info.log` becomes `info.log.1`, and what was there before moves on.
+
+Each step can fail, or be the last one of a process that is killed. So the live file moves first, no file is replaced
+by another, and the one that is deleted is deleted last.
+"""
+
+import os
+from pathlib import Path
+
+from backend.logs.handlers.locks import open_shared
+
+
+class Backups:
+    """The rotated files of one log file. Its methods need the exclusive lock."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        self.count = count
+        self._new = path.with_name(f".{path.name}.new")
+
+    def rotate(self) -> None:
+        """Put an empty file in the place of the live one, or raise OSError and leave everything as it was."""
+        self._settle()  # what an earlier rotation has not finished
+        self._new.unlink(missing_ok=True)
+        os.close(open_shared(self._new, os.O_RDWR))
+        try:
+            os.rename(self.path, self._numbered(0))
+        except OSError:
+            self._new.unlink()
+            raise
+        os.rename(self._new, self.path)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give the file that was moved away the number 1."""
+        if not os.path.lexists(self._numbered(0)):
+            return
+        gap = 1
+        while os.path.lexists(self._numbered(gap)):
+            gap += 1
+        for number in range(gap - 1, -1, -1):
+            os.rename(self._numbered(number), self._numbered(number + 1))
+        if gap > self.count:
+            os.unlink(self._numbered(gap))
+
+    def _numbered(self, number: int) -> str:
+        return f"{self.path}.{number}"

@@ -1,0 +1,112 @@
+"""Errors by mail to DJANGO_ADMINS: from a thread of its own, so that a mail server that is away costs no request."""
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+
+from django.core import mail
+
+from backend.formatters import TextFormatter
+from backend.logs.handlers import GuardedHandler
+from backend.logs.text import as_text
+from backend.request_context import printable
+
+INTERVAL = 60.0  # seconds between two mails about the same fault
+MAX_WAITING = 50  # mails
+MAX_FAULTS = 1_000
+GRACE = 5.0  # seconds that a process waits for its last mails
+
+logger = logging.getLogger("backend.telemetry.error_mail")
+
+
+class AdminMailHandler(GuardedHandler):
+    """One mail for a fault and minute; what came in between is counted in the next one."""
+
+    label = "admin_mail"
+    where_dropped_lines_are = "; they are in error.log"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = TextFormatter()
+        self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {fault: (when, how often since)}
+        self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        atexit.register(self._finish)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # What strangers cause is no fault of ours, and a test of the log files is none either.
+        if record.name.startswith(("django.security", "api.test_logging")):
+            return
+        more = self._more_since_last(record)
+        if more is None:
+            return
+        entry = self._text.made(record)[0]
+        body = as_text(entry)
+        if more:
+            body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
+        self._hand_over(printable(f"{record.levelname}: {entry['message']}")[:200], body)
+
+    def _hand_over(self, subject: str, body: str) -> None:
+        """Let the thread send it; where too many wait, mails are the smaller problem."""
+        self.acquire()
+        try:
+            self._start_thread()
+            self._waiting.put_nowait((subject, body))
+            self.written += 1
+        finally:
+            self.release()
+
+    def _more_since_last(self, record: logging.LogRecord) -> int | None:
+        """How many like this were not told; None if this is one of them."""
+        fault, now = _fault(record), time.monotonic()
+        self.acquire()
+        try:
+            when, more = self._told.get(fault, (-INTERVAL, 0))
+            if now - when < INTERVAL:
+                self._told[fault] = (when, more + 1)
+                return None
+            if len(self._told) >= MAX_FAULTS:
+                self._told.clear()
+            self._told[fault] = (now, 0)
+            return more
+        finally:
+            self.release()
+
+    def _start_thread(self) -> None:
+        if self._thread is not None and self._pid == os.getpid():
+            return
+        self._waiting = queue.Queue(MAX_WAITING)  # after a fork: the parent's thread is not here
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=_deliver, args=(self._waiting,), name="admin-mail", daemon=True)
+        self._thread.start()
+
+    def _finish(self) -> None:
+        if self._thread is None or self._pid != os.getpid():
+            return
+        try:
+            self._waiting.put(None, timeout=GRACE)
+        except queue.Full:
+            return
+        self._thread.join(GRACE)
+
+
+def _fault(record: logging.LogRecord) -> tuple[object, ...]:
+    """What makes two records the same fault: the place and kind of the exception, else the place of the log call."""
+    error = record.exc_info[1] if record.exc_info else None
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
+    return (record.name, record.pathname, record.lineno, type(error), place)
+
+
+def _deliver(waiting: "queue.Queue[tuple[str, str] | None]") -> None:
+    while (item := waiting.get()) is not None:
+        try:
+            mail.mail_admins(*item)
+        except Exception as error:  # noqa: BLE001 - whatever the mail server does, the next mail is tried
+            logger.warning("Admin mail failed", extra={"event": "admin_mail_failed", "reason": str(error)})

@@ -1,0 +1,138 @@
+"""What Prometheus reads: counters of this process, added up over all workers by `metric_files`.
+
+Labels are few: the route's pattern, known methods, classes of status, names of events; what is more is "other".
+A failure to count ends neither a request nor a log call.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import REGISTRY, Collector
+
+from backend.logging_config import API
+from backend.logs import handlers
+from backend.request_context import RequestContext, printable
+from backend.telemetry import metric_files, metric_reader, process_metrics
+
+logger = logging.getLogger(API)
+
+MAX_NAMES = 300  # routes, and events
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter("cosmo_http_requests", "Requests answered.", ["route", "method", "status"])
+DURATIONS = Histogram(
+    "cosmo_http_request_duration_seconds", "Time of a request.", ["route", "method"], buckets=_SECONDS
+)
+QUERIES = Counter("cosmo_database_queries", "Statements sent to the database by requests.", ["route"])
+QUERY_SECONDS = Counter("cosmo_database_query_seconds", "Time that they took.", ["route"])
+LOG_RECORDS = Counter("cosmo_log_records", "Log records.", ["level"])
+LOG_EVENTS = Counter("cosmo_log_events", "Log records that have an event: docs/logging.md lists them.", ["event"])
+LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file, or the console, could not take.", ["file"])
+
+# What alerts and dashboards watch is there from the start: of a counter that begins at 1, nothing has increased.
+WATCHED = (
+    *("account_locked", "authentication_required", "database_unavailable", "failed_login", "login_success"),
+    *("password_changed", "password_reset_completed", "password_reset_failed", "password_reset_requested"),
+    *("permission_denied", "rate_limit_exceeded", "role_changed", "suspicious_pattern", "token_reuse"),
+)
+for _event in WATCHED:
+    LOG_EVENTS.labels(_event)
+
+_names: dict[str, set[str]] = {"route": set(), "event": set(WATCHED)}
+_logged: set[str] = set()  # messages about a failure to count
+
+
+def observe_request(context: RequestContext, status: int, seconds: float) -> None:
+    """Count a request whose answer is closed."""
+    try:
+        _observe(context, status, seconds)
+    except Exception as error:  # noqa: BLE001 - what only observes ends no request
+        _log_once("Request not counted", error)
+
+
+def _observe(context: RequestContext, status: int, seconds: float) -> None:
+    route = _capped("route", context.route or "none")
+    method = context.method if context.method in _METHODS else "other"
+    _child(REQUESTS, route, method, f"{status // 100}xx").inc()
+    _child(DURATIONS, route, method).observe(seconds)
+    if context.queries.count:
+        _child(QUERIES, route).inc(context.queries.count)
+        _child(QUERY_SECONDS, route).inc(context.queries.seconds)
+    process_metrics.sample()
+
+
+def _log_once(message: str, error: Exception) -> None:
+    if message not in _logged:
+        _logged.add(message)
+        logger.error(message, exc_info=error, extra={"event": "metrics_failed"})
+
+
+@cache  # labels() makes texts of its values and takes a lock, each time; labels are few
+def _child(metric: Any, *values: str) -> Any:
+    return metric.labels(*values)
+
+
+def _capped(kind: str, name: str) -> str:
+    known = _names[kind]
+    if name not in known:
+        if len(known) >= MAX_NAMES:
+            return "other"
+        known.add(name)
+    return name
+
+
+class CountingHandler(handlers.GuardedHandler):
+    """Counts records instead of writing them."""
+
+    label = "metrics"
+
+    def createLock(self) -> None:  # noqa: N802 - the standard library's
+        self.lock = None  # counters have their own
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):  # and no word about it: a log call that logs does not end
+            self._count(record)
+
+    def _count(self, record: logging.LogRecord) -> None:
+        level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "other"
+        _child(LOG_RECORDS, level).inc()
+        event = getattr(record, "event", None) or getattr(record, "security_event", None)
+        if isinstance(event, str):
+            # One line may stand for many (backend.logs.throttling).
+            _child(LOG_EVENTS, _capped("event", printable(event[:100]))).inc(getattr(record, "summarised_count", 1))
+
+
+def _count_drop(name: str) -> None:
+    with suppress(Exception):  # the handler that calls holds its lock
+        LOG_DROPPED.labels(name).inc()
+
+
+handlers.drop_listeners.append(_count_drop)
+
+
+class _Given(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def exposition(more: Iterable[Metric] = ()) -> bytes:
+    """Everything in Prometheus' text format; `more` is what the product adds."""
+    try:
+        process_metrics.sample(is_due=True)
+    except Exception as error:  # noqa: BLE001 - the rest is worth reading
+        _log_once("Process not sampled", error)
+    registry = CollectorRegistry()
+    folder = metric_files.folder()
+    registry.register(REGISTRY if folder is None else _Given(metric_reader.collected(folder)))
+    registry.register(_Given(more))
+    text: Any = generate_latest(registry)
+    return bytes(text)
