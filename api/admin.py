@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 
 from api.accounts.admin import CosmoUserAdmin, SessionAdmin
+from api.accounts.models import Session
 from api.admin_sites.audit_admin import AuditEntryAdmin
 from api.admin_sites.mail_admin import OutgoingMailAdmin
 from api.audit.models import AuditEntry
@@ -15,7 +16,7 @@ from api.properties.admin import PropertyAdmin
 from api.properties.models import Property
 from api.tasks.admin import TaskAdmin
 from api.tasks.models import Task
-from api.users.models import Session, User
+from api.users.models import User
 
 # Whoever imports Django's UserAdmin registers groups; ours are unused, and in no form.
 admin.site.unregister(Group)

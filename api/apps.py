@@ -24,4 +24,5 @@ class ApiConfig(AppConfig):
         import_module("api.digests.service")
         import_module("api.notifications.services")
         import_module("api.accounts.browser_sessions")
+        import_module("api.accounts.devices")
         import_module("api.accounts.password_reset")

@@ -9,11 +9,11 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from api.accounts import devices
+from api.accounts.models import Device, LoginAttemptCounter, Session
 from api.idempotency.models import IdempotencyKey
 from api.idempotency.service import KEPT_FOR
 from api.mail.models import MailState, OutgoingMail
 from api.notifications.models import Notification
-from api.users.models import Device, LoginAttemptCounter, Session
 from backend.logging_config import API
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -38,7 +38,7 @@ def run() -> Mapping[str, int]:
         "devices": Device.objects.filter(last_seen_at__lt=now - devices.LIFETIME),
     }
     counts = {name: _delete(rows) for name, rows in gone.items()}
-    logger.info("Housekeeping done", extra={"event": "housekeeping_done", "deleted": counts})
+    logger.info("Cleanup done", extra={"event": "cleanup_done", "deleted": counts})
     return counts
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import path
 
-from api.accounts import views
+from api.accounts import views as accounts
 from api.digests.views import DigestPreviewView
 from api.notifications.views import NotificationViewSet
 from api.operations.views import DetailedHealthView
@@ -20,16 +20,16 @@ urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("health/detailed/", DetailedHealthView.as_view(), name="health-detailed"),
-    path("auth/login/", views.LoginView.as_view(), name="login"),
-    path("auth/refresh/", views.RefreshView.as_view(), name="refresh"),
-    path("auth/logout/", views.LogoutView.as_view(), name="logout"),
-    path("auth/logout-all/", views.LogoutAllView.as_view(), name="logout-all"),
-    path("auth/sessions/", views.SessionListView.as_view(), name="sessions"),
-    path("auth/sessions/<uuid:session_id>/", views.SessionView.as_view(), name="session"),
-    path("auth/me/", views.MeView.as_view(), name="me"),
-    path("auth/password/change/", views.PasswordChangeView.as_view(), name="password-change"),
-    path("auth/password/reset/", views.PasswordResetView.as_view(), name="password-reset"),
-    path("auth/password/reset/confirm/", views.PasswordResetConfirmView.as_view(), name="password-reset-confirm"),
+    path("auth/login/", accounts.LoginView.as_view(), name="login"),
+    path("auth/refresh/", accounts.RefreshView.as_view(), name="refresh"),
+    path("auth/logout/", accounts.LogoutView.as_view(), name="logout"),
+    path("auth/logout-all/", accounts.LogoutAllView.as_view(), name="logout-all"),
+    path("auth/sessions/", accounts.SessionListView.as_view(), name="sessions"),
+    path("auth/sessions/<uuid:session_id>/", accounts.SessionView.as_view(), name="session"),
+    path("auth/me/", accounts.MeView.as_view(), name="me"),
+    path("auth/password/change/", accounts.PasswordChangeView.as_view(), name="password-change"),
+    path("auth/password/reset/", accounts.PasswordResetView.as_view(), name="password-reset"),
+    path("auth/password/reset/confirm/", accounts.PasswordResetConfirmView.as_view(), name="password-reset-confirm"),
     path("tasks/", TaskViewSet.as_view(COLLECTION), name="tasks"),
     path("tasks/summary/", TaskViewSet.as_view({"get": "summary"}), name="task-summary"),
     path("tasks/<id:pk>/", TaskViewSet.as_view(ITEM), name="task"),
@@ -48,5 +48,5 @@ urlpatterns = [
     path("digests/preview/", DigestPreviewView.as_view(), name="digest-preview"),
     path("users/", UserViewSet.as_view(COLLECTION), name="users"),
     path("users/<id:pk>/", UserViewSet.as_view(ITEM), name="user"),
-    path("users/<id:pk>/password-reset/", UserViewSet.as_view({"post": "password_reset"}), name="user-password-reset"),
+    path("users/<id:pk>/password-reset/", accounts.UserPasswordResetView.as_view(), name="user-password-reset"),
 ]

@@ -4,11 +4,9 @@ A job belongs to the request that asked for it: its id and its trace travel in t
 """
 
 import os
-from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from celery.schedules import crontab
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 from django.conf import settings
 
@@ -23,17 +21,7 @@ with sentence_instead_of_traceback():
 app = Celery("cosmo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"], related_name="jobs")
-# Here and not in the settings: Celery is imported only where it has work, and is a sixth of a start.
-app.conf.beat_schedule = {
-    "digests": {"task": "api.send_digests", "schedule": crontab(hour=settings.EMAIL_DIGEST_HOUR_UTC, minute=0)},
-    "deliver-mail": {"task": "api.deliver_mail", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
-    "notify-overdue": {
-        "task": "api.notify_overdue",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},  # seconds; a worker that was away needs the last one only
-    },
-    "housekeeping": {"task": "api.cleanup", "schedule": timedelta(hours=6)},
-}
+# api/jobs.py has the tasks and their schedule: Celery is imported only where it has work.
 
 
 @setup_logging.connect
@@ -42,25 +30,25 @@ def keep_our_logging(**_: Any) -> None:
 
 
 @before_task_publish.connect
-def hand_on(headers: dict[str, Any], **_: Any) -> None:
+def add_trace_headers(headers: dict[str, Any], **_: Any) -> None:
     context = request_context.current()
     if context is not None:
         headers |= {"cosmo_request_id": context.request_id, "traceparent": context.traceparent}
 
 
 @task_prerun.connect
-def begin(task: Any, **_: Any) -> None:
+def start_job_context(task: Any, **_: Any) -> None:
     context = request_context.RequestContext(
         request_id=request_context.request_id(task.request.get("cosmo_request_id") or ""),
         traceparent=task.request.get("traceparent") or "",
     )
-    request_context.enter(context)
+    request_context.set_current(context)
     tracing.start(context, task.name)
 
 
 @task_postrun.connect
-def end(state: str | None = None, **_: Any) -> None:
+def end_job_context(state: str | None = None, **_: Any) -> None:
     context = request_context.current()
     if context is not None and context.span is not None:
         context.span.finish(is_error=state != "SUCCESS", attributes={})
-    request_context.enter(None)
+    request_context.set_current(None)

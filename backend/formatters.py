@@ -11,15 +11,15 @@ import orjson
 from backend import request_context
 from backend.logging_config import PERFORMANCE
 from backend.logs.records import STANDARD
-from backend.logs.text import as_text
-from backend.redaction import REDACTED, hides, redact, redact_text, text_of
-from backend.redaction.messages import formatted
+from backend.logs.text import format_entry
+from backend.redaction import REDACTED, hides, redact, redact_text, safe_str
+from backend.redaction.messages import format_message
 
 MAX_BYTES = 64 * 1024  # of a line
 _HEAD, _TAIL = 8_000, 16_000  # characters that stay of a long traceback
 _LOOKED_AT = 32_000  # at each end, for secrets that a cut goes through
 # Names of an entry that a caller's `extra` cannot take; `event` he may give.
-_OURS = frozenset(
+RESERVED_KEYS = frozenset(
     {
         *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
         *("environment", "request", "performance", "database", "memory", "security", "trace_id", "span_id"),
@@ -57,25 +57,25 @@ class JSONFormatter(logging.Formatter):
         self.max_bytes = max_bytes
 
     def format(self, record: logging.LogRecord) -> str:
-        entry, line = self.made(record)
+        entry, line = self.build_entry(record)
         if len(line) * 6 <= self.max_bytes or len(line.encode()) <= self.max_bytes:
             return line
         return _shortened(entry, self.max_bytes)
 
-    def made(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
+    def build_entry(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
         """The entry and its line; the handlers of one record have them in common, and they are made once."""
         known: dict[Any, tuple[dict[str, Any], str]] = vars(record).setdefault(_CACHE, {})
-        key = (*self.blocks(record), *self.environment.values())
+        key = (*self.optional_blocks(record), *self.environment.values())
         if key not in known:
             try:
-                entry = _entry(record, self.environment, *self.blocks(record))
-                known[key] = entry, _dumped(entry)
+                entry = _build_entry(record, self.environment, *self.optional_blocks(record))
+                known[key] = entry, _encode(entry)
             except Exception as error:  # noqa: BLE001 - a log call never raises
-                entry = _least(record, self.environment, error)
-                known[key] = entry, _dumped(entry)
+                entry = _fallback_entry(record, self.environment, error)
+                known[key] = entry, _encode(entry)
         return known[key]
 
-    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+    def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
         """Whether the record gets a security block, and blocks of measures."""
         return hasattr(record, "security_event"), record.name.startswith(PERFORMANCE)
 
@@ -83,28 +83,28 @@ class JSONFormatter(logging.Formatter):
 class SecurityFormatter(JSONFormatter):
     """Every record has security {event_type, category, severity}."""
 
-    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
-        return True, super().blocks(record)[1]
+    def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+        return True, super().optional_blocks(record)[1]
 
 
 class PerformanceFormatter(JSONFormatter):
     """`duration`, `queries_count` and `memory_usage` of `extra` become the blocks performance, database and memory."""
 
-    def blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
-        return super().blocks(record)[0], True
+    def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
+        return super().optional_blocks(record)[0], True
 
 
 class TextFormatter(JSONFormatter):
     """For people in development: the same facts, and the traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return as_text(self.made(record)[0])
+        return format_entry(self.build_entry(record)[0])
 
 
-def _entry(
+def _build_entry(
     record: logging.LogRecord,
     environment: Mapping[str, Any],
-    has_security: bool,  # noqa: FBT001 - the two of JSONFormatter.blocks
+    has_security: bool,  # noqa: FBT001 - the two of JSONFormatter.optional_blocks
     has_measures: bool,  # noqa: FBT001
 ) -> dict[str, Any]:
     extra, collided = _extra(record)
@@ -127,7 +127,7 @@ def _entry(
     context = request_context.current()
     if context is not None:
         _add_request(entry, context)
-    entry["trace_id"], entry["span_id"] = request_context.trace()
+    entry["trace_id"], entry["span_id"] = request_context.current_trace()
     if has_measures:
         _add_measures(entry, extra)
     if has_security:
@@ -162,7 +162,7 @@ def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
             clean = REDACTED
         if name == "extra" and isinstance(clean, dict):
             collided |= clean
-        elif name in _OURS:
+        elif name in RESERVED_KEYS:
             collided[name] = clean
         else:
             own[redact_text(name, limit=200)] = clean
@@ -201,7 +201,7 @@ def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
 
 def message_of(record: logging.LogRecord) -> str:
     """The message with its arguments, without secrets."""
-    return formatted(record.msg, record.args)
+    return format_message(record.msg, record.args)
 
 
 def _exception(error: BaseException) -> dict[str, str]:
@@ -211,7 +211,11 @@ def _exception(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - an exception of somebody's own may raise when it is shown
         text = "[a traceback that cannot be shown]"
     text = _ends_of(text)
-    return {"type": f"{kind.__module__}.{kind.__qualname__}", "message": redact_text(text_of(error)), "traceback": text}
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": redact_text(safe_str(error)),
+        "traceback": text,
+    }
 
 
 def _ends_of(text: str) -> str:
@@ -229,7 +233,7 @@ def _tail(text: str) -> str:
     return text if len(text) <= _TAIL else text[-_TAIL:].partition("\n")[2]
 
 
-def _least(record: logging.LogRecord, environment: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+def _fallback_entry(record: logging.LogRecord, environment: Mapping[str, Any], error: Exception) -> dict[str, Any]:
     """What can always be said."""
     return {
         "timestamp": timestamp(record.created),
@@ -238,21 +242,21 @@ def _least(record: logging.LogRecord, environment: Mapping[str, Any], error: Exc
         "message": "A record could not be formatted",
         "line": record.lineno if isinstance(record.lineno, int) else None,
         "environment": environment,
-        "extra": {"error": type(error).__name__, "file": text_of(record.pathname)},
+        "extra": {"error": type(error).__name__, "file": safe_str(record.pathname)},
     }
 
 
 def _shortened(entry: dict[str, Any], max_bytes: int) -> str:
     """The line of an entry that is too long, with its long values cut."""
     for max_text, max_items in ((4_000, 40), (1_000, 20), (200, 10)):
-        line = _dumped(redact(entry, max_text=max_text, max_items=max_items + len(entry)))
+        line = _encode(redact(entry, max_text=max_text, max_items=max_items + len(entry)))
         if len(line.encode()) <= max_bytes:
             return line
-    kept = {name: value for name, value in entry.items() if name in _OURS - {"exception", "extra", "database"}}
-    return _dumped(redact(kept, max_text=200, max_items=40) | {"extra": {"cut": "the record was too long"}})
+    kept = {name: value for name, value in entry.items() if name in RESERVED_KEYS - {"exception", "extra", "database"}}
+    return _encode(redact(kept, max_text=200, max_items=40) | {"extra": {"cut": "the record was too long"}})
 
 
-def _dumped(entry: dict[str, Any]) -> str:
+def _encode(entry: dict[str, Any]) -> str:
     try:
         line = orjson.dumps(entry).decode()
     except TypeError:  # a lone surrogate

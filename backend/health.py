@@ -22,9 +22,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from backend.http.problems import fill_with_problem
 from backend.logging_config import API
 
-SHARED_FOR = 1.0  # seconds
-LONGEST = 2.0  # seconds that an asker waits
-REMINDED_EVERY = 60.0  # seconds between lines about the same failure
+RESULT_LIFETIME = 1.0  # seconds
+CHECK_TIMEOUT = 2.0  # seconds that an asker waits
+REPEAT_INTERVAL = 60.0  # seconds between lines about the same failure
 
 logger = logging.getLogger(API)
 
@@ -46,21 +46,21 @@ class Check:
         self._lock = threading.Lock()
         self._done: threading.Event | None = None  # of the attempt that is under way
         self._last: Result | None = None
-        self._told_at = -REMINDED_EVERY
+        self._told_at = -REPEAT_INTERVAL
 
-    def result(self) -> Result:
+    def latest(self) -> Result:
         """At most a second old; "no answer" where the attempt takes too long."""
         with self._lock:
-            if self._last is not None and monotonic() - self._last.at < SHARED_FOR:
+            if self._last is not None and monotonic() - self._last.at < RESULT_LIFETIME:
                 return self._last
             if self._done is None:
                 self._done = threading.Event()
                 threading.Thread(target=self._run, args=(self._done,), name=f"health-{self.name}", daemon=True).start()
             done = self._done
-        if done.wait(LONGEST) and self._last is not None:
+        if done.wait(CHECK_TIMEOUT) and self._last is not None:
             return self._last
-        result = Result(healthy=False, duration_ms=round(LONGEST * 1000), reason="no answer", at=monotonic())
-        self._keep(result)
+        result = Result(healthy=False, duration_ms=round(CHECK_TIMEOUT * 1000), reason="no answer", at=monotonic())
+        self._store(result)
         return result
 
     def _run(self, done: threading.Event) -> None:
@@ -73,17 +73,17 @@ class Check:
         finally:
             connection.close()
         duration_ms = round((perf_counter() - started) * 1000)
-        self._keep(Result(healthy=not reason, duration_ms=duration_ms, reason=reason, at=monotonic()))
+        self._store(Result(healthy=not reason, duration_ms=duration_ms, reason=reason, at=monotonic()))
         with self._lock:
             self._done = None
         done.set()
 
-    def _keep(self, result: Result) -> None:
+    def _store(self, result: Result) -> None:
         with self._lock:
             was_healthy = self._last is None or self._last.healthy
             self._last = result
             is_news = result.healthy != was_healthy
-            is_due = not result.healthy and result.at - self._told_at > REMINDED_EVERY
+            is_due = not result.healthy and result.at - self._told_at > REPEAT_INTERVAL
             if not is_news and not is_due:
                 return
             self._told_at = result.at
@@ -94,12 +94,12 @@ class Check:
             logger.error("Health check failed", extra={"event": "health_check_failed", **extra})
 
 
-def _use_database() -> None:
+def _check_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
-def _use_cache() -> None:
+def _check_cache() -> None:
     cache.set("health", "1", timeout=10)
     if cache.get("health") != "1":
         raise RuntimeError("what was written was not read")
@@ -108,7 +108,7 @@ def _use_cache() -> None:
 _are_migrated = threading.Event()  # once is enough: nobody migrates back under a running process
 
 
-def _see_migrations() -> None:
+def _check_migrations() -> None:
     if _are_migrated.is_set():
         return
     executor = MigrationExecutor(connection)
@@ -117,9 +117,9 @@ def _see_migrations() -> None:
     _are_migrated.set()
 
 
-DATABASE = Check("database", _use_database)
-CACHE = Check("cache", _use_cache)
-MIGRATIONS = Check("migrations", _see_migrations)
+DATABASE = Check("database", _check_database)
+CACHE = Check("cache", _check_cache)
+MIGRATIONS = Check("migrations", _check_migrations)
 
 
 def is_draining() -> bool:
@@ -127,7 +127,7 @@ def is_draining() -> bool:
     return os.path.exists(settings.DRAIN_FILE)
 
 
-def answer(request: HttpRequest) -> HttpResponse | None:
+def probe_response(request: HttpRequest) -> HttpResponse | None:
     """The answer to one of the probes' addresses; None for any other."""
     probe = _PROBES.get(request.path_info)
     if probe is None:
@@ -150,7 +150,7 @@ def answer(request: HttpRequest) -> HttpResponse | None:
 
 def view(request: HttpRequest) -> HttpResponse:
     """For the address list; the middleware has answered before."""
-    return answer(request) or HttpResponse(status=404)
+    return probe_response(request) or HttpResponse(status=404)
 
 
 def _is_alive() -> bool:
@@ -158,11 +158,11 @@ def _is_alive() -> bool:
 
 
 def _is_usable() -> bool:
-    return not is_draining() and DATABASE.result().healthy
+    return not is_draining() and DATABASE.latest().healthy
 
 
 def _is_ready() -> bool:
-    return _is_usable() and CACHE.result().healthy and MIGRATIONS.result().healthy
+    return _is_usable() and CACHE.latest().healthy and MIGRATIONS.latest().healthy
 
 
 _PROBES: dict[str, Callable[[], bool]] = {

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from backend.redaction import text_of
+from backend.redaction import safe_str
 
 API = "api"
 ADMIN = "api.admin"
@@ -75,10 +75,10 @@ def get_logging_config(
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "without_reported_answers": {"()": "backend.logging_config.WithoutReportedAnswers"},
-            "short": {"()": "backend.logs.records.Short"},
-            "reminders": {"()": "backend.logs.throttling.Reminders"},
-            **{name: {"()": "backend.logging_config.Selected", **rules[1]} for name, rules in files.items()},
+            "without_reported_answers": {"()": "backend.logging_config.SkipReportedResponses"},
+            "short": {"()": "backend.logs.records.ShortMessages"},
+            "reminders": {"()": "backend.logs.throttling.RepeatFilter"},
+            **{name: {"()": "backend.logging_config.RecordSelection", **rules[1]} for name, rules in files.items()},
         },
         "formatters": {
             **formatters,
@@ -116,7 +116,7 @@ def _file(path: Path, rotation: str) -> dict[str, Any]:
     }
 
 
-class Selected(logging.Filter):
+class RecordSelection(logging.Filter):
     """Chooses records by their logger, a security event, or what somebody must act upon."""
 
     def __init__(
@@ -135,14 +135,14 @@ class Selected(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if self.errors_and_denials and record.levelno < logging.ERROR:
-            return text_of(record.msg).startswith("Permission denied")
+            return safe_str(record.msg).startswith("Permission denied")
         name = f"{record.name}."
         if self.only and not name.startswith(self.only):
             return bool(self.events_of) and name.startswith(self.events_of) and hasattr(record, "security_event")
         return not (self.without and name.startswith(self.without))
 
 
-class WithoutReportedAnswers(logging.Filter):
+class SkipReportedResponses(logging.Filter):
     """Drops what Django and Celery say again: of an answer, of a missing CSRF token, of a job that failed.
 
     performance.log has a line for every answer, security.log one for a CSRF failure; whoever answered 500 and above, or

@@ -18,15 +18,15 @@ from django.urls import NoReverseMatch
 from backend import health, request_context
 from backend.database.outages import is_outage
 from backend.database.query_recorder import QueryRecorder
-from backend.http.attack_patterns import suspicion
+from backend.http.attack_patterns import find_attack_pattern
 from backend.http.problems import fill_with_problem
 from backend.logging_config import API, PERFORMANCE, SECURITY
-from backend.logs.throttling import gate
+from backend.logs.throttling import event_throttle
 from backend.redaction import redact
 from backend.request_context import RequestContext
 from backend.sentry_config import NEVER_TRACED, add_request_context, statement_spans
 from backend.telemetry import metrics, tracing
-from backend.telemetry.memory import growth, resident_mb
+from backend.telemetry.memory import memory_growth, resident_mb
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -58,9 +58,9 @@ class RequestLoggingMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        gate.sweep()
-        context = request_context.of_request(request, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
-        request_context.enter(context)
+        event_throttle.log_finished_windows()
+        context = request_context.from_request(request, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
+        request_context.set_current(context)
         if not request.path_info.startswith(NEVER_TRACED):
             tracing.start(context, context.method, is_server=True)
         add_request_context()
@@ -72,12 +72,12 @@ class RequestLoggingMiddleware:
         try:
             response = self.get_response(request)
         except BaseException:
-            _finish(context, 500, lambda: 0, memory_mb, is_logged=is_logged)
+            _finish_request(context, 500, lambda: 0, memory_mb, is_logged=is_logged)
             raise
         response.headers.setdefault("X-Request-ID", context.request_id)
         size = _size_of(request, response)
-        finish = partial(_finish, context, response.status_code, size, memory_mb, is_logged=is_logged)
-        _when_closed(response, finish)
+        finish = partial(_finish_request, context, response.status_code, size, memory_mb, is_logged=is_logged)
+        _call_after_close(response, finish)
         return response
 
 
@@ -91,17 +91,17 @@ def _size_of(request: HttpRequest, response: HttpResponseBase) -> Callable[[], i
         # Counting would keep the server from handing the file to the kernel.
         return lambda: int(response.headers.get("Content-Length", 0))
     sizes = [0]
-    response.streaming_content = _counted(response.streaming_content, sizes)  # type: ignore[attr-defined]
+    response.streaming_content = _count_bytes(response.streaming_content, sizes)  # type: ignore[attr-defined]
     return lambda: sizes[0]
 
 
-def _counted(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
+def _count_bytes(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
     for chunk in chunks:
         sizes[0] += len(chunk)
         yield chunk
 
 
-def _when_closed(response: HttpResponseBase, then: Callable[[], None]) -> None:
+def _call_after_close(response: HttpResponseBase, then: Callable[[], None]) -> None:
     # The server closes every answer, also one that its client did not wait for.
     close = response.close
 
@@ -115,7 +115,7 @@ def _when_closed(response: HttpResponseBase, then: Callable[[], None]) -> None:
     response.close = close_once  # type: ignore[method-assign]
 
 
-def _finish(
+def _finish_request(
     context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None, *, is_logged: bool
 ) -> None:
     context.queries.stop()
@@ -124,7 +124,7 @@ def _finish(
         _log_request(context, status, size(), memory_mb)
     if context.span is not None:
         _finish_span(context, status)
-    request_context.enter(None)
+    request_context.set_current(None)
 
 
 def _finish_span(context: RequestContext, status: int) -> None:
@@ -160,7 +160,7 @@ def _log_request(context: RequestContext, status: int, size: int, memory_before:
         extra["memory_usage"] = round(memory_mb, 1)
         if not is_short:
             extra["memory_growth"] = round(memory_mb - memory_before, 1)
-        if growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
+        if memory_growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
             grown = {"event": "memory_growth", "memory_usage": round(memory_mb, 1)}
             performance_logger.warning("Memory has grown", extra=grown)
     if extra["duration"] >= settings.SLOW_REQUEST_THRESHOLD:
@@ -177,7 +177,7 @@ class SecurityHeadersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         context = request_context.current()
-        pattern = suspicion(request.path, request.META.get("QUERY_STRING", ""))
+        pattern = find_attack_pattern(request.path, request.META.get("QUERY_STRING", ""))
         response = self.get_response(request)
         present = {name.lower() for name in response.headers}
         for name, value in SECURITY_HEADERS.items():
@@ -195,7 +195,7 @@ class SecurityHeadersMiddleware:
 
 def _log_security_events(context: RequestContext, pattern: str | None, status: int) -> None:
     """One record at most for a stranger's request that was refused; what strangers send must not fill the disk."""
-    context.ended(status)
+    context.note_response(status)
     is_logged = status == 400 and bool(context.refusal_reason)  # by Django, as what it is: a suspicious operation
     if pattern and not (is_logged and context.is_refused_stranger):
         _log_security(
@@ -227,7 +227,7 @@ _CATEGORIES = {
 
 
 def _log_security(context: RequestContext, level: int, message: str, event: str, **facts: Any) -> None:
-    gate.log(level, message, route=context.route, extra=_security_extra(context, event) | facts)
+    event_throttle.log(level, message, route=context.route, extra=_security_extra(context, event) | facts)
 
 
 def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class HealthCheckMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info == "/metrics" or request.path_info.startswith("/api/health/"):
             request.get_host = request._get_raw_host  # type: ignore[attr-defined, method-assign]
-        return health.answer(request) or self.get_response(request)
+        return health.probe_response(request) or self.get_response(request)
 
 
 class ErrorLoggingMiddleware:
@@ -264,19 +264,19 @@ class ErrorLoggingMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
         # A fault in another middleware never comes to process_exception; this signal tells of both.
-        got_request_exception.connect(_log_fault, dispatch_uid="backend.ErrorLoggingMiddleware")
+        got_request_exception.connect(_log_exception, dispatch_uid="backend.ErrorLoggingMiddleware")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
 
-def _log_fault(request: HttpRequest | None = None, **_: Any) -> None:
+def _log_exception(request: HttpRequest | None = None, **_: Any) -> None:
     error = sys.exc_info()[1]
     if is_outage(error):
         logger.error("Database unavailable", exc_info=error, extra={"event": "database_unavailable"})
         return
     event, message = "unhandled_exception", "Unhandled exception"
-    template = _template_of(error)
+    template = _template_being_rendered(error)
     if isinstance(error, NoReverseMatch):
         event = "no_reverse_match"
     elif template:
@@ -288,7 +288,7 @@ def _log_fault(request: HttpRequest | None = None, **_: Any) -> None:
     logger.error(message, exc_info=error, extra=extra)
 
 
-def _template_of(error: BaseException | None) -> str:
+def _template_being_rendered(error: BaseException | None) -> str:
     """The innermost template that was being rendered or could not be, "" if it was something else."""
     if isinstance(error, TemplateDoesNotExist):
         return str(error)

@@ -97,7 +97,7 @@ class RequestContext:
         is_lazy = type(user).__name__ == "SimpleLazyObject"
         return None if user is None or is_lazy else user.pk
 
-    def ended(self, status: int) -> None:
+    def note_response(self, status: int) -> None:
         """Note the response; cut what a stranger chose whose request was refused, for the lines still to come."""
         self.is_refused_stranger = 300 <= status < 500 and self.user_id is None  # a redirect to the login refuses, too
         if self.is_refused_stranger:
@@ -123,7 +123,7 @@ def current() -> RequestContext | None:
     return _current.get()
 
 
-def trace() -> tuple[str, str]:
+def current_trace() -> tuple[str, str]:
     """The ids of the trace and the span; what no request and no job does belongs to a trace of the process."""
     context = _current.get()
     return (context.trace_id, context.span_id) if context is not None else _process_trace
@@ -139,13 +139,13 @@ _begin_process_trace()
 os.register_at_fork(after_in_child=_begin_process_trace)
 
 
-def enter(context: RequestContext | None) -> None:
+def set_current(context: RequestContext | None) -> None:
     """Make `context` the current one, until somebody enters another one or None."""
     _current.set(context)
 
 
 @contextmanager
-def entered(context: RequestContext) -> Iterator[None]:
+def activate(context: RequestContext) -> Iterator[None]:
     """`context` is the current one inside the block, and afterwards the one that was."""
     before = _current.set(context)
     try:
@@ -154,22 +154,22 @@ def entered(context: RequestContext) -> Iterator[None]:
         _current.reset(before)
 
 
-def refused(status: int, reason: str) -> None:
+def note_rejection(status: int, reason: str) -> None:
     """Note that Django refuses the request, and why, before its line about it is written."""
     context = _current.get()
     if context is not None:
         context.refusal_reason = reason
-        context.ended(status)
+        context.note_response(status)
 
 
-def signed_in(user_id: int) -> None:
+def set_user(user_id: int) -> None:
     """From here on the request is this user's: who signs in was nobody when the request came."""
     context = _current.get()
     if context is not None:
         context._user_id = user_id
 
 
-def of_request(request: Any, *, trusted_proxies: int) -> RequestContext:
+def from_request(request: Any, *, trusted_proxies: int) -> RequestContext:
     """The context of a Django request."""
     meta = request.META
     return RequestContext(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-FRAMEWORK: dict[str, Any] = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "api.accounts.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -10,7 +10,7 @@ FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["api.rest.permissions.RulePermission"],
     "DEFAULT_RENDERER_CLASSES": ["api.rest.json.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.rest.json.BoundedJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.rest.negotiation.NoRefusal",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.rest.negotiation.FirstRendererNegotiation",
     "DEFAULT_SCHEMA_CLASS": "api.rest.schema.CosmoAutoSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "api.rest.problem_handler.problem_handler",
@@ -18,7 +18,7 @@ FRAMEWORK: dict[str, Any] = {
     "DATETIME_FORMAT": None,  # the renderer writes RFC 3339 in UTC
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-DOCUMENT: dict[str, Any] = {
+SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Cosmo",
     "DESCRIPTION": (
         "Tasks, properties and people of a rental operation. Conventions: docs/api.md. Limits: a body is a JSON object "

@@ -47,9 +47,9 @@ def setup_sentry() -> bool:
         # docs/decisions/0012-sentry-without-its-django.md; and a command line may carry secrets by position
         disabled_integrations=[DjangoIntegration(), ArgvIntegration()],
         auto_session_tracking=False,  # a record of each request
-        before_send=_cleaned,
-        before_send_transaction=_cleaned,
-        before_breadcrumb=_said,
+        before_send=_scrub_event,
+        before_send_transaction=_scrub_event,
+        before_breadcrumb=_scrub_breadcrumb,
         # What carries secrets and personal data is not even collected; add_user_context names the user.
         data_collection={
             "user_info": False,
@@ -71,7 +71,7 @@ def setup_sentry() -> bool:
     return True
 
 
-def watched(application: Callable[..., Any]) -> Callable[..., Any]:
+def wrap_wsgi(application: Callable[..., Any]) -> Callable[..., Any]:
     """The WSGI application with a scope for each request, and its trace; as it is where Sentry is off."""
     return SentryWsgiMiddleware(application) if sentry_sdk.is_initialized() else application
 
@@ -104,7 +104,7 @@ def _sample_rate(sampling: dict[str, Any]) -> float:
     return settings.SENTRY_TRACES_SAMPLE_RATE if parent is None else float(parent)
 
 
-def _cleaned(event: Any, hint: Any) -> Any:
+def _scrub_event(event: Any, hint: Any) -> Any:
     """The event through the same redaction as the logs, with the request that it belongs to."""
     context = request_context.current()
     if context is not None:
@@ -116,22 +116,22 @@ def _cleaned(event: Any, hint: Any) -> Any:
         if "log_record" in hint:
             entry["formatted"] = message_of(hint["log_record"])
         entry.pop("params", None)  # the arguments of the message, which has them masked
-    cleaned = _without_query_values(redact(event, max_items=_MOST_ITEMS))
-    _keep_times(event, cleaned)
+    cleaned = _remove_query_values(redact(event, max_items=_MOST_ITEMS))
+    _copy_timestamps(event, cleaned)
     for before, after in zip(event.get("spans") or (), cleaned.get("spans") or (), strict=False):
-        _keep_times(before, after)
+        _copy_timestamps(before, after)
     return cleaned
 
 
-def _without_query_values(value: Any) -> Any:
+def _remove_query_values(value: Any) -> Any:
     """The same with the parameters of every URL named and their values removed: what people search for is theirs."""
     if isinstance(value, str):
         return _QUERY_VALUE.sub(rf"\1{REDACTED}", value)
     if isinstance(value, list):
-        return [_without_query_values(inner) for inner in value]
+        return [_remove_query_values(inner) for inner in value]
     if isinstance(value, dict):
         return {
-            name: _values_removed(inner) if name in _QUERIES and inner else _without_query_values(inner)
+            name: _values_removed(inner) if name in _QUERIES and inner else _remove_query_values(inner)
             for name, inner in value.items()
         }
     return value
@@ -141,11 +141,11 @@ def _values_removed(query: Any) -> Any:
     return dict.fromkeys(query, REDACTED) if isinstance(query, dict) else REDACTED
 
 
-def _keep_times(before: Any, after: Any) -> None:
+def _copy_timestamps(before: Any, after: Any) -> None:
     after.update({name: before[name] for name in _TIMES if name in before})
 
 
-def _said(crumb: Any, hint: Any) -> Any:
+def _scrub_breadcrumb(crumb: Any, hint: Any) -> Any:
     """The crumb with the message as the log has it; the rest is redacted with the event, if there comes one."""
     if "log_record" in hint:
         crumb["message"] = message_of(hint["log_record"])

@@ -213,8 +213,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes of a body
 SMALL_BODY = 16 * 1024  # bytes, where strangers send names, passwords and tokens
 SMALL_BODY_PATHS = ("/api/auth/", "/accounts/", "/unsubscribe/", "/admin/login/", "/manager/login/")
 FILE_UPLOAD_HANDLERS = ["backend.http.uploads.NoUploads"]
-REST_FRAMEWORK = rest_settings.FRAMEWORK
-SPECTACULAR_SETTINGS = rest_settings.DOCUMENT | {"VERSION": APP_VERSION}
+REST_FRAMEWORK = rest_settings.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = rest_settings.SPECTACULAR_SETTINGS | {"VERSION": APP_VERSION}
 
 # --- Security of answers and cookies
 

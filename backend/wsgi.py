@@ -6,12 +6,12 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from backend.environment.variables import sentence_instead_of_traceback
-from backend.sentry_config import watched
+from backend.sentry_config import wrap_wsgi
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
 WORKER_BOOT_ERROR = 3  # ends gunicorn; after another status it would start the worker again and again
 
 with sentence_instead_of_traceback(WORKER_BOOT_ERROR):
-    application = watched(get_wsgi_application())
+    application = wrap_wsgi(get_wsgi_application())
 _ = get_resolver().url_patterns  # imports every view: else the first request to each worker waits for it

@@ -50,7 +50,7 @@ def spend(requests: int, token: str, *, is_bare: bool) -> None:
         for hook in HOOKS:
             mock.patch(hook, nothing).start()
     else:
-        metric_files.share(os.environ["METRICS_FOLDER"], str(os.getpid()))  # as deploy/gunicorn.conf.py
+        metric_files.share_values(os.environ["METRICS_FOLDER"], str(os.getpid()))  # as deploy/gunicorn.conf.py
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/api/tasks/",

@@ -176,7 +176,8 @@ def on_starting(server: Any) -> None:
     """Choose the folder by which workers add up their metrics, and forget what workers before left there."""
     server.__class__ = CarefulArbiter
     given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    server.metrics = given or f"{os.environ.get('TMPDIR', '/tmp')}/cosmo-metrics-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
+    folder = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 # nosec B108 - nobody can guess the name below
+    server.metrics = given or f"{folder}/cosmo-metrics-{os.urandom(8).hex()}"
     _remove_metrics(server, "*.db")
     _remove_metrics(server, "*.new")
 
@@ -221,7 +222,7 @@ def post_worker_init(worker: Any) -> None:
     """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
     from backend.telemetry import metric_files  # noqa: PLC0415 - the worker's own
 
-    metric_files.share(worker.metrics, worker.place)
+    metric_files.share_values(worker.metrics, worker.place)
     worker.has_booted[0] = 1
     gc.collect()
     gc.freeze()

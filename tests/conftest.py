@@ -15,11 +15,11 @@ from rest_framework.test import APIClient
 
 from api.accounts.sessions import open_session
 from api.common.choices import Role
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from api.users.models import User
 from api.users.passwords import Argon2idPasswordHasher
 from backend.logging_config import get_logging_config
-from backend.logs.throttling import Reminders
+from backend.logs.throttling import RepeatFilter
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.live.server import Server, demo_database, environment, serving
@@ -46,8 +46,8 @@ def pytest_collection_finish() -> None:
 def nothing_was_told() -> None:
     """An outage in one test is news in the next one."""
     for kept in logging.getLogger("psycopg.pool").filters:
-        if isinstance(kept, Reminders):
-            kept.forget()
+        if isinstance(kept, RepeatFilter):
+            kept.reset()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -159,7 +159,7 @@ def smtp_server(smtp) -> Iterator[MailServer]:
 @pytest.fixture
 def nothing_leaves(monkeypatch):
     """Mails stay in the outbox."""
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def one_of_each(db) -> dict[str, Any]:
     worker = factories.user(username="worker", role="staff", department="cleaning")
     task = factories.task(title="Linen", assigned_to=worker)
     factories.notification(task, worker)
-    mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+    mail = enqueue(MailDraft(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
     return {"task": task, "property": task.property, "user": worker, "outgoingmail": mail}
 
 

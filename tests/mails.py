@@ -1,11 +1,11 @@
 """Mails in the outbox, for tests."""
 
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from api.models import OutgoingMail
 
 
 def queue(recipient: str = "ada@example.com", *, asked_by=None, **values) -> OutgoingMail:
-    letter = Letter(**{"kind": "test", "subject": "Hello", "text_body": "Plain text"} | values, recipient=recipient)
+    letter = MailDraft(**{"kind": "test", "subject": "Hello", "text_body": "Plain text"} | values, recipient=recipient)
     return enqueue(letter, asked_by=asked_by)
 
 

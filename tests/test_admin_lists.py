@@ -26,7 +26,8 @@ def short_pages(monkeypatch):
 @pytest.fixture
 def stop_counting(monkeypatch):
     """Counts stop at three."""
-    monkeypatch.setattr("api.adminkit.change_list.COUNT_LIMIT", 3)
+    for module in ("api.common.counting", "api.adminkit.change_list"):
+        monkeypatch.setattr(f"{module}.COUNT_LIMIT", 3)
 
 
 def tasks_of_both_kinds(open_tasks: int, others: int) -> list[str]:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from api.accounts.sessions import new_session
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from api.models import AuditEntry, OutgoingMail, Session
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of, fields_of
@@ -78,7 +78,7 @@ def rows_of_everything(number: int, reader: Any) -> None:
         worker = factories.user(role="staff", last_login=now)
         task = factories.task(assigned_to=worker, due_date=now - timedelta(days=1))
         factories.notification(task, worker)
-        enqueue(Letter(kind="test", recipient=worker.email, subject="Hello", text_body="Text", user_id=worker.pk))
+        enqueue(MailDraft(kind="test", recipient=worker.email, subject="Hello", text_body="Text", user_id=worker.pk))
         AuditEntry.objects.create(
             event="task_updated", actor_id=worker.pk, object_type="task", object_id=task.pk, created_at=now
         )

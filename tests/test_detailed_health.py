@@ -6,8 +6,8 @@ import time
 import pytest
 
 from api.operations import service_status
-from api.operations.business_counts import Figures
-from api.operations.job_runs import JOBS
+from api.operations.business_counts import BusinessCounts
+from api.operations.job_schedule import JOBS
 from backend import health
 from tests import factories
 from tests.admin_sites import browser_of
@@ -20,7 +20,7 @@ PATH = "/api/health/detailed/"
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """Nothing is known from other tests."""
-    monkeypatch.setattr(service_status, "FIGURES", Figures())
+    monkeypatch.setattr(service_status, "BUSINESS_COUNTS", BusinessCounts())
     for name in ("DATABASE", "CACHE"):
         check = getattr(health, name)
         monkeypatch.setattr(health, name, health.Check(check.name, check._attempt))
@@ -50,7 +50,7 @@ def test_it_has_every_key_of_the_specification():
     assert application["users"]["active_24h"] == 1
     assert application["mail"] == {"queued": 0, "failed": 0, "unknown": 0, "oldest_queued_seconds": 0}
     assert application["jobs"].keys() == {"queued", *JOBS}
-    assert application["jobs"]["housekeeping"] == {"runs": 0, "failures": 0, "last_success": None}
+    assert application["jobs"]["cleanup"] == {"runs": 0, "failures": 0, "last_success": None}
     assert body["logs"]["info.log"].keys() == {"written", "dropped", "size_bytes", "last_error"}
     assert body["versions"].keys() == {"application", "django", "python"}
     assert body["uptime_seconds"] >= 0

@@ -132,13 +132,13 @@ def test_a_changed_password_keeps_the_devices(ada):
     assert Device.objects.filter(user=ada).exists()
 
 
-def test_housekeeping_forgets_a_device_that_nobody_used_for_a_year(ada, bob):
+def test_cleanup_deletes_a_device_that_nobody_used_for_a_year(ada, bob):
     now = timezone.now()
     with time_machine.travel(now - timedelta(days=366)):
         log_in(APIClient(), ada)
     with time_machine.travel(now - timedelta(days=364)):
         log_in(APIClient(), bob)
 
-    call_command("housekeeping")
+    call_command("cleanup")
 
     assert [device.user for device in Device.objects.all()] == [bob]

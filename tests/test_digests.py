@@ -30,7 +30,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 def clock(settings, monkeypatch):
     """It is noon in UTC, and nothing leaves by itself."""
     settings.CELERY_BROKER_URL = ""
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     with time_machine.travel(NOON, tick=False) as clock:
         yield clock
 

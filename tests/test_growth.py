@@ -20,17 +20,18 @@ from django.test import Client
 from rest_framework import serializers
 
 from api.accounts import login, password_reset, unsubscribe
+from api.accounts.serializers import LoginSerializer, ResetConfirmSerializer
 from api.models import Property, Task, User
 from api.operations import error_groups, log_pages
-from api.properties.serializers import PropertyListQuery
+from api.properties.serializers import PropertyListParams
 from api.rest import etags, fields, query_params
 from api.rest.json import BoundedJSONParser
-from api.tasks.serializers import TaskListQuery
+from api.tasks.serializers import TaskListParams
 from api.users.login_names import normalize_login
-from api.users.serializers import LoginSerializer, ResetConfirmSerializer, UserListQuery
+from api.users.serializers import UserListParams
 from backend import redaction, request_context
 from backend.formatters import JSONFormatter, TextFormatter
-from backend.http.attack_patterns import suspicion
+from backend.http.attack_patterns import find_attack_pattern
 from backend.logs import reader, search
 from backend.logs.reader import Entry
 from tests import growth
@@ -220,8 +221,8 @@ REDACTED = {
     "TextFormatter": lambda text: TextFormatter().format(record_of(text)),
 }
 HEADERS = {
-    "suspicion of a path": lambda text: suspicion(text, ""),
-    "suspicion of a query": lambda text: suspicion("", text),
+    "suspicion of a path": lambda text: find_attack_pattern(text, ""),
+    "suspicion of a query": lambda text: find_attack_pattern("", text),
     "client_ip": lambda text: request_context.client_ip(
         {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": text}, trusted_proxies=1
     ),
@@ -238,11 +239,20 @@ HEADERS = {
 
 def one_of_each_field():
     return [
-        *(fields.TextField(max_length=200), fields.EmailField(), fields.FlagField(), fields.IdField()),
-        *(fields.WordField(choices=["a", "b"]), fields.MomentField(), fields.IdsField(max_length=100)),
+        *(
+            fields.StrictCharField(max_length=200),
+            fields.StrictEmailField(),
+            fields.StrictBooleanField(),
+            fields.IdField(),
+        ),
+        *(
+            fields.StrictChoiceField(choices=["a", "b"]),
+            fields.RFC3339DateTimeField(),
+            fields.IdListField(max_length=100),
+        ),
         *(
             query_params.IdParameter(),
-            query_params.FlagParameter(),
+            query_params.BooleanParameter(),
             query_params.PageParameter(),
             query_params.SearchParameter(),
         ),
@@ -263,26 +273,26 @@ VALUES = {
     **{type(field).__name__: field.run_validation for field in one_of_each_field()},
     **{
         f"{kind.__name__}": lambda text, kind=kind: kind(data=QueryDict(text)).is_valid()
-        for kind in (TaskListQuery, PropertyListQuery, UserListQuery)
+        for kind in (TaskListParams, PropertyListParams, UserListParams)
     },
-    "status again": lambda text: TaskListQuery(data=QueryDict(f"status={text}" * 90)).is_valid(),
+    "status again": lambda text: TaskListParams(data=QueryDict(f"status={text}" * 90)).is_valid(),
     "LoginSerializer": lambda text: LoginSerializer(data={"username": text, "password": text}).is_valid(),
     "ResetConfirmSerializer": lambda text: ResetConfirmSerializer(
         data={"uid": text, "token": text, "new_password": text}
     ).is_valid(),
     "normalize_login": normalize_login,
-    "unknown_login": login.unknown_login,
+    "unknown_login": login.hashed_login,
     "uid of a link": password_reset._user,
     "token of a link": lambda text: password_reset._why("AA", text),
     "token of Django": lambda text: default_token_generator.check_token(User(pk=1), text),
-    "unsubscribe": unsubscribe._meant,
+    "unsubscribe": unsubscribe._decode_token,
 }
 
 
 def search_lines(text: str) -> list[Entry]:
-    query = search.Query(level="INFO", text=text[:100], event="a", request_id="b")
+    query = search.LogQuery(level="INFO", text=text[:100], event="a", request_id="b")
     lines = [text.encode("utf-8", "surrogatepass"), orjson.dumps({"message": text.encode("utf-8", "replace").decode()})]
-    return [entry for entry in reader._entries(lines, query.keeps) if query.matches(entry)]
+    return [entry for entry in reader._entries(lines, query.line_filter) if query.matches(entry)]
 
 
 LOGS = {
@@ -313,7 +323,7 @@ def test_a_log_file_is_read_backwards_in_linear_time(tmp_path):
 
     def read(content: bytes) -> int:
         path.write_bytes(content)
-        return len(list(reader.Backwards(path)))
+        return len(list(reader.ReverseLogReader(path)))
 
     made = {
         "one line": lambda size: b"a" * size,

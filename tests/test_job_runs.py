@@ -9,20 +9,17 @@ from django.core.management import call_command
 from api import jobs
 from api.models import JobRun
 from api.operations.business_counts import count
-from api.operations.job_runs import JOBS
+from api.operations.job_schedule import JOBS
 from tests import factories
 
-TASKS = {
-    "deliver_mail": jobs.deliver_mail,
-    "send_email_digest": jobs.send_digests,
-    "notify_overdue": jobs.tell_overdue,
-    "housekeeping": jobs.keep_house,
-}
 WORK = {
-    "deliver_mail": "{}.deliver_due",
-    "send_email_digest": "api.digests.service.send_digests",
-    "notify_overdue": "{}.notify_overdue",
-    "housekeeping": "api.cleanup.run",
+    "deliver_mail": ["api.mail.delivery.deliver_due", "api.management.commands.deliver_mail.deliver_due"],
+    "send_email_digest": ["api.digests.service.send_digests"],
+    "notify_overdue": [
+        "api.notifications.services.notify_overdue",
+        "api.management.commands.notify_overdue.notify_overdue",
+    ],
+    "cleanup": ["api.cleanup.run"],
 }
 
 
@@ -30,7 +27,7 @@ WORK = {
 @pytest.mark.parametrize("name", JOBS)
 def test_a_run_is_counted_by_command_and_by_celery(name):
     call_command(name)
-    TASKS[name]()
+    jobs.TASKS[name]()
 
     job = JobRun.objects.get(pk=name)
     assert (job.runs, job.failures) == (2, 0)
@@ -40,14 +37,14 @@ def test_a_run_is_counted_by_command_and_by_celery(name):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", JOBS)
 def test_a_failure_is_counted_and_logged_with_its_cause_once(name, logs, monkeypatch):
-    TASKS[name]()
+    jobs.TASKS[name]()
     well = JobRun.objects.get(pk=name)
 
     def fail(*_, **__):
         raise ValueError("it broke")
 
-    for module in ("api.jobs", f"api.management.commands.{name}"):
-        monkeypatch.setattr(WORK[name].format(module), fail)
+    for function in WORK[name]:
+        monkeypatch.setattr(function, fail)
     with pytest.raises(ValueError, match="it broke"):
         call_command(name)
 
@@ -73,7 +70,7 @@ def test_a_digest_for_one_person_or_for_show_is_no_run_of_the_job():
 def test_digests_that_are_switched_off_are_no_run(settings):
     settings.EMAIL_DIGEST_ENABLED = False
 
-    jobs.send_digests()
+    jobs.TASKS["send_email_digest"]()
 
     assert not JobRun.objects.exists()
 

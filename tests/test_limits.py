@@ -7,7 +7,7 @@ import pytest
 from django.urls import get_resolver
 from rest_framework import serializers
 
-from api.rest.fields import IdsField
+from api.rest.fields import IdListField
 from api.rest.serializers import StrictSerializer
 from tests import factories
 
@@ -187,7 +187,7 @@ def test_every_list_of_a_body_is_counted_before_its_items_are_looked_at(db):
     }
 
     assert set(found) >= {"TaskSerializer.depends_on", "PropertySerializer.owners"}
-    assert [name for name, field in found.items() if not isinstance(field, IdsField)] == []
+    assert [name for name, field in found.items() if not isinstance(field, IdListField)] == []
 
 
 def _below(kind):

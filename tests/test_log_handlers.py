@@ -11,7 +11,7 @@ from backend.logging_config import get_logging_config
 from backend.logs import handlers
 from backend.logs.handlers import ConsoleHandler, GuardedHandler, SharedFileHandler
 from backend.telemetry.error_mail import AdminMailHandler
-from backend.telemetry.metrics import CountingHandler, exposition
+from backend.telemetry.metrics import CountingHandler, render_metrics
 from tests.live.server import PROJECT
 
 HANDLERS = (SharedFileHandler, ConsoleHandler, AdminMailHandler, CountingHandler)
@@ -32,7 +32,7 @@ def record():
 def lost(label: str) -> float:
     """The value of cosmo_log_lines_dropped_total for this handler."""
     line = f'cosmo_log_lines_dropped_total{{file="{label}"}} '
-    values = [text.removeprefix(line) for text in exposition().decode().splitlines() if text.startswith(line)]
+    values = [text.removeprefix(line) for text in render_metrics().decode().splitlines() if text.startswith(line)]
     return float(values[0]) if values else 0.0
 
 

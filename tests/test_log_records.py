@@ -101,12 +101,12 @@ def test_a_security_event_becomes_a_block(logs):
 
 def test_inside_a_request_every_record_says_which(logs):
     context = RequestContext(request_id="abcdefgh", ip_address="192.0.2.7", user_agent="Mozilla/5.0...")
-    request_context.enter(context)
-    request_context.signed_in(42)
+    request_context.set_current(context)
+    request_context.set_user(42)
     try:
         entry = logged(logs)
     finally:
-        request_context.enter(None)
+        request_context.set_current(None)
 
     assert list(entry)[10:] == ["environment", "request", "performance", "trace_id", "span_id"]
     assert list(entry["request"]) == ["id", "method", "path", "route", "user_id", "user_agent", "remote_addr"]

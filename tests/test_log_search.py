@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from backend.logs import reader
-from backend.logs.search import FILES, Query, search
+from backend.logs.search import FILES, LogQuery, search
 
 START = datetime(2026, 5, 31, 12, tzinfo=UTC)
 
@@ -59,7 +59,7 @@ def written(folder) -> list[bytes]:
     return sorted(lines, key=lambda one: orjson.loads(one)["timestamp"], reverse=True)
 
 
-def pages(names, query: Query, *, limit: int, seconds: float):
+def pages(names, query: LogQuery, *, limit: int, seconds: float):
     cursor = ""
     for _ in range(3_000):
         found = search(names, query, cursor=cursor, limit=limit, seconds=seconds)
@@ -74,7 +74,7 @@ def pages(names, query: Query, *, limit: int, seconds: float):
 @pytest.mark.parametrize("seconds", [0, 0.002, 60])
 @pytest.mark.parametrize("limit", [3, 50])
 def test_older_goes_on_exactly_where_the_page_stopped(written, limit, seconds):
-    shown = [one for page in pages(FILES, Query(), limit=limit, seconds=seconds) for one in page]
+    shown = [one for page in pages(FILES, LogQuery(), limit=limit, seconds=seconds) for one in page]
 
     assert len(shown) == len(written)
     assert set(shown) == set(written)
@@ -86,20 +86,20 @@ def test_many_records_of_one_moment_are_each_on_one_page(folder):
     same = [line(10, number) for number in range(150)]
     write(folder / "info.log", [line(0, 1_000), *same, line(20, 2_000)], until=20)
 
-    shown = [one for page in pages(["info"], Query(), limit=7, seconds=0) for one in page]
+    shown = [one for page in pages(["info"], LogQuery(), limit=7, seconds=0) for one in page]
 
     assert sorted(shown) == sorted([line(0, 1_000), *same, line(20, 2_000)])
 
 
 def test_what_does_not_match_is_searched_page_by_page_down_to_the_end(written):
-    found = list(pages(FILES, Query(text="is in no line"), limit=50, seconds=0))
+    found = list(pages(FILES, LogQuery(text="is in no line"), limit=50, seconds=0))
 
     assert len(found) > 10
     assert not any(found)
 
 
 def test_from_and_to_bound_the_pages_and_what_is_read(written):
-    query = Query(after=stamp(100), before=stamp(120))
+    query = LogQuery(after=stamp(100), before=stamp(120))
 
     shown = [one for page in pages(FILES, query, limit=7, seconds=0) for one in page]
 
@@ -109,7 +109,7 @@ def test_from_and_to_bound_the_pages_and_what_is_read(written):
 def test_a_rotation_while_a_page_is_read_neither_hides_nor_doubles(folder):
     write(folder / "info.log.1", [line(number, number) for number in range(100)], until=100)
     write(folder / "info.log", [line(number, number) for number in range(100, 200)], until=200)
-    entries = iter(reader.Backwards(folder / "info.log"))
+    entries = iter(reader.ReverseLogReader(folder / "info.log"))
     shown = [next(entries)]
 
     (folder / "info.log.1").rename(folder / "info.log.2")
@@ -124,7 +124,7 @@ def test_a_packed_file_that_was_cut_gives_what_it_has(folder):
     packed = gzip.compress(b"\n".join(line(number, number) for number in range(2_000)), compresslevel=0)
     (folder / "info.log.1.gz").write_bytes(packed[: len(packed) // 2])
 
-    (entries,) = [search(["info"], Query(), limit=5_000, seconds=60).entries]
+    (entries,) = [search(["info"], LogQuery(), limit=5_000, seconds=60).entries]
 
     assert 900 < len(entries) < 1_100
 
@@ -134,13 +134,13 @@ def test_a_file_that_is_being_packed_is_read_once(folder):
     write(folder / "info.log.2", lines, until=10)
     write(folder / "info.log.2.gz", lines[:4], until=20)
 
-    assert len(search(["info"], Query(), limit=50, seconds=60).entries) == 10
+    assert len(search(["info"], LogQuery(), limit=50, seconds=60).entries) == 10
 
 
 def test_a_line_that_somebody_else_wrote_is_no_fault(folder):
     odd = [{"request": "x"}, {"request": [1]}, {"level": 7}, {"exception": "no"}, {"user_id": [5]}, {"event": {}}]
     write(folder / "info.log", [line(number, number, **values) for number, values in enumerate(odd)], until=10)
-    query = Query(level="INFO", logger="api", user=5, request_id="abcdefgh", event="x", exception="y", text="x")
+    query = LogQuery(level="INFO", logger="api", user=5, request_id="abcdefgh", event="x", exception="y", text="x")
 
     assert search(["info"], query, limit=50, seconds=60).entries == []
-    assert len(search(["info"], Query(level="DEBUG"), limit=50, seconds=60).entries) == 6
+    assert len(search(["info"], LogQuery(level="DEBUG"), limit=50, seconds=60).entries) == 6

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.audit import events
-from api.mail.delivery import _TOLD
+from api.mail.delivery import _STATE_EVENTS
 from backend.logging_config import get_logging_config
 from backend.middleware import _CATEGORIES
 from tests.live.server import PROJECT
@@ -27,7 +27,9 @@ EVENTS = rows("Events")
 
 def events_in_code() -> set[str]:
     """Every event that some module of ours writes."""
-    found = {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _TOLD.values()}
+    found = (
+        {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _STATE_EVENTS.values()}
+    )
     for package in ("backend", "api", "deploy"):
         for path in Path(PROJECT / package).rglob("*.py"):
             found |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))

@@ -10,8 +10,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from api.mail.delivery import RETRIES, deliver_due
-from api.mail.outbox import Letter, enqueue
+from api.mail.delivery import RETRY_DELAYS, deliver_due
+from api.mail.outbox import MailDraft, enqueue
 from api.mail.smtp import _TellsBeforeData
 from api.models import OutgoingMail
 from backend import request_context
@@ -80,7 +80,7 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_mo
     with time_machine.travel(moment, tick=False) as clock:
         mail = queue()
         pauses = []
-        for _ in RETRIES:
+        for _ in RETRY_DELAYS:
             assert deliver_due() == {"queued": 1}
             mail.refresh_from_db()
             pauses.append(mail.next_try_at - timezone.now())
@@ -88,7 +88,7 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_mo
             clock.move_to(mail.next_try_at)
         assert deliver_due() == {"failed": 1}
 
-    assert pauses == sorted(set(pauses)) == list(RETRIES)
+    assert pauses == sorted(set(pauses)) == list(RETRY_DELAYS)
     assert "Connection refused" in mail.last_error
     assert mail.text_body == "Plain text"  # so that somebody can try again
 
@@ -128,11 +128,13 @@ def test_a_mail_of_a_change_that_did_not_happen_never_was(db, smtp_server):
 
 @pytest.mark.django_db(transaction=True)
 def test_whoever_asked_is_kept_and_the_line_has_his_request(smtp_server, logs, monkeypatch):
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     person = factories.user(role="manager")
-    request_context.enter(RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0"))
+    request_context.set_current(
+        RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0")
+    )
     mail = queue(asked_by=person, user_id=42)
-    request_context.enter(None)
+    request_context.set_current(None)
 
     deliver_due()
 
@@ -184,7 +186,7 @@ def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(smtp_server)
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     for number in range(20):
         queue(f"person{number}@example.com")
 
@@ -218,7 +220,7 @@ def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, smt
 
 def test_a_subject_is_one_line_whatever_stands_in_it(db, smtp_server):
     subject = "A\r\nBcc: x@example.com" + "y" * 300
-    enqueue(Letter(kind="test", recipient="ada@example.com", subject=subject, text_body="Hello"))
+    enqueue(MailDraft(kind="test", recipient="ada@example.com", subject=subject, text_body="Hello"))
 
     deliver_due()
 

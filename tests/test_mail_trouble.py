@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from api.mail import delivery
-from api.mail.delivery import RETRIES, deliver_due
+from api.mail.delivery import RETRY_DELAYS, deliver_due
 from api.mail.outbox import retry
 from api.mail.smtp import _TellsBeforeData
 from api.models import OutgoingMail
@@ -59,7 +59,7 @@ def test_a_server_that_cannot_be_reached_costs_one_attempt_of_one_mail(smtp):
 
     with mail_server(smtp.EMAIL_PORT) as server:
         assert deliver_due() == {"sent": 4}
-        with time_machine.travel(timezone.now() + RETRIES[0]):
+        with time_machine.travel(timezone.now() + RETRY_DELAYS[0]):
             assert deliver_due() == {"sent": 1}
     assert len(server.mails) == 5
 
@@ -77,7 +77,7 @@ def test_a_silent_server_costs_one_timeout_however_many_wait(smtp):
 
 
 def test_a_run_ends_by_itself_and_the_next_one_goes_on(smtp_server, monkeypatch):
-    monkeypatch.setattr(delivery, "RUN", 0.2)
+    monkeypatch.setattr(delivery, "MAX_RUN_TIME", 0.2)
     for _ in range(3):
         queue("slow@example.com")
 

@@ -24,7 +24,7 @@ workers = Gauge("workers", "Workers.", multiprocess_mode="livesum")
 most = Gauge("most", "The most of one.", multiprocess_mode="livemax")
 class All:
     def collect(self):
-        return metric_reader.collected(folder)
+        return metric_reader.read_all_workers(folder)
 def show():
     registry = CollectorRegistry()
     registry.register(All())
@@ -35,7 +35,7 @@ for folder, place, script in json.load(sys.stdin):
         print("# ended", flush=True)
     else:
         folder = Path(folder)
-        metric_files.share(str(folder), place)
+        metric_files.share_values(str(folder), place)
         exec(script)
         sys.stdout.flush()
         os._exit(0)
@@ -88,7 +88,7 @@ def test_counts_of_before_an_update_are_added_to_those_with_another_help_text(tm
 
 
 def test_child_of_a_worker_counts_for_nobody(tmp_path):
-    child = f"if not os.fork(): {count(100)}; metric_files.repair(); os._exit(0)"
+    child = f"if not os.fork(): {count(100)}; metric_files.repair_files(); os._exit(0)"
 
     (found,) = workers((tmp_path, "1-0", [count(5), child, "os.wait()", count(1), "show()"]))
 
@@ -189,7 +189,7 @@ def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_pa
         else:
             ODD_FILES[name](folder / "odd")
             damage = f"{file}.unlink(); (folder / 'odd').rename({file})"
-        jobs.append((folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair()", "show()"]))
+        jobs.append((folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair_files()", "show()"]))
 
     found = workers(*jobs)
 
@@ -208,7 +208,7 @@ def test_folder_that_is_missing_is_made(tmp_path):
 
 def test_folder_that_is_removed_is_made_again(tmp_path):
     folder = tmp_path / "metrics"
-    lines = [count(3), "import shutil; shutil.rmtree(folder)", count(1), "metric_files.repair()", "show()"]
+    lines = [count(3), "import shutil; shutil.rmtree(folder)", count(1), "metric_files.repair_files()", "show()"]
 
     found = workers((folder, "1-0", lines), (folder, "1-1", [count(1), "show()"]))
 
@@ -218,7 +218,7 @@ def test_folder_that_is_removed_is_made_again(tmp_path):
 def test_worker_counts_in_memory_until_the_folder_can_be_made(tmp_path):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "metrics"
-    lines = [count(3), "show()", "folder.parent.unlink(); metric_files.repair()", "show()"]
+    lines = [count(3), "show()", "folder.parent.unlink(); metric_files.repair_files()", "show()"]
 
     before, after = workers((folder, "1-0", lines[:2]), (folder, "1-0", lines))
 

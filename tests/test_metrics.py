@@ -12,10 +12,10 @@ from django.core.management import call_command
 from django.db import connection
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from api.models import OutgoingMail
 from api.operations import views
-from api.operations.business_counts import Figures
+from api.operations.business_counts import BusinessCounts
 from backend.telemetry import metrics, process_metrics
 from tests import factories
 from tests.conftest import client_of
@@ -111,7 +111,7 @@ def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
     monkeypatch.setattr("api.operations.service_status.shutil.disk_usage", break_disk)
     assert "cosmo_logs_disk_free_ratio" not in scrape()
 
-    monkeypatch.setattr(views, "FIGURES", Figures())
+    monkeypatch.setattr(views, "BUSINESS_COUNTS", BusinessCounts())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         assert "cosmo_tasks_overdue" not in scrape()
@@ -276,7 +276,7 @@ def test_a_line_that_stands_for_many_counts_as_many(scrape):
     name = 'cosmo_log_events_total{event="suspicious_pattern"}'
     before = scrape()
 
-    extra = {"event": "suspicious_pattern", "summarised_count": 500}
+    extra = {"event": "suspicious_pattern", "summarized_count": 500}
     logging.getLogger("api.security").warning("Suspicious request", extra=extra)
 
     assert scrape()[name] - before[name] == 500
@@ -284,20 +284,20 @@ def test_a_line_that_stands_for_many_counts_as_many(scrape):
 
 @pytest.mark.django_db(transaction=True)
 def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
-    monkeypatch.setattr(views, "FIGURES", Figures())
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr(views, "BUSINESS_COUNTS", BusinessCounts())
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     for state in ("sent", "failed", "queued"):
-        mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+        mail = enqueue(MailDraft(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
         OutgoingMail.objects.filter(pk=mail.pk).update(state=state)
-    call_command("housekeeping")
+    call_command("cleanup")
     wait_until(lambda: "cosmo_mails_waiting" in scrape())
 
     found = scrape()
 
     assert [found[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [1, 1, 1]
     assert found["cosmo_mails_waiting"] == 1
-    assert found['cosmo_job_runs_total{job_name="housekeeping",result="ok"}'] == 1
-    assert time.time() - found['cosmo_job_last_success_timestamp_seconds{job_name="housekeeping"}'] < 60
+    assert found['cosmo_job_runs_total{job_name="cleanup",result="ok"}'] == 1
+    assert time.time() - found['cosmo_job_last_success_timestamp_seconds{job_name="cleanup"}'] < 60
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no pool (make test-services)")

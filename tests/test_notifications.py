@@ -163,7 +163,7 @@ def test_overdue_is_told_once_a_task(task, staff, manager, viewer, capsys, logs)
     assert capsys.readouterr().out == "1 tasks became overdue.\n0 tasks became overdue.\n"
     assert told() == names((staff, "overdue"), (manager, "overdue"), (viewer, "overdue"))
     assert not old.notifications.exists()
-    assert logs.entry("info", event="overdue_told")["tasks"] == 1
+    assert logs.entry("info", event="overdue_notified")["tasks"] == 1
 
 
 def test_a_task_of_nobody_keeps_no_other_from_being_told(house, staff, monkeypatch):

@@ -11,7 +11,7 @@ from django.urls import get_resolver
 
 from api.models import AuditEntry
 from api.operations import error_groups, request_stats, service_status
-from api.operations.source_locations import place_of
+from api.operations.source_locations import view_location
 from tests import factories
 from tests.admin_sites import ADMIN, MANAGER, browser_of
 from tests.conftest import client_of
@@ -324,7 +324,7 @@ def test_every_route_has_a_place():
     from api.operations import source_locations
 
     get_resolver()
-    found = {route: place_of("GET", route) for route in source_locations._views()}
+    found = {route: view_location("GET", route) for route in source_locations._views()}
 
     assert len(found) > 100
     assert [route for route, place in found.items() if not place] == []
@@ -334,8 +334,8 @@ def test_every_route_has_a_place():
         path, _, line = place.partition(" ")[0].partition(":")
         code = Path(PROJECT / path).read_text().splitlines()[int(line) - 1]
         assert code.lstrip().startswith(("def ", "class ", "@", "async "))
-    assert place_of("DELETE", "api/tasks/<id:pk>/").endswith("TaskViewSet.destroy")
-    assert place_of("GET", "nowhere/") == ""
+    assert view_location("DELETE", "api/tasks/<id:pk>/").endswith("TaskViewSet.destroy")
+    assert view_location("GET", "nowhere/") == ""
 
 
 def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, monkeypatch):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def smtp(settings, monkeypatch):
     """A real mail server; mails leave when a test says so."""
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST = "127.0.0.1"
     with mail_server() as server:

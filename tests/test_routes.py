@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from api.accounts.unsubscribe import List, stop_url
+from api.accounts.unsubscribe import MailingList, unsubscribe_url
 from api.common.choices import Role
 from tests import factories
 from tests.conftest import client_of
@@ -118,7 +118,7 @@ def world(db):
     return {
         "people": {Role.VIEWER: viewer, Role.STAFF: staff},
         "session": uuid.uuid4(),
-        "unsubscribe": stop_url(staff, List.DIGEST).rstrip("/").rpartition("/")[2],
+        "unsubscribe": unsubscribe_url(staff, MailingList.DIGEST).rstrip("/").rpartition("/")[2],
         "house": house.pk,
         "other_house": other_house.pk,
         "deleted_house": factories.property_(deleted_at=now, owners=(viewer,)).pk,

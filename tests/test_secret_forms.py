@@ -229,13 +229,13 @@ def test_a_traceback_that_is_cut_shows_no_half_of_a_secret(logs):
     assert "zq" not in logs.text()
 
 
-def test_the_counts_of_housekeeping_are_readable(db, logs):
+def test_counts_of_cleanup_are_readable(db, logs):
     from api import cleanup
 
     counts = cleanup.run()
 
     assert set(counts) >= {"dead sessions", "login attempt counters", "idempotency keys"}
-    assert logs.entry("info", event="housekeeping_done")["deleted"] == counts
+    assert logs.entry("info", event="cleanup_done")["deleted"] == counts
 
 
 def test_a_message_shows_all_values_of_a_query(logs):

@@ -20,7 +20,7 @@ HEADERS = {
 @pytest.fixture
 def browser(db, settings, logs, monkeypatch):
     settings.ROOT_URLCONF = "tests.failing_urls"
-    monkeypatch.setattr("backend.middleware.gate", throttling.FloodGate())
+    monkeypatch.setattr("backend.middleware.event_throttle", throttling.EventThrottle())
     return Client(raise_request_exception=False)
 
 
@@ -109,7 +109,7 @@ def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch
 
     *_, summary = logs.entries("security", event="authentication_required")
     assert len(logs.entries("security", event="authentication_required")) == 61
-    assert (summary["summarised_count"], summary["message"]) == (40, "Authentication required")
+    assert (summary["summarized_count"], summary["message"]) == (40, "Authentication required")
     assert (summary["route"], summary["ip_address"]) == ("api/tasks/", "127.0.0.1")
     assert len(logs.entries("performance", status_code=401)) == 100
 
@@ -122,7 +122,7 @@ def test_floods_of_other_addresses_and_routes_are_counted_apart(browser, logs):
     assert len(logs.entries("security", event="authentication_required")) == 60 + 1 + 60
 
 
-def test_denials_are_never_summarised(staff, logs, django_capture_on_commit_callbacks):
+def test_denials_are_never_summarized(staff, logs, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(70):
             staff.post("/api/properties/", {"name": "A", "address": "B"})

@@ -170,7 +170,7 @@ def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(server, sentry):
     assert "summerhouse" not in sent
 
 
-@pytest.mark.parametrize("job", ["housekeeping", "deliver_mail"])
+@pytest.mark.parametrize("job", ["cleanup", "deliver_mail"])
 def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
     variables = environment(tmp_path, SENTRY_DSN=sentry.dsn, APP_VERSION=job)  # whose database has no tables
 

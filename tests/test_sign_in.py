@@ -8,9 +8,9 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from api.accounts.services import log_out_everywhere
 from api.audit.models import AuditEntry
 from api.models import User
-from api.users.services import sign_out_everywhere
 from tests import factories
 
 LOGIN = "/api/auth/login/"
@@ -185,7 +185,7 @@ def test_an_account_that_changes_while_its_password_is_checked_gets_no_session(c
 
     def check_and_meanwhile_sign_out(self, raw):
         proven = check(self, raw)
-        sign_out_everywhere(user_id=self.pk)
+        log_out_everywhere(user_id=self.pk)
         return proven
 
     monkeypatch.setattr(User, "check_password", check_and_meanwhile_sign_out)

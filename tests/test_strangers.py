@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from api.accounts.unsubscribe import List, stop_url
+from api.accounts.unsubscribe import MailingList, unsubscribe_url
 from api.models import AuditEntry, Device, OutgoingMail, User
 from tests import factories
 
@@ -58,7 +58,7 @@ def requests_of_strangers(ada: User) -> dict[str, tuple[str, str, dict]]:
         "wrong link in the API": ("POST", CONFIRM, {"uid": uid_of(ada), "token": "a-b", "new_password": NEW}),
         "wrong refresh token": ("POST", "/api/auth/refresh/", {"refresh": "a.b.c"}),
         "unsubscribing by a wrong link": ("POST", "/unsubscribe/a:b/", {}),
-        "looking at an unsubscribe link": ("GET", stop_url(ada, List.DIGEST), {}),
+        "looking at an unsubscribe link": ("GET", unsubscribe_url(ada, MailingList.DIGEST), {}),
         "a page of a site": ("GET", "/admin/api/user/", {}),
         "logout of nobody": ("POST", "/admin/logout/", {}),
         "metrics": ("GET", "/metrics", {}),
@@ -242,7 +242,7 @@ def test_a_reset_request_takes_no_username(ada):
 
 
 def test_an_unsubscribe_link_changes_a_profile_a_few_times_at_most(ada):
-    url = stop_url(ada, List.DIGEST)
+    url = unsubscribe_url(ada, MailingList.DIGEST)
     answers = [Client().post(url, {"again": ""} if number % 2 else {}).status_code for number in range(8)]
 
     assert answers == [200] * 5 + [429] * 3

@@ -130,7 +130,11 @@ def test_circles_are_refused(manager, length):
     answer = depend(manager, chain[-1], chain[0])
 
     assert answer.status_code == 400
-    assert answer.json()["errors"][0] | {"detail": ""} == {"field": "depends_on", "code": "circle", "detail": ""}
+    assert answer.json()["errors"][0] | {"detail": ""} == {
+        "field": "depends_on",
+        "code": "dependency_cycle",
+        "detail": "",
+    }
     assert manager.get(f"/api/tasks/{chain[-1].pk}/").json()["depends_on"] == []
 
 

@@ -15,9 +15,12 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from api.accounts import password_reset, sessions
-from api.accounts.browser_sessions import actor_of, is_current
+from api.accounts.browser_sessions import is_current
 from api.accounts.mails import INVITATION, RESET
+from api.accounts.models import Session
 from api.accounts.pages import NewPasswordForm
+from api.accounts.selectors import live_sessions
+from api.accounts.services import admin_set_password, end_sessions_of
 from api.adminkit.model_admin import RuledAdmin, is_autocomplete, log_invalid_form, readable_rows, site_url
 from api.audit import events
 from api.audit.models import AuditEntry
@@ -27,9 +30,9 @@ from api.common.errors import Denied, Invalid
 from api.common.rules import Scope
 from api.mail.models import OutgoingMail
 from api.users import services
-from api.users.admin_forms import InvitedForm, NewPersonForm, PersonForm
-from api.users.models import Session, User
-from api.users.selectors import FILTERS, live_sessions
+from api.users.admin_forms import InvitedUserForm, NewUserForm, UserForm
+from api.users.models import User
+from api.users.selectors import FILTERS, actor_of
 from backend.logging_config import ADMIN
 
 logger = logging.getLogger(ADMIN)
@@ -54,8 +57,8 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
     domain = "users"
     filters = FILTERS
     sets_passwords: ClassVar[bool] = True
-    form = PersonForm
-    add_form: type[InvitedForm] = NewPersonForm
+    form = UserForm
+    add_form: type[InvitedUserForm] = NewUserForm
     list_display = ("username", "display_name", "email", "role", "department", "is_active", "last_login")
     list_filter = (("role", RoleFilter), "department", "is_active")
     search_fields = ("username", "email", "first_name", "last_name")
@@ -76,8 +79,8 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
             kwargs["choices"] = [(role.value, role.label) for role in (Role.STAFF, Role.VIEWER)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
-    def choosable(self, request: HttpRequest) -> Q:
-        return super().choosable(request) & Q(is_active=True)
+    def selectable_q(self, request: HttpRequest) -> Q:
+        return super().selectable_q(request) & Q(is_active=True)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[User], search_term: str) -> Any:
         if is_autocomplete(request) and request.GET.get("field_name") == "assigned_to":
@@ -108,7 +111,9 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Who has traces cannot be erased; listing all of them would not help."""
-        protected = [f"{user}: has tasks, sessions or the like" for user in objs if services.has_traces(user)]
+        protected = [
+            f"{user}: has tasks, sessions or the like" for user in objs if services.has_protected_references(user)
+        ]
         return [str(user) for user in objs], {"users": len(objs)}, set(), protected
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
@@ -120,10 +125,10 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         user = self.get_object(request, unquote(object_id))
-        about = self._about(request, user) if user else {}
+        about = self._change_context(request, user) if user else {}
         return super().change_view(request, object_id, form_url, about | (extra_context or {}))
 
-    def _about(self, request: HttpRequest, user: User) -> dict[str, Any]:
+    def _change_context(self, request: HttpRequest, user: User) -> dict[str, Any]:
         """What the page shows beside the form."""
         actor = actor_of(request)
         urls = {
@@ -167,9 +172,9 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 password = form.cleaned_data["new_password1"]
-                services.set_password(actor=actor_of(request), user_id=user.pk, new_password=password)
+                admin_set_password(actor=actor_of(request), user_id=user.pk, new_password=password)
             except Invalid as refusal:
-                form.refuse(refusal)
+                form.add_service_errors(refusal)
             else:
                 messages.success(request, f"The password of {user} is set, and his sessions are ended.")
                 return HttpResponseRedirect(self._page_of(user))
@@ -182,18 +187,20 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
 
     def password_reset_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send the mail; a look changes nothing."""
-        return self._do(request, pk, self._send_reset, _RESET_SENT)
+        return self._run_single_action(request, pk, self._send_reset, _RESET_SENT)
 
     def end_sessions_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._do(request, pk, self._end_sessions, "all sessions are ended")
+        return self._run_single_action(request, pk, self._end_sessions, "all sessions are ended")
 
-    def _do(self, request: HttpRequest, pk: int, act: Callable[[HttpRequest, User], None], done: str) -> HttpResponse:
+    def _run_single_action(
+        self, request: HttpRequest, pk: int, act: Callable[[HttpRequest, User], None], done: str
+    ) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         user = self.get_queryset(request).filter(pk=pk).first()
         if user is None:
             raise Http404
-        self.apply(request, [user], lambda row: act(request, row), done)
+        self.apply_to_each(request, [user], lambda row: act(request, row), done)
         return HttpResponseRedirect(self._page_of(user))
 
     def _page_of(self, user: User) -> str:
@@ -204,7 +211,7 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
 
     def _end_sessions(self, request: HttpRequest, user: User) -> None:
         self._require(request, "end_sessions", user)
-        services.end_sessions_of(actor=actor_of(request), user_id=user.pk)
+        end_sessions_of(actor=actor_of(request), user_id=user.pk)
 
     @admin.action(description="Activate")
     def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -216,14 +223,14 @@ class CosmoUserAdmin(RuledAdmin, UserAdmin):
 
     @admin.action(description="Send a reset mail")
     def send_reset_mail(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self.apply(request, queryset, lambda user: self._send_reset(request, user), _RESET_SENT)
+        self.apply_to_each(request, queryset, lambda user: self._send_reset(request, user), _RESET_SENT)
 
     def _set_active(self, request: HttpRequest, users: QuerySet[User], *, is_active: bool) -> None:
         def change(user: User) -> None:
             self._require(request, "disable", user)
             services.update_user(actor=actor_of(request), user_id=user.pk, rule="users.disable", is_active=is_active)
 
-        self.apply(request, users, change, "activated" if is_active else "deactivated")
+        self.apply_to_each(request, users, change, "activated" if is_active else "deactivated")
 
     def _require(self, request: HttpRequest, verb: str, user: User) -> None:
         """Raise Denied where this site does not allow what the person's own role may."""
@@ -235,7 +242,7 @@ class UserManagerAdmin(CosmoUserAdmin):
     """Everybody but superusers, for managers: staff and viewers are theirs to edit, passwords are not."""
 
     sets_passwords = False
-    add_form = InvitedForm
+    add_form = InvitedUserForm
     add_fieldsets = ((None, {"fields": _PERSON, "description": "An invitation by mail lets him set his password."}),)
 
 
@@ -268,7 +275,7 @@ class SessionAdmin(RuledAdmin):
 
     @admin.action(description="End")
     def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
-        self.apply(request, queryset, sessions.end_session, "ended")
+        self.apply_to_each(request, queryset, sessions.end_session, "ended")
 
 
 __all__ = ["CosmoUserAdmin", "SessionAdmin", "UserManagerAdmin"]

@@ -7,9 +7,10 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from api.accounts.sessions import session_of
+from api.accounts.models import Session
+from api.accounts.sessions import get_open_session
 from api.common.errors import Unauthenticated
-from api.users.models import Session, User
+from api.users.models import User
 from backend.sentry_config import add_user_context
 
 REFUSED = "This access token is not valid, or not any more. Refresh it or sign in again."
@@ -30,7 +31,7 @@ class BearerAuthentication(JWTAuthentication):
         if raw is None:
             return None
         try:
-            session = session_of(AccessToken(raw))
+            session = get_open_session(AccessToken(raw))
         except (TokenError, ValueError):
             raise Unauthenticated(REFUSED, code="token_not_valid") from None
         add_user_context(session.user)

@@ -4,7 +4,7 @@ import uuid
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -19,10 +19,11 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from api.accounts import sessions
-from api.accounts.login import require_unchanged
+from api.accounts.login import lock_unchanged_account
+from api.accounts.models import Session
 from api.audit.events import Event
 from api.audit.trail import record
-from api.users.models import Session, User
+from api.users.models import User
 from backend import request_context
 from backend.sentry_config import add_user_context
 
@@ -68,29 +69,24 @@ def _is_open(request: Any, user: User) -> bool:
     return True
 
 
-def actor_of(request: HttpRequest) -> User:
-    """Whoever is signed in, where only such people come."""
-    return cast("User", request.user)
-
-
 def is_current(request: Any) -> Any:
     """Whether a Session is this browser's, for annotate()."""
     return ExpressionWrapper(Q(pk=request.session.get(_KEY)), output_field=BooleanField())
 
 
 @receiver(user_logged_in, dispatch_uid="api.accounts.browser_sessions")
-def keep_session(request: Any, user: User, **_: Any) -> None:
+def store_browser_session(request: Any, user: User, **_: Any) -> None:
     """Unauthenticated if the account changed while the password was being hashed."""
-    request_context.signed_in(user.pk)
+    request_context.set_user(user.pk)
     with transaction.atomic():
-        require_unchanged(user)
+        lock_unchanged_account(user)
         session = sessions.new_session(user, lifetime=timedelta(seconds=settings.SESSION_COOKIE_AGE))
         record(Event.LOGIN_SUCCESS, actor=user)
     request.session[_KEY] = str(session.pk)
 
 
 @receiver(user_logged_out, dispatch_uid="api.accounts.browser_sessions")
-def end_session(request: Any, user: User | None, **_: Any) -> None:
+def end_browser_session(request: Any, user: User | None, **_: Any) -> None:
     session = Session.objects.filter(pk=request.session.get(_KEY)).first()
     if session is not None:
         sessions.end_session(session, event=Event.LOGOUT)

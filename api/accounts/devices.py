@@ -7,20 +7,25 @@ browser has one cookie: two accounts that use the same browser have a row each, 
 import re
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
+from django.dispatch import receiver
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from api.users.models import Device, User
+from api.accounts.models import Device
+from api.audit.events import Event
+from api.audit.trail import audit_event_recorded
+from api.users.models import User
 from backend import request_context
 
 LIFETIME = timedelta(days=365)  # since its last login
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 random bits
 
 
-def known_device(user: User | None) -> Device | None:
+def find_known_device(user: User | None) -> Device | None:
     """Return the device of this request if this user has signed in on it."""
     key = _sent_key()
     if not key:
@@ -49,6 +54,12 @@ def remember_device(user: User) -> str:
 def forget_devices(user: User) -> None:
     """Stop trusting the cookies of this user's devices, for all accounts: somebody else may have them."""
     Device.objects.filter(key_hash__in=user.devices.values("key_hash")).delete()
+
+
+@receiver(audit_event_recorded, dispatch_uid="api.accounts.devices")
+def forget_devices_of_disabled_user(event: Event, target: Any, **_: Any) -> None:
+    if event == Event.USER_DISABLED:
+        forget_devices(target)
 
 
 def set_device_cookie(response: HttpResponse, key: str) -> None:

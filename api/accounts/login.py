@@ -10,32 +10,33 @@ from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
 from api.common.errors import Invalid, Unauthenticated
+from api.common.locking import lock_rows
 from api.users.login_names import normalize_login
 from api.users.models import User
 from api.users.selectors import find_login
 from backend import request_context
 
 
-def prove(*, login: str, password: str, rule: str = "account.use") -> User:
+def authenticate(*, login: str, password: str, rule: str = "account.use") -> User:
     """Return the user whose password this is, and who may use this login path (`rule`).
 
     Unauthenticated says nothing about what was wrong; TooManyAttempts if the login throttle refuses the attempt.
     """
     user = find_login(login)
     try:
-        with throttle.count_attempt(login, device=devices.known_device(user)):
-            return _proven(user, password, rule)
+        with throttle.count_attempt(login, device=devices.find_known_device(user)):
+            return _check_credentials(user, password, rule)
     except throttle.InvalidCredentials as error:
-        _record_failure(user, error, detail="" if user else f"unknown account {unknown_login(login)}")
+        _record_failure(user, error, detail="" if user else f"unknown account {hashed_login(login)}")
         raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
 
 
-def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str], str]:
+def log_in(*, login: str, password: str) -> tuple[User, dict[str, str], str]:
     """Return the user, their tokens, and the value for the device cookie; refuse as `prove` does."""
-    proven = prove(login=login, password=password)
-    request_context.signed_in(proven.pk)
+    proven = authenticate(login=login, password=password)
+    request_context.set_user(proven.pk)
     with transaction.atomic():
-        require_unchanged(proven)
+        lock_unchanged_account(proven)
         tokens = sessions.open_session(proven)
         update_last_login(type(proven), proven)
         device_key = devices.remember_device(proven)
@@ -43,16 +44,16 @@ def sign_in(*, login: str, password: str) -> tuple[User, dict[str, str], str]:
     return proven, tokens, device_key
 
 
-def require_unchanged(proven: User) -> None:
+def lock_unchanged_account(proven: User) -> None:
     """Refuse where the password or the account changed while the old password was being hashed."""
-    if not rules.lock(User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True)):
+    if not lock_rows(User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True)):
         raise Unauthenticated("The account has just changed. Sign in again.", code="wrong_credentials")
 
 
 def require_password(user: User, password: str) -> None:
     """Raise Invalid, naming current_password, unless this is the user's password; counts for their username."""
     try:
-        with throttle.count_attempt(user.username, device=devices.known_device(user)):
+        with throttle.count_attempt(user.username, device=devices.find_known_device(user)):
             if not user.check_password(password):
                 raise throttle.InvalidCredentials
     except throttle.InvalidCredentials as error:
@@ -60,7 +61,7 @@ def require_password(user: User, password: str) -> None:
         raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
 
 
-def _proven(user: User | None, password: str, rule: str) -> User:
+def _check_credentials(user: User | None, password: str, rule: str) -> User:
     if user is None:
         make_password(password)  # the same work, so that the time does not tell who exists
         raise throttle.InvalidCredentials
@@ -77,7 +78,8 @@ def _record_failure(user: User | None, error: throttle.InvalidCredentials, *, de
             record(Event.ACCOUNT_LOCKED, actor=user, detail=detail, facts=facts)
 
 
-def unknown_login(login: str) -> str:
+def hashed_login(login: str) -> str:
     """Return what the audit trail holds of a name that no account has."""
     # Never the text itself: people type passwords there.
-    return salted_hmac("api.accounts.login", normalize_login(login), algorithm="sha256").hexdigest()[:16]
+    # The salt of earlier rows, so that one name has one hash in the whole trail.
+    return salted_hmac("api.users.sign_in", normalize_login(login), algorithm="sha256").hexdigest()[:16]

@@ -10,8 +10,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from api.mail.models import MailState, OutgoingMail
-from api.mail.outbox import Letter
-from api.mail.renderers import Bodies, NotWanted, writes
+from api.mail.outbox import MailDraft
+from api.mail.renderers import Bodies, SkipMail, renders
 from api.users.models import User
 
 RESET, INVITATION, NOTICE = "password_reset", "invitation", "password_changed"
@@ -24,10 +24,10 @@ _SUBJECTS = {
 }
 
 
-def reset_letter(user: User | None) -> Letter:
+def build_reset_mail(user: User | None) -> MailDraft:
     """For nobody, one of the same size that does not leave: the time of the answer must not tell who exists."""
     kind = INVITATION if user and not user.has_usable_password() else RESET
-    return Letter(
+    return MailDraft(
         kind=kind,
         recipient=user.email if user else "",
         user_id=user.pk if user else None,
@@ -36,9 +36,9 @@ def reset_letter(user: User | None) -> Letter:
     )
 
 
-def notice_letter(user: User) -> Letter:
-    text, html = _rendered(NOTICE, user, url=settings.PUBLIC_BASE_URL + "/accounts/password-reset/")
-    return Letter(
+def build_password_changed_mail(user: User) -> MailDraft:
+    text, html = _render(NOTICE, user, url=settings.PUBLIC_BASE_URL + "/accounts/password-reset/")
+    return MailDraft(
         kind=NOTICE, recipient=user.email, user_id=user.pk, subject=_SUBJECTS[NOTICE], text_body=text, html_body=html
     )
 
@@ -50,16 +50,16 @@ def reset_url(user: User) -> str:
     return f"{base_url}/password-reset/confirm/{uid}/{token}/"
 
 
-@writes(RESET)
-@writes(INVITATION)
-def _write_reset(mail: OutgoingMail) -> Bodies:
+@renders(RESET)
+@renders(INVITATION)
+def _render_reset(mail: OutgoingMail) -> Bodies:
     user = User.objects.filter(pk=mail.user_id or 0, is_active=True, email=mail.recipient).first()
-    if user is None or (mail.asked_by_id is None and _is_flooded(user)):
-        raise NotWanted
-    return _rendered(mail.kind, user, url=reset_url(user))
+    if user is None or (mail.asked_by_id is None and _self_service_limit_reached(user)):
+        raise SkipMail
+    return _render(mail.kind, user, url=reset_url(user))
 
 
-def _is_flooded(user: User) -> bool:
+def _self_service_limit_reached(user: User) -> bool:
     recent = OutgoingMail.objects.filter(
         user_id=user.pk,
         kind__in=[RESET, INVITATION],
@@ -70,7 +70,7 @@ def _is_flooded(user: User) -> bool:
     return recent.count() >= SELF_SERVICE_LIMIT
 
 
-def _rendered(kind: str, user: User, *, url: str) -> Bodies:
+def _render(kind: str, user: User, *, url: str) -> Bodies:
     values = {
         "user": user,
         "url": url,

@@ -14,16 +14,16 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from api.accounts import password_reset, throttle
-from api.accounts.browser_sessions import actor_of
+from api.accounts.services import change_own_password
 from api.adminkit.model_admin import log_invalid_form
 from api.common.errors import Invalid, TooManyAttempts
-from api.users import services
 from api.users.models import User
 from api.users.passwords import MAX_LENGTH, MIN_LENGTH
+from api.users.selectors import actor_of
 from backend.http.error_pages import too_many_attempts
 
 
-class _PrivatePage:
+class NoReferrerMixin:
     """No address of such a page leaves by a Referer, and none is kept."""
 
     @method_decorator(never_cache)
@@ -36,7 +36,7 @@ class _PrivatePage:
         return response
 
 
-class AskForm(forms.Form):
+class PasswordResetForm(forms.Form):
     email = forms.EmailField(
         max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True})
     )
@@ -65,7 +65,7 @@ class NewPasswordForm(forms.Form):
             self.add_error("new_password2", forms.ValidationError("The two differ.", code="password_mismatch"))
         return values
 
-    def refuse(self, refusal: Invalid) -> None:
+    def add_service_errors(self, refusal: Invalid) -> None:
         """Show what a service said, beside the field where there is one."""
         for name, detail in refusal.errors.items():
             field = {"new_password": "new_password1", "current_password": "current_password"}.get(name)
@@ -92,31 +92,31 @@ class OwnPasswordView(FormView):
     def form_valid(self, form: OwnPasswordForm) -> HttpResponse:
         values = form.cleaned_data
         try:
-            services.change_password(
+            change_own_password(
                 user=actor_of(self.request),
                 current_password=values["current_password"],
                 new_password=values["new_password1"],
             )
         except Invalid as refusal:
-            form.refuse(refusal)
+            form.add_service_errors(refusal)
             return self.form_invalid(form)
         messages.success(self.request, "Your password is changed. Sign in with the new one.")
         return super().form_valid(form)
 
 
-class AskView(_PrivatePage, FormView):
+class PasswordResetView(NoReferrerMixin, FormView):
     """Answers alike whoever is asked for."""
 
-    form_class = AskForm
+    form_class = PasswordResetForm
     template_name = "accounts/ask.html"
     success_url = reverse_lazy("password-reset-asked")
 
-    def form_valid(self, form: AskForm) -> HttpResponse:
+    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
         password_reset.request_reset(email=form.cleaned_data["email"])
         return super().form_valid(form)
 
 
-class AskedView(_PrivatePage, TemplateView):
+class PasswordResetSentView(NoReferrerMixin, TemplateView):
     template_name = "accounts/asked.html"
 
 
@@ -137,7 +137,7 @@ class _CountedLink(PasswordResetConfirmView):
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class ConfirmView(_PrivatePage, _CountedLink):
+class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
     """Django's: the token moves into the session, and the URL that shows the form has none."""
 
     form_class = NewPasswordForm  # type: ignore[assignment]
@@ -160,17 +160,17 @@ class ConfirmView(_PrivatePage, _CountedLink):
     def form_valid(self, form: Any) -> HttpResponse:
         token = self.request.session.get(INTERNAL_RESET_SESSION_TOKEN, "")
         try:
-            password_reset.use_link(
+            password_reset.validate_link(
                 uid=self.kwargs["uidb64"], token=token, new_password=form.cleaned_data["new_password1"]
             )
         except password_reset.InvalidLink:
             return HttpResponseRedirect(self.request.path)
         except Invalid as refusal:
-            form.refuse(refusal)
+            form.add_service_errors(refusal)
             return self.form_invalid(form)
         del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
         return HttpResponseRedirect(str(self.success_url))
 
 
-class DoneView(_PrivatePage, TemplateView):
+class PasswordResetCompleteView(NoReferrerMixin, TemplateView):
     template_name = "accounts/done.html"

@@ -14,19 +14,20 @@ from django.utils.http import urlsafe_base64_decode
 
 from api.accounts import throttle
 from api.accounts.devices import forget_devices
-from api.accounts.login import unknown_login
-from api.accounts.mails import INVITATION, RESET, reset_letter
+from api.accounts.login import hashed_login
+from api.accounts.mails import INVITATION, RESET, build_reset_mail
+from api.accounts.services import apply_password
 from api.audit.events import Event
 from api.audit.trail import log_summarized, record
-from api.common import rules
 from api.common.errors import Conflict, Invalid, TooManyAttempts
-from api.mail.delivery import delivery_told
+from api.common.locking import lock_rows
+from api.mail.delivery import mail_state_changed
 from api.mail.models import MailState, OutgoingMail
 from api.mail.outbox import enqueue
 from api.users.login_names import normalize_login
 from api.users.models import User
+from api.users.passwords import check_new_password
 from api.users.selectors import find_login, get_user
-from api.users.services import check_new_password, give_password
 
 
 def request_reset(*, email: str) -> None:
@@ -42,9 +43,9 @@ def request_reset(*, email: str) -> None:
     found = find_login(email) if "@" in normalize_login(email) else None
     user = found if found is not None and found.is_active else None
     with transaction.atomic():
-        detail = "" if found else f"unknown account {unknown_login(email)}"
+        detail = "" if found else f"unknown account {hashed_login(email)}"
         record(Event.PASSWORD_RESET_REQUESTED, actor=None, target=found, detail=detail)
-        enqueue(reset_letter(user))
+        enqueue(build_reset_mail(user))
 
 
 @transaction.atomic
@@ -54,7 +55,7 @@ def send_reset(*, actor: User, user_id: int) -> OutgoingMail:
     if not user.is_active:
         raise Conflict(f"{user} is disabled. Enable the account first.", code="user_disabled")
     record(Event.PASSWORD_RESET_REQUESTED, actor=actor, target=user, by_administrator=True)
-    return enqueue(reset_letter(user), asked_by=actor)
+    return enqueue(build_reset_mail(user), asked_by=actor)
 
 
 class InvalidLink(Invalid, throttle.InvalidCredentials):
@@ -67,22 +68,22 @@ class InvalidLink(Invalid, throttle.InvalidCredentials):
 def confirm_reset(*, uid: str, token: str, new_password: str) -> None:
     """Set the password as `use_link` does, and count an invalid link for the network in the login throttle."""
     with throttle.count_attempt():
-        use_link(uid=uid, token=token, new_password=new_password)
+        validate_link(uid=uid, token=token, new_password=new_password)
 
 
-def use_link(*, uid: str, token: str, new_password: str) -> None:
+def validate_link(*, uid: str, token: str, new_password: str) -> None:
     """Set the password with what a link holds. Raise InvalidLink, or Invalid if the password is too weak."""
     try:
         with transaction.atomic():
             user = _user(uid)
             if user is not None:
-                rules.lock(User.objects.filter(pk=user.pk))
+                lock_rows(User.objects.filter(pk=user.pk))
             user = _user_of_link(uid, token)
             if user is None:
                 raise InvalidLink
             check_new_password(new_password, user, field="new_password")
             forget_devices(user)
-            give_password(user, new_password, actor=user, event=Event.PASSWORD_RESET_COMPLETED)
+            apply_password(user, new_password, actor=user, event=Event.PASSWORD_RESET_COMPLETED)
     except InvalidLink:
         record_invalid_link(uid=uid, token=token)
         raise
@@ -93,12 +94,12 @@ def use_link(*, uid: str, token: str, new_password: str) -> None:
 
 def record_invalid_link(*, uid: str, token: str) -> None:
     """Write a row for an invalid link that was used; it names a user only if the link was made for them."""
-    _record_failure(*_diagnose(uid, token))
+    _record_failure(*_rejection_reason(uid, token))
 
 
 def log_invalid_link(*, uid: str, token: str) -> None:
     """Write a log line, and no row, for an invalid link that was only opened."""
-    _, reason = _diagnose(uid, token)
+    _, reason = _rejection_reason(uid, token)
     log_summarized(Event.PASSWORD_RESET_FAILED, reason=reason)
 
 
@@ -121,26 +122,26 @@ def _user_of_link(uid: str, token: str) -> User | None:
     return user if user and user.is_active and default_token_generator.check_token(user, token) else None
 
 
-class _AgelessTokens(PasswordResetTokenGenerator):
+class _TokensWithoutExpiry(PasswordResetTokenGenerator):
     """Verifies the signature of a token alone: its clock stands still before any token was made."""
 
     def _now(self) -> datetime:
         return datetime(2001, 1, 1)  # noqa: DTZ001 - naive, as Django's
 
 
-def _diagnose(uid: str, token: str) -> tuple[User | None, str]:
+def _rejection_reason(uid: str, token: str) -> tuple[User | None, str]:
     """Return why a link is invalid, and its user if the signature proves that the link was made for them.
 
     A used link cannot be verified: its signature covers the password that it changed.
     """
     user = _user(uid)
-    if user is None or not _AgelessTokens().check_token(user, token):
+    if user is None or not _TokensWithoutExpiry().check_token(user, token):
         return None, "invalid or used"
     return user, "expired" if user.is_active else "disabled account"
 
 
 @dataclass(frozen=True)
-class _Asker:
+class _Requester:
     """Whoever pressed the button, as the mail remembers him."""
 
     pk: int
@@ -148,12 +149,12 @@ class _Asker:
     role: str
 
 
-@receiver(delivery_told, dispatch_uid="api.accounts.password_reset")
-def tell_of_delivery(mail: OutgoingMail, **_: Any) -> None:
+@receiver(mail_state_changed, dispatch_uid="api.accounts.password_reset")
+def record_mail_state(mail: OutgoingMail, **_: Any) -> None:
     """What became of the mail, with the name of whoever asked for it."""
     if mail.kind not in {RESET, INVITATION} or mail.state == MailState.QUEUED:
         return
-    asker = _Asker(mail.asked_by_id, mail.asked_by_name, mail.asked_by_role) if mail.asked_by_id else None
+    asker = _Requester(mail.asked_by_id, mail.asked_by_name, mail.asked_by_role) if mail.asked_by_id else None
     target = User.objects.filter(pk=mail.user_id or 0).first()
     known: dict[str, Any] = {"actor": asker, "target": target, "by_administrator": asker is not None}
     if mail.state == MailState.SENT:

@@ -16,10 +16,11 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
+from api.accounts.models import Session
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common.errors import Unauthenticated
-from api.users.models import Session, User
+from api.users.models import User
 from backend import request_context
 
 REUSE_GRACE = timedelta(seconds=10)  # two tabs of one client may refresh at the same time
@@ -45,14 +46,14 @@ def new_session(user: User, *, lifetime: timedelta) -> Session:
     )
 
 
-def session_of(token: Token) -> Session:
+def get_open_session(token: Token) -> Session:
     """The open session that a token belongs to, with its user; Unauthenticated if it is over."""
     try:
         session = Session.objects.select_related("user").get(pk=uuid.UUID(str(token.get("sid"))))
     except (ValueError, Session.DoesNotExist):
-        raise _refused() from None
+        raise _token_rejected() from None
     if not _is_open(session, token):
-        raise _refused()
+        raise _token_rejected()
     return session
 
 
@@ -61,12 +62,12 @@ def refresh(raw: str) -> dict[str, str]:
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
     except TokenError:
-        raise _refused() from None
-    session = session_of(token)
+        raise _token_rejected() from None
+    session = get_open_session(token)
     now = timezone.now()
     generation = token.get("gen")
     if not isinstance(generation, int):
-        raise _refused()
+        raise _token_rejected()
     ends_at = min(now + jwt_settings.REFRESH_TOKEN_LIFETIME, session.started_at + settings.SESSION_ABSOLUTE_LIFETIME)
     won = Session.objects.filter(pk=session.pk, generation=generation, ended_at=None).update(
         generation=F("generation") + 1,
@@ -77,10 +78,10 @@ def refresh(raw: str) -> dict[str, str]:
     )
     if not won:
         session.refresh_from_db()
-        if _died_long_ago(generation, session, now):
+        if _was_reused(generation, session, now):
             with transaction.atomic():
                 _end(session, Event.TOKEN_REUSE)
-        raise _refused()
+        raise _token_rejected()
     session.generation += 1
     session.expires_at = ends_at
     return _tokens(session)
@@ -89,12 +90,6 @@ def refresh(raw: str) -> dict[str, str]:
 def end_session(session: Session, *, event: Event = Event.SESSION_ENDED) -> None:
     with transaction.atomic():
         _end(session, event)
-
-
-def end_all_sessions(user: User) -> None:
-    """End every session and token of a user row that the caller has locked and saves `session_epoch` of."""
-    user.session_epoch += 1
-    user.sessions.filter(ended_at=None).update(ended_at=timezone.now())
 
 
 def _tokens(session: Session) -> dict[str, str]:
@@ -118,7 +113,7 @@ def _is_open(session: Session, token: Token) -> bool:
     )
 
 
-def _died_long_ago(generation: int, session: Session, now: datetime) -> bool:
+def _was_reused(generation: int, session: Session, now: datetime) -> bool:
     if generation >= session.generation:
         return False
     died_at = session.rotated_at if generation == session.generation - 1 else session.previously_rotated_at
@@ -130,5 +125,5 @@ def _end(session: Session, event: Event) -> None:
         record(event, actor=session.user)
 
 
-def _refused() -> Unauthenticated:
+def _token_rejected() -> Unauthenticated:
     return Unauthenticated("This token is not valid, or not any more. Sign in again.", code="token_not_valid")

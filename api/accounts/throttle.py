@@ -21,9 +21,9 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from prometheus_client import Counter
 
+from api.accounts.models import Device, LoginAttemptCounter
 from api.common.errors import TooManyAttempts
 from api.users.login_names import normalize_login
-from api.users.models import Device, LoginAttemptCounter
 from backend import request_context
 
 

@@ -14,15 +14,15 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from api.accounts import throttle
+from api.accounts.services import update_own_profile
 from api.common.errors import TooManyAttempts
 from api.users.models import User
-from api.users.services import update_own_profile
-from backend.http.error_pages import STYLE, policy, too_many_attempts
+from backend.http.error_pages import STYLE, content_security_policy, too_many_attempts
 
-_SALT = "api.accounts.unsubscribe"
+_SALT = "api.users.unsubscribe"  # of links in emails that were sent: it must not change
 
 
-class List(Enum):
+class MailingList(Enum):
     """What one can be unsubscribed from: the field that stops it."""
 
     DIGEST = "digest_opt_out"
@@ -30,16 +30,16 @@ class List(Enum):
 
     @property
     def title(self) -> str:
-        return {List.DIGEST: "the daily digest", List.NOTIFICATIONS: "mails about urgent tasks"}[self]
+        return {MailingList.DIGEST: "the daily digest", MailingList.NOTIFICATIONS: "mails about urgent tasks"}[self]
 
 
-def stop_url(user: User, kind: List) -> str:
+def unsubscribe_url(user: User, kind: MailingList) -> str:
     """Good for ever, and for nothing else."""
     token = signing.dumps([user.pk, kind.value], salt=_SALT)
     return settings.PUBLIC_BASE_URL + reverse("unsubscribe", args=[token])
 
 
-def stop_headers(url: str) -> dict[str, str]:
+def unsubscribe_headers(url: str) -> dict[str, str]:
     """By which mail programs show a button of their own."""
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
@@ -49,10 +49,10 @@ class UnsubscribeView(View):
     """GET asks, because mail scanners follow links; POST does it."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        return _page(*_meant(token))
+        return _page(*_decode_token(token))
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
-        user, kind = _meant(token)
+        user, kind = _decode_token(token)
         try:
             # Each change leaves a row in the audit trail, and a forwarded mail carries the link to anybody.
             throttle.count_request("unsubscribe", f"{user.pk} {kind.value}")
@@ -62,7 +62,7 @@ class UnsubscribeView(View):
         return _page(update_own_profile(user=user, **change), kind, is_answer=True)
 
 
-def _meant(token: str) -> tuple[User, List]:
+def _decode_token(token: str) -> tuple[User, MailingList]:
     try:
         pk, kind = signing.loads(token, salt=_SALT)
     except signing.BadSignature:
@@ -70,12 +70,12 @@ def _meant(token: str) -> tuple[User, List]:
     user = User.objects.filter(pk=pk).first()
     if user is None:
         raise Http404
-    return user, List(kind)
+    return user, MailingList(kind)
 
 
-def _page(user: User, kind: List, *, is_answer: bool = False) -> HttpResponse:
+def _page(user: User, kind: MailingList, *, is_answer: bool = False) -> HttpResponse:
     values = {"title": kind.title, "is_stopped": getattr(user, kind.value), "is_answer": is_answer}
     values["style"] = mark_safe(STYLE)  # noqa: S308 - a constant
     page = render_to_string("api/accounts/unsubscribe.html", values)
-    headers = {"Content-Security-Policy": policy(form_action="'self'"), "Cache-Control": "no-store"}
+    headers = {"Content-Security-Policy": content_security_policy(form_action="'self'"), "Cache-Control": "no-store"}
     return HttpResponse(page, headers=headers)

@@ -9,13 +9,23 @@ PAGE, FORM = ["get", "head"], ["get", "head", "post"]
 
 urlpatterns = [
     # Django's sign-in page links to this name.
-    path("accounts/password-reset/", pages.AskView.as_view(http_method_names=FORM), name="admin_password_reset"),
-    path("accounts/password-reset/sent/", pages.AskedView.as_view(http_method_names=PAGE), name="password-reset-asked"),
+    path(
+        "accounts/password-reset/", pages.PasswordResetView.as_view(http_method_names=FORM), name="admin_password_reset"
+    ),
+    path(
+        "accounts/password-reset/sent/",
+        pages.PasswordResetSentView.as_view(http_method_names=PAGE),
+        name="password-reset-asked",
+    ),
     path(
         "accounts/password-reset/confirm/<uidb64>/<token>/",
-        pages.ConfirmView.as_view(http_method_names=FORM),
+        pages.PasswordResetLinkView.as_view(http_method_names=FORM),
         name="password-reset-link",
     ),
-    path("accounts/password-reset/done/", pages.DoneView.as_view(http_method_names=PAGE), name="password-reset-done"),
+    path(
+        "accounts/password-reset/done/",
+        pages.PasswordResetCompleteView.as_view(http_method_names=PAGE),
+        name="password-reset-done",
+    ),
     path("unsubscribe/<str:token>/", UnsubscribeView.as_view(), name="unsubscribe"),
 ]

@@ -10,19 +10,9 @@ from rest_framework.response import Response
 
 from api.accounts import login, password_reset, sessions
 from api.accounts.devices import set_device_cookie
-from api.audit.events import Event
-from api.common.errors import NotFound
-from api.common.rules import PUBLIC
-from api.rest import etags
-from api.rest.pagination import page_of, rendered
-from api.rest.query_params import PagingQuery
-from api.rest.schema import page_schema
-from api.rest.serializers import EmptySerializer
-from api.rest.views import RuledAPIView
-from api.users import services
-from api.users.models import Session
-from api.users.selectors import live_sessions
-from api.users.serializers import (
+from api.accounts.models import Session
+from api.accounts.selectors import live_sessions
+from api.accounts.serializers import (
     LoginSerializer,
     MeSerializer,
     PasswordChangeSerializer,
@@ -33,8 +23,20 @@ from api.users.serializers import (
     SessionSerializer,
     SignedInSerializer,
     TokensSerializer,
-    UserSerializer,
 )
+from api.accounts.services import change_own_password, log_out_everywhere, update_own_profile
+from api.audit.events import Event
+from api.common.errors import NotFound
+from api.common.rules import PUBLIC
+from api.rest import etags
+from api.rest.pagination import paginate, serialize_with
+from api.rest.query_params import PaginationParams
+from api.rest.schema import page_schema
+from api.rest.serializers import EmptySerializer
+from api.rest.views import RuledAPIView
+from api.users.models import User
+from api.users.selectors import get_user
+from api.users.serializers import UserSerializer
 
 RESET_REQUESTED = "If there is an account with this address, a mail is on its way."
 
@@ -46,8 +48,8 @@ class LoginView(RuledAPIView):
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer, auth=[])
     def post(self, request: Request) -> Response:
         """Sign in with a username or an email; 401 for whatever is wrong, 429 after five failures in 15 minutes."""
-        values = self.body(LoginSerializer)
-        user, tokens, device_key = login.sign_in(login=values["username"], password=values["password"])
+        values = self.validated_body(LoginSerializer)
+        user, tokens, device_key = login.log_in(login=values["username"], password=values["password"])
         response = Response(tokens | {"user": UserSerializer(user).data})
         set_device_cookie(response, device_key)
         return response
@@ -60,7 +62,7 @@ class RefreshView(RuledAPIView):
     @extend_schema(request=RefreshSerializer, responses=TokensSerializer, auth=[])
     def post(self, request: Request) -> Response:
         """New tokens for a refresh token, which is dead from then on; bringing it back later ends the session."""
-        return Response(sessions.refresh(self.body(RefreshSerializer)["refresh"]))
+        return Response(sessions.refresh(self.validated_body(RefreshSerializer)["refresh"]))
 
 
 class LogoutView(RuledAPIView):
@@ -69,7 +71,7 @@ class LogoutView(RuledAPIView):
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """End this session; its access token too."""
-        self.body(EmptySerializer)
+        self.validated_body(EmptySerializer)
         if isinstance(request.auth, Session):
             sessions.end_session(request.auth, event=Event.LOGOUT)
         else:
@@ -83,22 +85,22 @@ class LogoutAllView(RuledAPIView):
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """End every session and every token of yours."""
-        self.body(EmptySerializer)
-        services.sign_out_everywhere(user_id=self.actor.pk)
+        self.validated_body(EmptySerializer)
+        log_out_everywhere(user_id=self.actor.pk)
         return Response(status=204)
 
 
 class SessionListView(RuledAPIView):
     rules: ClassVar = {"get": "account.use"}
-    queries: ClassVar = {"get": PagingQuery}
+    queries: ClassVar = {"get": PaginationParams}
 
     @extend_schema(
-        operation_id="auth_sessions_list", parameters=[PagingQuery], responses=page_schema(SessionSerializer)
+        operation_id="auth_sessions_list", parameters=[PaginationParams], responses=page_schema(SessionSerializer)
     )
     def get(self, request: Request) -> Response:
         """Where you are signed in."""
         found = live_sessions(self.actor)
-        return Response(page_of(request, found, rendered(SessionSerializer, current=request.auth), self.query))
+        return Response(paginate(request, found, serialize_with(SessionSerializer, current=request.auth), self.query))
 
 
 class SessionView(RuledAPIView):
@@ -125,8 +127,8 @@ class MeView(RuledAPIView):
     @extend_schema(request=MeSerializer, responses=UserSerializer)
     def patch(self, request: Request) -> Response:
         """Change your profile. A new email needs current_password and ends every session, this one too."""
-        values = self.body(MeSerializer, self.actor, partial=True)
-        user = services.update_own_profile(user=self.actor, if_match=self.if_match, **values)
+        values = self.validated_body(MeSerializer, self.actor, partial=True)
+        user = update_own_profile(user=self.actor, if_match=self.if_match, **values)
         return Response(UserSerializer(user).data, headers={"ETag": etags.etag(user)})
 
 
@@ -137,7 +139,7 @@ class PasswordResetView(RuledAPIView):
     @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
     def post(self, request: Request) -> Response:
         """A mail with a link to set a new password; the answer is the same whether there is such an account or not."""
-        password_reset.request_reset(**self.body(ResetRequestSerializer))
+        password_reset.request_reset(**self.validated_body(ResetRequestSerializer))
         return Response({"detail": RESET_REQUESTED})
 
 
@@ -148,8 +150,22 @@ class PasswordResetConfirmView(RuledAPIView):
     @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
     def post(self, request: Request) -> Response:
         """Set the password with what the mail's link holds; every session and token ends, and nobody is signed in."""
-        password_reset.confirm_reset(**self.body(ResetConfirmSerializer))
+        password_reset.confirm_reset(**self.validated_body(ResetConfirmSerializer))
         return Response(status=204)
+
+
+class UserPasswordResetView(RuledAPIView):
+    rules: ClassVar = {"post": "users.send_reset"}
+
+    def get_row(self, rule: str) -> User:
+        return get_user(actor=self.actor, pk=self.kwargs["pk"], rule=rule)
+
+    @extend_schema(request=EmptySerializer, responses={202: None})
+    def post(self, request: Request, pk: int) -> Response:
+        """Send this user an email with a link to set a password; 409 for a disabled account."""
+        self.validated_body(EmptySerializer)
+        password_reset.send_reset(actor=self.actor, user_id=pk)
+        return Response(status=202)
 
 
 class PasswordChangeView(RuledAPIView):
@@ -158,5 +174,5 @@ class PasswordChangeView(RuledAPIView):
     @extend_schema(request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """Change your password; every session and token ends, this one too."""
-        services.change_password(user=self.actor, **self.body(PasswordChangeSerializer))
+        change_own_password(user=self.actor, **self.validated_body(PasswordChangeSerializer))
         return Response(status=204)

@@ -33,7 +33,7 @@ class AuditEntryAdmin(RuledAdmin):
     date_hierarchy = "created_at"
     date_order = "id"
     ordering = ("-id",)
-    lookups = ("object_id", "actor_id", "request_id")
+    allowed_lookups = ("object_id", "actor_id", "request_id")
     actions = ("export",)
     fields = (*(name for name in _COLUMNS if name != "changes"), "shown_changes")
     readonly_fields = ("shown_changes",)

@@ -19,7 +19,7 @@ DENIALS = 5
 
 
 @dataclass(frozen=True)
-class Attention:
+class DashboardCounts:
     """Counts of open tasks, and the latest refusals."""
 
     overdue: int
@@ -28,7 +28,7 @@ class Attention:
     denials: list[AuditEntry]
 
 
-def attention(user: User, *, role: str = "") -> Attention:
+def dashboard_counts(user: User, *, role: str = "") -> DashboardCounts:
     """For the day and the time zone that are active; the refusals that somebody in this role may read of."""
     now = timezone.now()
     today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -39,4 +39,4 @@ def attention(user: User, *, role: str = "") -> Attention:
         unassigned=Count("pk", filter=is_open & Q(assigned_to=None)),
     )
     denials = visible_entries(user, role=role).filter(event=Event.PERMISSION_DENIED).order_by("-pk")[:DENIALS]
-    return Attention(**counts, denials=list(denials))
+    return DashboardCounts(**counts, denials=list(denials))

@@ -6,12 +6,11 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from api.accounts.browser_sessions import actor_of
 from api.adminkit.model_admin import RuledAdmin
 from api.common.rules import Scope
 from api.mail.models import OutgoingMail
 from api.mail.outbox import retry
-from api.users.selectors import about_superusers
+from api.users.selectors import about_superusers, actor_of
 
 
 class OutgoingMailAdmin(RuledAdmin):
@@ -36,7 +35,7 @@ class OutgoingMailAdmin(RuledAdmin):
 
     @admin.action(description="Try again (failed and unknown ones)", permissions=["retry"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[OutgoingMail]) -> None:
-        self.apply(request, queryset, lambda mail: retry(mail, actor=actor_of(request)), "on its way again")
+        self.apply_to_each(request, queryset, lambda mail: retry(mail, actor=actor_of(request)), "on its way again")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "retry")

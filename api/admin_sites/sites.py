@@ -21,11 +21,10 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
-from api.accounts.browser_sessions import actor_of
 from api.accounts.devices import remember_device, set_device_cookie
-from api.accounts.login import prove
+from api.accounts.login import authenticate
 from api.accounts.pages import OwnPasswordView
-from api.admin_sites.dashboard import attention
+from api.admin_sites.dashboard import dashboard_counts
 from api.adminkit.model_admin import log_invalid_form, record_denial
 from api.common import rules
 from api.common.choices import Role
@@ -33,6 +32,7 @@ from api.common.errors import Denied, DomainError, TooManyAttempts, Unauthentica
 from api.operations.pages import operations_urls
 from api.users.login_names import LOGIN_MAX_LENGTH
 from api.users.models import User
+from api.users.selectors import actor_of
 from backend import request_context
 from backend.logging_config import ADMIN, SECURITY
 
@@ -45,7 +45,7 @@ security_logger = logging.getLogger(SECURITY)
 _SITES = (("sites.admin", "admin", "Cosmo Administration"), ("sites.manager", "manager_admin", "Cosmo Manager"))
 
 
-class SignInForm(AdminAuthenticationForm):
+class SiteLoginForm(AdminAuthenticationForm):
     """Shares the login throttle of the API, and answers alike whatever was wrong."""
 
     rule: ClassVar[str]
@@ -60,7 +60,7 @@ class SignInForm(AdminAuthenticationForm):
         login, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
         if login and password:
             try:
-                user = prove(login=login, password=password, rule=self.rule)
+                user = authenticate(login=login, password=password, rule=self.rule)
             except Unauthenticated:
                 raise ValidationError(
                     "Username or password is wrong, or this is not the site for your account.", code="invalid_login"
@@ -82,7 +82,7 @@ class RoleSite(AdminSite):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.login_form = type("SignInForm", (SignInForm,), {"rule": self.rule})
+        self.login_form = type("SignInForm", (SiteLoginForm,), {"rule": self.rule})
 
     @property
     def urls(self) -> Any:
@@ -187,7 +187,10 @@ class RoleSite(AdminSite):
         return view(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        about = {"attention": attention(actor_of(request), role=self.acting_role), "title": "What needs attention"}
+        about = {
+            "attention": dashboard_counts(actor_of(request), role=self.acting_role),
+            "title": "What needs attention",
+        }
         return super().index(request, about | (extra_context or {}))
 
 

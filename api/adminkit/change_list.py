@@ -14,8 +14,8 @@ from django.utils import formats, timezone
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
+from api.common.counting import COUNT_LIMIT, count_up_to_limit
 from api.common.ordering import order_terms
-from api.rest.pagination import COUNT_LIMIT
 
 FEW = 1_000  # rows that a search may find to be remembered by their ids
 
@@ -23,7 +23,7 @@ _LEVELS = ("year", "month", "day")
 _FORMATS = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
 
 
-class AtLeast(int):
+class CappedCount(int):
     """A count that was stopped: every text of the page that names it says 10,000+."""
 
     def __str__(self) -> str:
@@ -36,8 +36,8 @@ class CappedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted: int = rows.order_by()[: COUNT_LIMIT + 1].count()
-        return AtLeast(COUNT_LIMIT) if counted > COUNT_LIMIT else counted
+        counted = count_up_to_limit(rows)
+        return CappedCount(COUNT_LIMIT) if counted > COUNT_LIMIT else counted
 
 
 class CappedChangeList(ChangeList):
@@ -54,7 +54,7 @@ class CappedChangeList(ChangeList):
 
     @property
     def is_capped(self) -> bool:
-        return isinstance(self.result_count, AtLeast)
+        return isinstance(self.result_count, CappedCount)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """By the chosen columns, and then as an index goes on: Django's way, the usual order and -pk, is in none."""
@@ -63,7 +63,7 @@ class CappedChangeList(ChangeList):
             return [*ordering, last] if ordering else list(super().get_ordering(request, queryset))
         name = ordering[-1].removeprefix("-")
         minus = ordering[-1][: -len(name)]
-        further = getattr(self.model_admin, "sorted_further", {}).get(name)
+        further = getattr(self.model_admin, "secondary_ordering", {}).get(name)
         return [*ordering, *([f"{minus}{further}"] if further else []), f"{minus}id"]
 
     @cached_property
@@ -109,7 +109,7 @@ class CappedChangeList(ChangeList):
         return {"link": self.get_query_string(query, [f"{self.date_hierarchy}__"]), "title": capfirst(title)}
 
 
-def narrowed(found: QuerySet[Any]) -> QuerySet[Any]:
+def materialize_small(found: QuerySet[Any]) -> QuerySet[Any]:
     """The same rows, by their ids where they are few.
 
     A search for words reads every row: once, and not again for the count, the page and the dates.

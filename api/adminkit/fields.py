@@ -21,22 +21,22 @@ class _ShowsIdsAlone:
         return super().optgroups(name, [one for one in value if is_id(one)], attr)  # type: ignore[misc]
 
 
-class PickOne(_ShowsIdsAlone, AutocompleteSelect):
+class RelatedSelect(_ShowsIdsAlone, AutocompleteSelect):
     pass
 
 
-class PickSeveral(_ShowsIdsAlone, AutocompleteSelectMultiple):
+class RelatedSelectMultiple(_ShowsIdsAlone, AutocompleteSelectMultiple):
     pass
 
 
-class RowField(forms.ModelChoiceField):
+class RelatedChoiceField(forms.ModelChoiceField):
     def to_python(self, value: Any) -> Any:
         if value not in self.empty_values and not is_id(getattr(value, "pk", value)):
             raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value})
         return super().to_python(value)
 
 
-class RowsField(forms.ModelMultipleChoiceField):
+class RelatedMultipleChoiceField(forms.ModelMultipleChoiceField):
     def clean(self, value: Any) -> Any:
         for pk in value or ():
             if not is_id(pk):

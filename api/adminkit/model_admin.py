@@ -12,8 +12,8 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from api.adminkit.change_list import CappedChangeList, CappedPaginator, narrowed
-from api.adminkit.fields import PickOne, PickSeveral, RowField, RowsField
+from api.adminkit.change_list import CappedChangeList, CappedPaginator, materialize_small
+from api.adminkit.fields import RelatedChoiceField, RelatedMultipleChoiceField, RelatedSelect, RelatedSelectMultiple
 from api.audit.events import Event
 from api.audit.models import AuditEntry
 from api.audit.trail import record
@@ -22,7 +22,7 @@ from api.common.errors import Denied, DomainError
 from backend.logging_config import ADMIN
 
 HISTORY_LINES = 10
-TOLD_ONE_BY_ONE = 30  # objects of a bulk action
+MAX_MESSAGES = 30  # objects of a bulk action
 
 _NO_DETAIL = {403: "You may not do this.", 404: "There is nothing to do."}
 # What is attempted, in words, where the rule's name does not say it well.
@@ -47,8 +47,8 @@ class RuledAdmin(admin.ModelAdmin):
     list_per_page = 50
     paginator = CappedPaginator
     date_order: ClassVar[str] = ""  # an indexed column in whose order the dates of date_hierarchy are, if not that one
-    sorted_further: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
-    lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
+    secondary_ordering: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
+    allowed_lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
 
     def role(self, request: HttpRequest) -> str:
         """In which role somebody works here: in /manager/ a superuser is a manager."""
@@ -83,24 +83,26 @@ class RuledAdmin(admin.ModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
         filters: list[Any] = [found if isinstance(found, str | type) else found[0] for found in self.list_filter]  # type: ignore[index]
-        names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {*self.lookups}
+        names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {
+            *self.allowed_lookups
+        }
         dates = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
         name, _, comparison = lookup.partition("__")
         return lookup in dates or (name in names and comparison in {"", "exact", "isnull", "isempty"})
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        chosen = {"form_class": RowsField, "widget": PickSeveral(db_field, self.admin_site)}
+        chosen = {"form_class": RelatedMultipleChoiceField, "widget": RelatedSelectMultiple(db_field, self.admin_site)}
         return super().formfield_for_manytomany(db_field, request, **chosen | kwargs)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        chosen = {"form_class": RowField, "widget": PickOne(db_field, self.admin_site)}
+        chosen = {"form_class": RelatedChoiceField, "widget": RelatedSelect(db_field, self.admin_site)}
         return super().formfield_for_foreignkey(db_field, request, **chosen | kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Nothing: an address must not fill in a form for somebody, nor name rows that he does not see."""
         return {}
 
-    def choosable(self, request: HttpRequest) -> Q:
+    def selectable_q(self, request: HttpRequest) -> Q:
         """Which of these rows a form of another model may name."""
         return self.rows(request, "view")
 
@@ -111,7 +113,7 @@ class RuledAdmin(admin.ModelAdmin):
             if field.name not in form.base_fields:
                 continue
             rows = field.related_model._default_manager.all()
-            condition = choosable_rows(self.admin_site, request, field.related_model)
+            condition = selectable_rows(self.admin_site, request, field.related_model)
             if obj is not None:  # what was chosen stays chosen
                 chosen = rows.filter((field.related_query_name(), obj))
                 condition |= Q(pk__in=chosen.values("pk"))
@@ -120,9 +122,9 @@ class RuledAdmin(admin.ModelAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         if is_autocomplete(request):
-            queryset = queryset.filter(self.choosable(request))
+            queryset = queryset.filter(self.selectable_q(request))
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        return (narrowed(found) if search_term.strip() else found), may_repeat
+        return (materialize_small(found) if search_term.strip() else found), may_repeat
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "view")
@@ -166,16 +168,18 @@ class RuledAdmin(admin.ModelAdmin):
         if request.method == "POST":
             log_invalid_form(context["adminform"].form, self.opts.model_name or "")
         if obj is not None:
-            context["trail"] = self.trail(request, obj)
+            context["trail"] = self.recent_history(request, obj)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def trail(self, request: HttpRequest, obj: Model) -> QuerySet[AuditEntry]:
+    def recent_history(self, request: HttpRequest, obj: Model) -> QuerySet[AuditEntry]:
         """What the page shows of the object's history."""
         readable = readable_rows(self.admin_site, request, AuditEntry)
         entries = AuditEntry.objects.filter(readable, object_type=self.opts.model_name, object_id=obj.pk)
         return entries.order_by("-pk")[:HISTORY_LINES]
 
-    def apply(self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], object], done: str) -> None:
+    def apply_to_each(
+        self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], object], done: str
+    ) -> None:
         """Do something to each of these, and say of each what came of it."""
         told: list[tuple[int, str]] = []
         for row in rows:
@@ -188,9 +192,9 @@ class RuledAdmin(admin.ModelAdmin):
                 told.append((messages.WARNING, f"{row}: not done. {reason}"))
             else:
                 told.append((messages.SUCCESS, f"{row}: {done}."))
-        for level, message in told[:TOLD_ONE_BY_ONE]:
+        for level, message in told[:MAX_MESSAGES]:
             messages.add_message(request, level, message)
-        rest = told[TOLD_ONE_BY_ONE:]
+        rest = told[MAX_MESSAGES:]
         for level, words in ((messages.SUCCESS, done), (messages.WARNING, "not done")):
             if count := sum(1 for found, _ in rest if found == level):
                 messages.add_message(request, level, f"And {count} more: {words}.")
@@ -208,14 +212,14 @@ class DeletedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         deleted = self.value() == "yes"
         found = queryset.filter(deleted_at__isnull=not deleted)
-        return narrowed(found) if deleted else found  # indexes have the others
+        return materialize_small(found) if deleted else found  # indexes have the others
 
 
 class SoftDeletingAdmin(RuledAdmin):
     """Deleting hides; the page asks, and lists nothing else, for nothing else goes."""
 
-    def choosable(self, request: HttpRequest) -> Q:
-        return super().choosable(request) & Q(deleted_at=None)
+    def selectable_q(self, request: HttpRequest) -> Q:
+        return super().selectable_q(request) & Q(deleted_at=None)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         names = [str(row) for row in objs]
@@ -232,10 +236,10 @@ class SoftDeletingAdmin(RuledAdmin):
             self.delete_row(request, row)
 
 
-def choosable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
+def selectable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
     """Which rows of a model the forms of a site may name."""
     related: Any = site.get_model_admin(model)
-    condition: Q = related.choosable(request)
+    condition: Q = related.selectable_q(request)
     return condition
 
 

@@ -12,13 +12,13 @@ from django.utils import timezone
 from api.audit import events
 from api.audit.models import AuditEntry
 from backend import request_context
-from backend.logs.throttling import gate
+from backend.logs.throttling import event_throttle
 from backend.redaction import redact, redact_text
 
 Changes = Mapping[str, list[Any]]  # {field: [old, new]}
 
 # Sent with event, actor, target and changes, in the transaction of the change.
-recorded = Signal()
+audit_event_recorded = Signal()
 
 
 class Actor(Protocol):
@@ -53,7 +53,7 @@ def record(
     entry = AuditEntry.objects.create(
         event=event,
         actor_id=actor.pk if actor else None,
-        actor_label=label(actor) if actor or context is None else "not signed in",
+        actor_label=actor_label(actor) if actor or context is None else "not signed in",
         object_type=(target._meta.model_name or "") if target else "",
         object_id=target.pk if target else None,
         object_label=redact_text(str(target))[:200] if target else "",
@@ -68,7 +68,7 @@ def record(
         context.is_denial_logged = True
     if (property_id := getattr(target, "property_id", None)) is not None:
         facts = {"property_id": property_id, **(facts or {})}
-    recorded.send(sender=AuditEntry, event=event, actor=actor, target=target, changes=changes or {})
+    audit_event_recorded.send(sender=AuditEntry, event=event, actor=actor, target=target, changes=changes or {})
     transaction.on_commit(partial(_log, event, entry, actor, message, facts or {}, by_administrator))
 
 
@@ -85,10 +85,10 @@ def log_summarized(event: events.Event, *, reason: str) -> None:
         "security_category": events.category(event),
         "reason": reason,
     }
-    gate.log(events.level(event), event.label, route=context.route if context else None, extra=extra)
+    event_throttle.log(events.level(event), event.label, route=context.route if context else None, extra=extra)
 
 
-def label(actor: Actor | None) -> str:
+def actor_label(actor: Actor | None) -> str:
     """How the trail names a person for ever, whatever becomes of his account."""
     return f"{actor.username} ({actor.role})" if actor else "system"
 
@@ -108,7 +108,7 @@ def _log(
         "ip_address": entry.ip_address,
         "user_agent": entry.user_agent,
     }
-    if event in events.WITH_CHANGES_IN_THE_LOG:
+    if event in events.LOGGED_WITH_CHANGES:
         extra["changes"] = entry.changes
     if entry.detail:
         extra["detail"] = entry.detail

@@ -24,13 +24,13 @@ def apply_changes(row: models.Model, values: Mapping[str, Any]) -> dict[str, lis
 
 
 def _change(row: models.Model, name: str, old: Any, new: Any) -> dict[str, list[Any]]:
-    entry = {name: [_plain(row, name, old), _plain(row, name, new)]}
+    entry = {name: [_as_json_value(row, name, old), _as_json_value(row, name, new)]}
     if isinstance(old, models.Model) or isinstance(new, models.Model):
         entry[f"{name}_name"] = [None if old is None else str(old), None if new is None else str(new)]
     return entry
 
 
-def initial_values(row: models.Model, names: Iterable[str]) -> dict[str, list[Any]]:
+def changes_of_new_row(row: models.Model, names: Iterable[str]) -> dict[str, list[Any]]:
     """The changes of a new row: everything that is not empty came from nothing."""
     values = {name: getattr(row, name) for name in names}
     return {
@@ -53,7 +53,7 @@ def save_changes(row: Any, changes: Mapping[str, Any], *, actor: Any = None) -> 
 
 
 @contextmanager
-def naming_duplicates(taken: Mapping[str, str]) -> Iterator[None]:
+def unique_errors_as_invalid(taken: Mapping[str, str]) -> Iterator[None]:
     """Turn a violated unique constraint into Invalid; `taken` is {constraint or table.column: field}."""
     try:
         with transaction.atomic():
@@ -65,7 +65,7 @@ def naming_duplicates(taken: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-def _plain(row: models.Model, name: str, value: Any) -> Any:
+def _as_json_value(row: models.Model, name: str, value: Any) -> Any:
     """A value as JSON has it, in the words of the API."""
     if isinstance(value, models.Model):
         return value.pk

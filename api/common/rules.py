@@ -7,13 +7,12 @@ translate a scope into SQL, once.
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import BooleanField, ExpressionWrapper, Model, Q, QuerySet
+from django.db.models import Model, Q
 
 from api.common.choices import Role
-from api.common.errors import Conflict, Denied, NotFound
+from api.common.errors import Denied
 
 Row = TypeVar("Row", bound=Model)
 
@@ -117,39 +116,3 @@ def rows(rule: str, actor: Actor, filters: ScopeFilters, *, role: str = "") -> Q
     """The condition for the rows on which the actor may act, in his own role or in the one of `role`."""
     scope = scope_of(rule, role or actor.role)
     return filters[scope](actor) if scope else Q(pk__in=[])
-
-
-def lock(rows: QuerySet[Any]) -> int:
-    """Lock these rows of one table until the transaction ends; others may still refer to them, as foreign keys do.
-
-    Returns how many there are once the lock is there. Read them afterwards: a row that is read and locked in one
-    statement, with joins, can vanish from its result when the lock was waited for and the row changed meanwhile
-    (PostgreSQL rechecks it against the joined rows of before).
-    """
-    return len(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
-
-
-def get_permitted(visible: QuerySet[Row], permitted: Q, pk: int, *, action: str) -> Row:
-    """The row with this id: NotFound if it is not visible, Denied if it is visible but not permitted."""
-    found = visible.filter(pk=pk)
-    if permitted:  # an empty condition permits every row
-        is_permitted = ExpressionWrapper(permitted, output_field=BooleanField())
-        found = cast("QuerySet[Row]", found.annotate(is_permitted=is_permitted))
-    try:
-        row = found.get()
-    except ObjectDoesNotExist:
-        raise NotFound from None
-    if not getattr(row, "is_permitted", True):
-        raise Denied(action=action, target=row)
-    return row
-
-
-def get_deleted(find: Callable[..., Row], rule: str, actor: Actor) -> Row:
-    """The row to restore, by `find(deleted=...)`. Who may not restore learns no more of deleted rows than of none."""
-    if not allows(rule, actor):
-        return find(deleted=False)
-    try:
-        return find(deleted=True)
-    except NotFound:
-        find(deleted=False)
-        raise Conflict("This is not deleted.", code="not_deleted") from None

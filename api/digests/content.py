@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When, Window
 
 from api.common.choices import OPEN_STATUSES, Role
-from api.mail.text import quoted
+from api.mail.text import quote_user_text
 from api.tasks.models import Priority, Task, is_overdue, overdue
 from api.users.models import User
 
@@ -31,7 +31,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Line:
+class TaskLine:
     """One task. `due` is what the reader's clock shows, without a zone, so that templates leave it as it is."""
 
     title: str
@@ -41,10 +41,10 @@ class Line:
     due: datetime
 
 
-def _line(row: Mapping[str, Any], zone: ZoneInfo) -> Line:
-    return Line(
-        title=quoted(row["title"]),
-        house=quoted(row["house"]),
+def _line(row: Mapping[str, Any], zone: ZoneInfo) -> TaskLine:
+    return TaskLine(
+        title=quote_user_text(row["title"]),
+        house=quote_user_text(row["house"]),
         priority=Priority(row["priority"]).word,
         status=row["status"].replace("_", " "),
         due=row["due_date"].astimezone(zone).replace(tzinfo=None),
@@ -54,7 +54,7 @@ def _line(row: Mapping[str, Any], zone: ZoneInfo) -> Line:
 @dataclass
 class Section:
     name: str
-    lines: list[Line] = field(default_factory=list)
+    lines: list[TaskLine] = field(default_factory=list)
     total: int = 0
 
     def add(self, row: Mapping[str, Any], zone: ZoneInfo) -> None:
@@ -67,9 +67,9 @@ class Section:
         return TITLES[self.name]
 
     @property
-    def by_house(self) -> list[tuple[str, list[Line]]]:
+    def by_house(self) -> list[tuple[str, list[TaskLine]]]:
         """The lines grouped by property, in the order of the names."""
-        houses: dict[str, list[Line]] = {}
+        houses: dict[str, list[TaskLine]] = {}
         for line in self.lines:
             houses.setdefault(line.house, []).append(line)
         return sorted(houses.items())
@@ -90,7 +90,7 @@ class Digest:
         return {section.name: section.total for section in self.sections}
 
 
-class Team:
+class TeamTasks:
     """What managers read beside their own tasks; read once for all of them, when the first one needs it."""
 
     def __init__(self, now: datetime) -> None:
@@ -101,17 +101,17 @@ class Team:
         return _team(self._now)
 
 
-class Reading:
+class DigestBuilder:
     """What a batch of people reads: their tasks are read at once, and kept only as far as they are shown.
 
     `last` is when each was told before. Whatever is wrong with one person is raised when it is his turn.
     """
 
     def __init__(
-        self, users: Sequence[User], *, last: Mapping[int, datetime], now: datetime, team: Team | None = None
+        self, users: Sequence[User], *, last: Mapping[int, datetime], now: datetime, team: TeamTasks | None = None
     ) -> None:
-        self._team = team or Team(now)
-        self._pages = {user.pk: _Page(user, last.get(user.pk, now - timedelta(days=1)), now) for user in users}
+        self._team = team or TeamTasks(now)
+        self._pages = {user.pk: _DigestPage(user, last.get(user.pk, now - timedelta(days=1)), now) for user in users}
         since = min((page.told for page in self._pages.values()), default=now)
         for row in _tasks_of(users, since=since, now=now):
             self._pages[row["reader"]].take(row)
@@ -126,7 +126,7 @@ class Reading:
         return Digest(user, page.today, sections) if sections else None
 
 
-class _Page:
+class _DigestPage:
     """One person's own tasks."""
 
     def __init__(self, user: User, told: datetime, now: datetime) -> None:

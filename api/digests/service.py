@@ -14,11 +14,11 @@ from django.db.models import Count, Max, QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
-from api.digests.content import Digest, Reading, Team
-from api.digests.rendering import KIND, letter
-from api.mail.delivery import delivery_told
+from api.digests.content import Digest, DigestBuilder, TeamTasks
+from api.digests.rendering import KIND, build_digest_mail
+from api.mail.delivery import mail_state_changed
 from api.mail.models import MailState, OutgoingMail
-from api.mail.outbox import Letter, enqueue_once
+from api.mail.outbox import MailDraft, enqueue_once
 from api.users.models import User
 from backend.logging_config import DIGEST
 from backend.sentry_config import capture_task_context
@@ -43,7 +43,7 @@ def send_digests(
     `is_forced` sends again what went out; `progress` is called with the number of people looked at so far.
     """
     now = _moment(day)
-    team = Team(now)
+    team = TeamTasks(now)
     results: Counter[str] = Counter(queued=0, before=0, nothing=0, failed=0)
     summary: dict[str, Any] = {"date": now.date(), "is_dry_run": is_dry_run}
     try:
@@ -74,7 +74,7 @@ def delivered(day: date | None, user_id: int | None = None) -> Counter[str]:
 
 def digest_of(user: User, *, now: datetime) -> Digest | None:
     """What this person would read now; None if nothing."""
-    return Reading([user], last=_last_told([user]), now=now).digest_of(user)
+    return DigestBuilder([user], last=_last_sent_at([user]), now=now).digest_of(user)
 
 
 def _moment(day: date | None) -> datetime:
@@ -100,25 +100,27 @@ def _batches(user_id: int | None) -> Iterator[list[User]]:
             return
 
 
-def _last_told(users: Sequence[User]) -> dict[int, datetime]:
+def _last_sent_at(users: Sequence[User]) -> dict[int, datetime]:
     told = OutgoingMail.objects.filter(kind=KIND, user_id__in=[user.pk for user in users]).exclude(
         state=MailState.FAILED
     )
     return dict(told.order_by().values_list("user_id").annotate(at=Max("created_at")))
 
 
-def _send_to(users: Sequence[User], now: datetime, team: Team, *, is_forced: bool, is_dry_run: bool) -> Counter[str]:
+def _send_to(
+    users: Sequence[User], now: datetime, team: TeamTasks, *, is_forced: bool, is_dry_run: bool
+) -> Counter[str]:
     suffix = f":{uuid.uuid4().hex}" if is_forced else ""
-    letters: dict[str, tuple[Digest, Letter]] = {}
+    letters: dict[str, tuple[Digest, MailDraft]] = {}
     results: Counter[str] = Counter()
-    reading = Reading(users, last=_last_told(users), now=now, team=team)
+    reading = DigestBuilder(users, last=_last_sent_at(users), now=now, team=team)
     for user in users:
         capture_task_context("send_email_digest", task_args=[user.pk])
         key = f"digest:{now.date()}:{user.pk}{suffix}"
         try:
             digest = reading.digest_of(user)
             if digest is not None:
-                letters[key] = digest, letter(digest, once_key=key)
+                letters[key] = digest, build_digest_mail(digest, once_key=key)
         except Exception:  # one person's data must not keep the others from theirs
             results["failed"] += 1
             extra = {"event": "digest_failed", "target_user_id": user.pk, "next": "tried again with the next run"}
@@ -136,8 +138,8 @@ def _send_to(users: Sequence[User], now: datetime, team: Team, *, is_forced: boo
     return results
 
 
-@receiver(delivery_told, dispatch_uid="api.digests.service")
-def tell_of_delivery(mail: OutgoingMail, **_: Any) -> None:
+@receiver(mail_state_changed, dispatch_uid="api.digests.service")
+def log_mail_state(mail: OutgoingMail, **_: Any) -> None:
     """What became of a digest at the mail server."""
     if mail.kind != KIND:
         return

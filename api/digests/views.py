@@ -25,9 +25,9 @@ class DigestPreviewView(RuledAPIView):
     @extend_schema(operation_id="digests_preview", request=EmptySerializer, responses=DigestPreviewSerializer)
     def post(self, request: Request) -> Response:
         """Your digest as it would be now; nothing is sent."""
-        self.body(EmptySerializer)
+        self.validated_body(EmptySerializer)
         digest = service.digest_of(self.actor, now=timezone.now())
         if digest is None:
             return Response({"subject": None, "text_body": "", "html_body": ""})
-        made = rendering.letter(digest, once_key=None)
+        made = rendering.build_digest_mail(digest, once_key=None)
         return Response({"subject": made.subject, "text_body": made.text_body, "html_body": made.html_body})

@@ -22,7 +22,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     status: int
     body: str  # JSON
     etag: str
@@ -42,7 +42,9 @@ class StillRunning(Conflict):
         super().__init__(headers={"Retry-After": "1"})
 
 
-def run_once(produce: Callable[[], Answer], *, user_id: int, path: str, key: str | None, body: Any) -> Answer:
+def run_once(
+    produce: Callable[[], StoredResponse], *, user_id: int, path: str, key: str | None, body: Any
+) -> StoredResponse:
     """The answer of `produce`, or the one that the same request got before.
 
     The answer is kept in the transaction of the change itself: either both are there or neither. A request that fails
@@ -55,7 +57,7 @@ def run_once(produce: Callable[[], Answer], *, user_id: int, path: str, key: str
         raise Invalid({"Idempotency-Key": "Use 1 to 255 visible ASCII characters."})
     row = _claim(user_id, path, key, _fingerprint(body))
     if row.status is not None:
-        return Answer(status=row.status, body=row.body, etag=row.etag, location=row.location)
+        return StoredResponse(status=row.status, body=row.body, etag=row.etag, location=row.location)
     owned = IdempotencyKey.objects.filter(pk=row.pk, claim=row.claim, status=None)
     try:
         with transaction.atomic():

@@ -22,7 +22,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from api.mail.models import MailState, OutgoingMail
-from api.mail.renderers import NotWanted, bodies_of
+from api.mail.renderers import SkipMail, render_bodies
 from api.mail.smtp import Mailer
 from backend import request_context
 from backend.logging_config import API
@@ -30,8 +30,10 @@ from backend.redaction import redact_text
 from backend.request_context import RequestContext
 from backend.telemetry import tracing
 
-RETRIES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
-RUN = 900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it
+RETRY_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
+MAX_RUN_TIME = (
+    900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it
+)
 
 # Mail servers repeat whom they refuse; the row knows it, and logs have ids.
 _ADDRESS = re.compile(r"[\w.+%=-]{1,64}@[\w.-]{1,255}")
@@ -39,7 +41,7 @@ _ADDRESS = re.compile(r"[\w.+%=-]{1,64}@[\w.-]{1,255}")
 logger = logging.getLogger(f"{API}.mail")
 
 # Sent with `mail` in the transaction that says what came of an attempt.
-delivery_told = Signal()
+mail_state_changed = Signal()
 
 
 class ClaimLostError(Exception):
@@ -53,7 +55,7 @@ def deliver_due() -> Counter[str]:
     """
     results = recover_abandoned()
     mailer = Mailer()
-    until = monotonic() + RUN
+    until = monotonic() + MAX_RUN_TIME
     try:
         while not mailer.is_server_away and monotonic() < until and (mail := _claim()) is not None:
             results[_deliver(mail, mailer)] += 1
@@ -73,7 +75,7 @@ def recover_abandoned() -> Counter[str]:
             values = _finished(MailState.UNKNOWN, "The sender died while the mail server had it; it may have arrived.")
         with transaction.atomic():
             if _claim_of(mail).filter(abandoned).update(**values):
-                results[_tell(mail, values)] += 1
+                results[_announce_state(mail, values)] += 1
     return results
 
 
@@ -99,7 +101,7 @@ def _claim_of(mail: OutgoingMail) -> QuerySet[OutgoingMail]:
 
 def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
     context = _context(mail)
-    with request_context.entered(context), tracing.span(context, "deliver mail"):
+    with request_context.activate(context), tracing.span(context, "deliver mail"):
         return _attempt(mail, mailer)
 
 
@@ -115,7 +117,7 @@ def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
         mailer.send(_message(mail), before_data=before_data)
     except ClaimLostError:
         return "lost"
-    except NotWanted:
+    except SkipMail:
         _claim_of(mail).delete()
         return "dropped"
     except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
@@ -129,11 +131,11 @@ def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
     with transaction.atomic():
         if not ours.update(**values) and values["state"] != MailState.SENT:
             return "lost"
-        return _tell(mail, values)
+        return _announce_state(mail, values)
 
 
 def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
-    bodies = bodies_of(mail)
+    bodies = render_bodies(mail)
     name = mail.recipient.rpartition("@")[0]
     if not name or not name.isascii():  # Django sends nothing to the first, and to the second by another name
         raise ValueError("No mail can be sent to this address.")
@@ -150,9 +152,9 @@ def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
     if code is None and mail.data_started_at is not None:
         return _finished(MailState.UNKNOWN, reason)
     is_temporary = isinstance(error, OSError | DatabaseError) if code is None else code < 500
-    if not is_temporary or mail.attempts > len(RETRIES):
+    if not is_temporary or mail.attempts > len(RETRY_DELAYS):
         return _finished(MailState.FAILED, reason)
-    next_try_at = timezone.now() + RETRIES[mail.attempts - 1]
+    next_try_at = timezone.now() + RETRY_DELAYS[mail.attempts - 1]
     return {"state": MailState.QUEUED, "next_try_at": next_try_at, "last_error": reason}
 
 
@@ -170,7 +172,7 @@ def _finished(state: MailState, error: str) -> dict[str, Any]:
     return {"state": state, "last_error": error, "finished_at": timezone.now()}
 
 
-_TOLD = {
+_STATE_EVENTS = {
     MailState.SENT: (logging.INFO, "mail_sent", "Mail sent"),
     MailState.QUEUED: (logging.INFO, "mail_delayed", "Mail delayed"),
     MailState.FAILED: (logging.WARNING, "mail_failed", "Mail failed"),
@@ -178,16 +180,16 @@ _TOLD = {
 }
 
 
-def _tell(mail: OutgoingMail, values: dict[str, Any]) -> str:
+def _announce_state(mail: OutgoingMail, values: dict[str, Any]) -> str:
     for name, value in values.items():
         setattr(mail, name, value)
-    level, event, message = _TOLD[MailState(mail.state)]
+    level, event, message = _STATE_EVENTS[MailState(mail.state)]
     facts = {"mail_id": mail.pk, "kind": mail.kind, "target_user_id": mail.user_id, "attempt": mail.attempts}
     if mail.last_error:
         facts["reason"] = mail.last_error
     extra = {"event": event, "user_id": mail.asked_by_id, **facts}
     transaction.on_commit(partial(logger.log, level, message, extra=extra))
-    delivery_told.send_robust(sender=OutgoingMail, mail=mail)
+    mail_state_changed.send_robust(sender=OutgoingMail, mail=mail)
     return str(mail.state)
 
 

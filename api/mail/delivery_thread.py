@@ -19,7 +19,7 @@ from backend.sentry_config import capture_task_context
 logger = logging.getLogger(f"{API}.mail")
 
 
-class _Worker:
+class _DeliveryThread:
     """One thread a process; it begins when somebody wakes it, and ends when nothing is due."""
 
     def __init__(self) -> None:
@@ -79,15 +79,15 @@ def _hand_over() -> bool:
     return True
 
 
-_worker = _Worker()
+_worker = _DeliveryThread()
 
 
-def wake() -> None:
+def schedule_delivery() -> None:
     """See to it that what is due is delivered soon."""
     _worker.wake()
 
 
-def finish() -> None:
+def wait_until_delivered() -> None:
     """Wait until this process has delivered what it was woken for."""
     _worker.join()
 

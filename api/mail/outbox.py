@@ -18,7 +18,7 @@ from backend import request_context
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letter:
+class MailDraft:
     """What is to be sent to whom. `once_key` names what must happen once."""
 
     kind: str
@@ -31,16 +31,16 @@ class Letter:
     once_key: str | None = None
 
 
-def enqueue(letter: Letter, *, asked_by: Actor | None = None) -> OutgoingMail:
+def enqueue(letter: MailDraft, *, asked_by: Actor | None = None) -> OutgoingMail:
     """A mail that leaves once the caller's transaction has committed, and not at all if it does not."""
     with transaction.atomic():
         mail = _row(letter, asked_by)
         mail.save(force_insert=True)
-        transaction.on_commit(delivery_thread.wake, robust=True)
+        transaction.on_commit(delivery_thread.schedule_delivery, robust=True)
     return mail
 
 
-def enqueue_once(letters: Sequence[Letter]) -> set[str]:
+def enqueue_once(letters: Sequence[MailDraft]) -> set[str]:
     """Many at once, but those whose key is there already; the keys of those that will leave. Two statements."""
     rows = [_row(letter, None) for letter in letters]
     with transaction.atomic():
@@ -48,11 +48,11 @@ def enqueue_once(letters: Sequence[Letter]) -> set[str]:
         ours = OutgoingMail.objects.filter(message_id__in=[row.message_id for row in rows])
         keys = {key for key in ours.values_list("once_key", flat=True) if key}
         if keys:
-            transaction.on_commit(delivery_thread.wake, robust=True)
+            transaction.on_commit(delivery_thread.schedule_delivery, robust=True)
     return keys
 
 
-def _row(letter: Letter, asked_by: Actor | None) -> OutgoingMail:
+def _row(letter: MailDraft, asked_by: Actor | None) -> OutgoingMail:
     context = request_context.current()
     now = timezone.now()
     return OutgoingMail(
@@ -86,4 +86,4 @@ def retry(mail: OutgoingMail, *, actor: Actor) -> None:
     if not again:
         raise Conflict("Only what failed, or may not have arrived, can be tried again.", code="not_failed")
     record(Event.MAIL_RETRIED, actor=actor, target=mail)
-    transaction.on_commit(delivery_thread.wake, robust=True)
+    transaction.on_commit(delivery_thread.schedule_delivery, robust=True)

@@ -11,25 +11,25 @@ class Bodies(NamedTuple):
     html: str
 
 
-class NotWanted(Exception):
+class SkipMail(Exception):
     """There is no reason to send this mail, or not any more: its row goes."""
 
 
-Writer = Callable[[OutgoingMail], Bodies]
-_writers: dict[str, Writer] = {}
+Renderer = Callable[[OutgoingMail], Bodies]
+_renderers: dict[str, Renderer] = {}
 
 
-def writes(kind: str) -> Callable[[Writer], Writer]:
+def renders(kind: str) -> Callable[[Renderer], Renderer]:
     """Make the function the writer of all mails of a kind."""
 
-    def register(writer: Writer) -> Writer:
-        _writers[kind] = writer
+    def register(writer: Renderer) -> Renderer:
+        _renderers[kind] = writer
         return writer
 
     return register
 
 
-def bodies_of(mail: OutgoingMail) -> Bodies:
+def render_bodies(mail: OutgoingMail) -> Bodies:
     """Raises NotWanted."""
-    writer = _writers.get(mail.kind)
+    writer = _renderers.get(mail.kind)
     return writer(mail) if writer else Bodies(mail.text_body, mail.html_body)

@@ -5,12 +5,12 @@ _DIRECTIONS = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067
 _JOINERS_AND_MARKS = "\u200c\u200d\u200e\u200f"  # of Arabic, Hebrew, Indic scripts and emoji
 
 
-def quoted(text: str) -> str:
+def quote_user_text(text: str) -> str:
     """`text` in one line, without what sets a direction beyond its own letters."""
     return " ".join(text.translate(_DIRECTIONS).split())
 
 
 def subject_line(text: str) -> str:
     """`text` as a header takes it: no control characters, at most 200 letters."""
-    text = quoted(text)[:200]
+    text = quote_user_text(text)[:200]
     return "".join(char if char.isprintable() or char in _JOINERS_AND_MARKS else "?" for char in text)

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from api.accounts.unsubscribe import List, stop_headers, stop_url
-from api.mail.outbox import Letter
-from api.mail.text import quoted
+from api.accounts.unsubscribe import MailingList, unsubscribe_headers, unsubscribe_url
+from api.mail.outbox import MailDraft
+from api.mail.text import quote_user_text
 from api.notifications.models import Kind, Notification
 
 _SENTENCES = {
@@ -20,28 +20,28 @@ _SENTENCES = {
 }
 
 
-def letter(notification: Notification) -> Letter:
+def build_notification_mail(notification: Notification) -> MailDraft:
     """For a row that is saved, with its task and its recipient."""
     user, task = notification.recipient, notification.task
-    stop = stop_url(user, List.NOTIFICATIONS)
+    stop = unsubscribe_url(user, MailingList.NOTIFICATIONS)
     values = {
         "sentence": _SENTENCES[Kind(notification.kind)],
-        "title": quoted(notification.task_title),
-        "actor_name": quoted(notification.actor_name),
-        "house": quoted(task.property.name),
+        "title": quote_user_text(notification.task_title),
+        "actor_name": quote_user_text(notification.actor_name),
+        "house": quote_user_text(task.property.name),
         "status": task.get_status_display(),
         "due": task.due_date.astimezone(ZoneInfo(user.timezone)).replace(tzinfo=None),
         "user": user,
         "base_url": settings.FRONTEND_URL or settings.PUBLIC_BASE_URL,
         "stop_url": stop,
     }
-    return Letter(
+    return MailDraft(
         kind="notification",
         recipient=user.email,
         user_id=user.pk,
         subject=f"Cosmo: {Kind(notification.kind).label.lower()}: {task.title}",
         text_body=render_to_string("api/notifications/notification.txt", values),
         html_body=render_to_string("api/notifications/notification.html", values),
-        headers=stop_headers(stop),
+        headers=unsubscribe_headers(stop),
         once_key=f"notification:{notification.pk}",
     )

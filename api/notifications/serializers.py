@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from api.notifications.models import Kind, Notification
 from api.rest.fields import ChangesField
-from api.rest.query_params import FlagParameter, PagingQuery
+from api.rest.query_params import BooleanParameter, PaginationParams
 
 EXAMPLE = {
     "id": 311,
@@ -39,5 +39,5 @@ class UnreadCountSerializer(serializers.Serializer[Any]):
     unread_count = serializers.IntegerField()
 
 
-class NotificationListQuery(PagingQuery):
-    unread = FlagParameter(required=False)
+class NotificationListParams(PaginationParams):
+    unread = BooleanParameter(required=False)

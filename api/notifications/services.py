@@ -15,10 +15,10 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from api.audit.events import Event
-from api.audit.trail import Changes, recorded
-from api.common import rules
+from api.audit.trail import Changes, audit_event_recorded
+from api.common.locking import lock_rows
 from api.mail.outbox import enqueue_once
-from api.notifications.mails import letter
+from api.notifications.mails import build_notification_mail
 from api.notifications.models import Kind, Notification
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, overdue
@@ -29,7 +29,7 @@ from backend.logging_config import API
 OVERDUE_SINCE = timedelta(days=7)  # who was told of older ones may have read and lost his row since
 BATCH = 100  # tasks
 _EVENTS = {Event.TASK_CREATED, Event.TASK_UPDATED, Event.TASK_ASSIGNED, Event.TASK_STATUS_CHANGED, Event.TASK_COMPLETED}
-_TOLD = ("status", "due_date", "assigned_to", "assigned_to_name")
+_REPORTED_FIELDS = ("status", "due_date", "assigned_to", "assigned_to_name")
 
 logger = logging.getLogger(API)
 
@@ -45,14 +45,14 @@ def mark_all_read(user: User) -> None:
     Notification.objects.filter(recipient=user, read_at=None).update(read_at=timezone.now())
 
 
-@receiver(recorded, dispatch_uid="api.notifications.services")
-def tell_of_change(event: Event, actor: User | None, target: Any, changes: Changes, **_: Any) -> None:
+@receiver(audit_event_recorded, dispatch_uid="api.notifications.services")
+def notify_of_change(event: Event, actor: User | None, target: Any, changes: Changes, **_: Any) -> None:
     """In the transaction of the change: nobody is told of what did not happen."""
     if event not in _EVENTS:
         return
     kinds: dict[int, Kind] = {}
     if event != Event.TASK_CREATED:
-        kinds = _by_person(target, _kind_for_all(event, changes))
+        kinds = _recipients(target, _kind_for_all(event, changes))
     if "assigned_to" in changes:
         before, after = changes["assigned_to"]
         kinds |= {before: Kind.UNASSIGNED, after: Kind.ASSIGNED}
@@ -60,8 +60,13 @@ def tell_of_change(event: Event, actor: User | None, target: Any, changes: Chang
         kinds.pop(actor.pk, None)
     if not kinds:
         return
-    told = {name: changes[name] for name in _TOLD if name in changes}
-    _tell([_row_of(reader, target, changes, actor=actor, told=told) for reader in _readers(target, kinds, changes)])
+    told = {name: changes[name] for name in _REPORTED_FIELDS if name in changes}
+    _save_and_enqueue(
+        [
+            _notification_for(reader, target, changes, actor=actor, told=told)
+            for reader in _allowed_recipients(target, kinds, changes)
+        ]
+    )
 
 
 def notify_overdue() -> int:
@@ -70,18 +75,18 @@ def notify_overdue() -> int:
     while ids := list(_newly_overdue().filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
         last = ids[-1]
         with transaction.atomic():
-            rules.lock(Task.objects.filter(pk__in=ids))
+            lock_rows(Task.objects.filter(pk__in=ids))
             # Another process may have told of some before we had the lock.
             tasks = _newly_overdue().filter(pk__in=ids)
             rows = [
-                _row(Kind.OVERDUE, reader.person, task)
+                _build_notification(Kind.OVERDUE, reader.person, task)
                 for task in tasks
-                for reader in _readers(task, _by_person(task, Kind.OVERDUE), {})
+                for reader in _allowed_recipients(task, _recipients(task, Kind.OVERDUE), {})
             ]
-            _tell(rows)
+            _save_and_enqueue(rows)
         count += len({row.task_id for row in rows})
     if count:
-        logger.info("Overdue tasks told", extra={"event": "overdue_told", "tasks": count})
+        logger.info("Overdue tasks notified", extra={"event": "overdue_notified", "tasks": count})
     return count
 
 
@@ -93,7 +98,7 @@ def _kind_for_all(event: Event, changes: Mapping[str, Any]) -> Kind | None:
     return Kind.DUE_DATE_CHANGED if "due_date" in changes else None
 
 
-def _by_person(task: Task, kind: Kind | None) -> dict[int, Kind]:
+def _recipients(task: Task, kind: Kind | None) -> dict[int, Kind]:
     """Who does it and who asked for it; of its end, and of its delay, whose house it is too."""
     if kind is None:
         return {}
@@ -114,7 +119,7 @@ class _Reader(NamedTuple):
     sees: bool
 
 
-def _readers(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_Reader]:
+def _allowed_recipients(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_Reader]:
     """Those of them who are active and see the task, or who saw it until it was assigned to somebody else."""
     now = TaskState(task.property_id, task.assigned_to_id, task.task_type)
     names = ("property", "assigned_to", "task_type")
@@ -138,14 +143,16 @@ def _readers(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_R
     return readers
 
 
-def _row_of(reader: _Reader, task: Task, changes: Changes, *, actor: User | None, told: Changes) -> Notification:
+def _notification_for(
+    reader: _Reader, task: Task, changes: Changes, *, actor: User | None, told: Changes
+) -> Notification:
     """What this person could see before the change, and can see after it."""
     shown = {name: [old if reader.saw else None, new if reader.sees else None] for name, (old, new) in told.items()}
-    seen = task if reader.sees else _former(task, changes)
-    return _row(reader.kind, reader.person, seen, actor=actor, changes=shown)
+    seen = task if reader.sees else _task_before(task, changes)
+    return _build_notification(reader.kind, reader.person, seen, actor=actor, changes=shown)
 
 
-def _former(task: Task, changes: Changes) -> Task:
+def _task_before(task: Task, changes: Changes) -> Task:
     """The task as it was before the change, as far as notifications tell of it."""
     former = copy(task)
     if "title" in changes:
@@ -166,7 +173,7 @@ def _newly_overdue() -> QuerySet[Task]:
     return rows.filter(deleted_at=None, property__deleted_at=None).select_related("property")
 
 
-def _row(
+def _build_notification(
     kind: Kind, person: User, task: Task, *, actor: User | None = None, changes: Mapping[str, Any] | None = None
 ) -> Notification:
     return Notification(
@@ -181,10 +188,10 @@ def _row(
     )
 
 
-def _tell(rows: Sequence[Notification]) -> None:
+def _save_and_enqueue(rows: Sequence[Notification]) -> None:
     if not rows:
         return
     Notification.objects.bulk_create(rows)
     urgent = [row for row in rows if row.task.priority == Priority.URGENT and not row.recipient.notification_opt_out]
     if urgent:
-        enqueue_once([letter(row) for row in urgent])
+        enqueue_once([build_notification_mail(row) for row in urgent])

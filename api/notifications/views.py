@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from api.notifications import services
 from api.notifications.models import Notification
 from api.notifications.selectors import get_notification, notifications_of
-from api.notifications.serializers import NotificationListQuery, NotificationSerializer, UnreadCountSerializer
-from api.rest.pagination import page_of, rendered
+from api.notifications.serializers import NotificationListParams, NotificationSerializer, UnreadCountSerializer
+from api.rest.pagination import paginate, serialize_with
 from api.rest.schema import page_schema
 from api.rest.serializers import EmptySerializer
 from api.rest.views import RuledViewSet
@@ -18,17 +18,17 @@ from api.rest.views import RuledViewSet
 
 class NotificationViewSet(RuledViewSet):
     serializer_class = NotificationSerializer
-    queries: ClassVar = {"list": NotificationListQuery}
+    queries: ClassVar = {"list": NotificationListParams}
     rules: ClassVar = dict.fromkeys(("list", "unread_count", "read", "read_all"), "account.use")
 
-    def find_row(self, rule: str) -> Notification:
+    def get_row(self, rule: str) -> Notification:
         return get_notification(actor=self.actor, pk=self.kwargs["pk"])
 
-    @extend_schema(parameters=[NotificationListQuery], responses=page_schema(NotificationSerializer))
+    @extend_schema(parameters=[NotificationListParams], responses=page_schema(NotificationSerializer))
     def list(self, request: Request) -> Response:
         """What you are told about your tasks, the newest first."""
         found = notifications_of(self.actor, unread=self.query.get("unread"))
-        return Response(page_of(request, found, rendered(NotificationSerializer), self.query))
+        return Response(paginate(request, found, serialize_with(NotificationSerializer), self.query))
 
     @extend_schema(responses=UnreadCountSerializer)
     def unread_count(self, request: Request) -> Response:
@@ -38,13 +38,13 @@ class NotificationViewSet(RuledViewSet):
     @extend_schema(request=EmptySerializer, responses=NotificationSerializer)
     def read(self, request: Request, pk: int) -> Response:
         """You have read it."""
-        self.body(EmptySerializer)
+        self.validated_body(EmptySerializer)
         services.mark_read(self.row)
-        return Response(self.shown(self.row))
+        return Response(self.represent(self.row))
 
     @extend_schema(request=EmptySerializer, responses=UnreadCountSerializer)
     def read_all(self, request: Request) -> Response:
         """You have read all of them."""
-        self.body(EmptySerializer)
+        self.validated_body(EmptySerializer)
         services.mark_all_read(self.actor)
         return self.unread_count(request)

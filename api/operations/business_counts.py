@@ -11,12 +11,13 @@ from django.db import connection
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
+from api.accounts.models import Session
 from api.common.choices import TaskStatus
 from api.mail.models import MailState, OutgoingMail
 from api.operations.job_runs import jobs_queued
 from api.operations.models import JobRun
 from api.tasks.models import Task, overdue
-from api.users.models import Session, User
+from api.users.models import User
 from backend.logging_config import API
 
 FRESH_FOR = 30.0  # seconds
@@ -25,7 +26,7 @@ FIRST_WAIT = 0.03  # seconds that the very first asker waits
 logger = logging.getLogger(API)
 
 
-class Figures:
+class BusinessCounts:
     """The last numbers, {} before the first count is done."""
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Figures:
         try:
             self._last = count()
         except Exception:
-            logger.exception("Figures not counted", extra={"event": "figures_failed"})
+            logger.exception("Figures not counted", extra={"event": "counts_failed"})
         finally:
             connection.close()
             with self._lock:
@@ -85,4 +86,4 @@ def count() -> dict[str, Any]:
     }
 
 
-FIGURES = Figures()
+BUSINESS_COUNTS = BusinessCounts()

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 
 from api.operations.log_access import IsVisible
 from backend.formatters import timestamp
-from backend.logs.reader import Backwards, Entry
-from backend.logs.search import Query, paths_of
+from backend.logs.reader import Entry, ReverseLogReader
+from backend.logs.search import LogQuery, log_paths
 
 SPAN = timedelta(days=1)
 SECONDS = 0.3  # of reading, of each file
 MAX_BYTES = 32 * 1024 * 1024
-FAULTS = 10
+MAX_GROUPS = 10
 EVENTS = 10
 # So many of them that they would hide the others.
 _USUAL = {"admin_access", "authentication_required", "logs_read"}
@@ -25,7 +25,7 @@ _FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ([^\n]{1,200})'
 
 
 @dataclass
-class Fault:
+class ErrorGroup:
     """Errors of one type at one place."""
 
     kind: str
@@ -36,34 +36,34 @@ class Fault:
 
 
 @dataclass
-class Faults:
-    found: list[Fault]  # the latest first
+class ErrorGroups:
+    found: list[ErrorGroup]  # the latest first
     kinds: int  # of which `found` are some
     count: int  # errors of all kinds
     reached: str  # the time down to which was read, "" if the whole day was
 
 
-def faults(now: datetime, *, is_visible: IsVisible | None) -> Faults:
-    found: dict[tuple[str, str], Fault] = {}
-    entries = _tail("error", now, Query(level="ERROR", is_visible=is_visible))
+def group_errors(now: datetime, *, is_visible: IsVisible | None) -> ErrorGroups:
+    found: dict[tuple[str, str], ErrorGroup] = {}
+    entries = _tail("error", now, LogQuery(level="ERROR", is_visible=is_visible))
     for entry in entries:
         fault = _fault(entry)
         found.setdefault((fault.kind, fault.place), fault).count += 1
     count = sum(fault.count for fault in found.values())
-    return Faults([*found.values()][:FAULTS], len(found), count, entries.reached)
+    return ErrorGroups([*found.values()][:MAX_GROUPS], len(found), count, entries.reached)
 
 
 def security_events(now: datetime, *, is_visible: IsVisible | None) -> list[Entry]:
-    entries = _tail("security", now, Query(is_visible=is_visible))
+    entries = _tail("security", now, LogQuery(is_visible=is_visible))
     unusual: Iterator[Entry] = (entry for entry in entries if entry.values.get("event") not in _USUAL)
     return list(islice(unusual, EVENTS))
 
 
-def _tail(name: str, now: datetime, query: Query) -> Backwards:
-    (path,) = paths_of([name])
-    return Backwards(
+def _tail(name: str, now: datetime, query: LogQuery) -> ReverseLogReader:
+    (path,) = log_paths([name])
+    return ReverseLogReader(
         path,
-        keeps=query.keeps,
+        line_filter=query.line_filter,
         matches=query.matches,
         after=timestamp((now - SPAN).timestamp()),
         seconds=SECONDS,
@@ -71,7 +71,7 @@ def _tail(name: str, now: datetime, query: Query) -> Backwards:
     )
 
 
-def _fault(entry: Entry) -> Fault:
+def _fault(entry: Entry) -> ErrorGroup:
     values = entry.values
     exception = values.get("exception")
     asked: dict[str, Any] = {"file": "error", "level": "ERROR", "logger": values.get("logger", "")}
@@ -83,7 +83,7 @@ def _fault(entry: Entry) -> Fault:
         kind = str(values.get("message"))
         place = f"{values.get('module')}:{values.get('line')} {values.get('function')}"
         asked |= {"text": kind[:200]}
-    return Fault(kind, place, entry, urlencode(asked))
+    return ErrorGroup(kind, place, entry, urlencode(asked))
 
 
 def _raised_at(traceback: str) -> tuple[str, str]:

@@ -15,13 +15,11 @@ from api.operations.models import JobRun
 from backend.logging_config import API
 from backend.sentry_config import capture_task_context
 
-JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "housekeeping")
-
 logger = logging.getLogger(API)
 
 
 @contextmanager
-def running(name: str, *, is_counted: bool = True) -> Iterator[None]:
+def track_job_run(name: str, *, is_counted: bool = True) -> Iterator[None]:
     """The block is a run of this job; not counted if it does only a part of the work."""
     capture_task_context(name)
     started_at = timezone.now()
@@ -31,11 +29,11 @@ def running(name: str, *, is_counted: bool = True) -> Iterator[None]:
         # The database may be what failed; the log is told all the same.
         if is_counted:
             with suppress(DatabaseError):
-                _note(name, started_at, is_well=False)
+                _store_run(name, started_at, is_well=False)
         logger.exception("Job failed", extra={"event": "job_failed", "job": name})
         raise
     if is_counted:
-        _note(name, started_at, is_well=True)
+        _store_run(name, started_at, is_well=True)
 
 
 def jobs_queued() -> int | None:
@@ -56,7 +54,7 @@ def jobs_queued() -> int | None:
     return int(queue.message_count)
 
 
-def _note(name: str, started_at: datetime, *, is_well: bool) -> None:
+def _store_run(name: str, started_at: datetime, *, is_well: bool) -> None:
     times: dict[str, Any] = {"started_at": started_at, "finished_at": timezone.now()}
     if is_well:
         times["succeeded_at"] = times["finished_at"]

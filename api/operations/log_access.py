@@ -13,7 +13,7 @@ from api.users.models import User
 from api.users.selectors import FILTERS, demotions
 from backend.formatters import timestamp
 from backend.logs.reader import Entry
-from backend.logs.search import users_of
+from backend.logs.search import user_ids_of
 
 IsVisible = Callable[[Entry], bool]
 _SUPERUSERS_SITE = "/admin/"
@@ -39,7 +39,7 @@ def visible_records(site: AdminSite, request: HttpRequest) -> IsVisible | None:
 def _is_of_demoted(demoted: dict[int | None, str], entry: Entry) -> bool:
     """Whether a user of this record may have been a superuser when it was written."""
     at = str(entry.values.get("timestamp"))
-    return any(at <= demoted.get(id_, "") for id_ in users_of(entry))
+    return any(at <= demoted.get(id_, "") for id_ in user_ids_of(entry))
 
 
 def _is_of(people: set[int], entry: Entry) -> bool:
@@ -48,7 +48,7 @@ def _is_of(people: set[int], entry: Entry) -> bool:
     request = values.get("request")
     path = str(request.get("path", "")) if isinstance(request, dict) else ""
     return (
-        all(type(id_) is int and id_ in people for id_ in users_of(entry))
+        all(type(id_) is int and id_ in people for id_ in user_ids_of(entry))
         and values.get("user_role") != Role.SUPERUSER
         and not path.startswith(_SUPERUSERS_SITE)
     )

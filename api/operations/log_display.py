@@ -33,11 +33,11 @@ class Record:
     traceback: str
 
 
-def record_of(entry: Entry) -> Record:
+def display_record(entry: Entry) -> Record:
     values = entry.values
     request = _block(values, "request")
     exception = _block(values, "exception")
-    at = moment_of(entry.timestamp)
+    at = parse_timestamp(entry.timestamp)
     request_id = str(request.get("id") or "")
     traceback = str(exception.get("traceback") or values.get("stack") or "")
     fields = [
@@ -61,7 +61,7 @@ def record_of(entry: Entry) -> Record:
     )
 
 
-def moment_of(timestamp: str) -> datetime | None:
+def parse_timestamp(timestamp: str) -> datetime | None:
     """The time of a line in the time zone of whoever looks."""
     try:
         return timezone.localtime(datetime.fromisoformat(timestamp))

@@ -10,12 +10,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from api.accounts.browser_sessions import actor_of
 from api.audit.events import Event
 from api.audit.trail import record
 from api.operations.log_access import IsVisible, visible_records
-from api.operations.log_display import moment_of, record_of
-from backend.logs.search import ALL_FILES, FILES, LEVELS, Found, Query, search
+from api.operations.log_display import display_record, parse_timestamp
+from api.users.selectors import actor_of
+from backend.logs.search import ALL_FILES, FILES, LEVELS, LogQuery, SearchPage, search
 
 RECORDS = 50  # of a page
 RECORDS_OF_A_REQUEST = 300
@@ -76,10 +76,10 @@ class LogForm(forms.Form):
         """What was asked for, but for the place on the pages of the answer."""
         return {name: self.data[name] for name in self.fields if name != "older" and self.data.get(name)}
 
-    def query(self, is_visible: IsVisible | None) -> Query:
+    def query(self, is_visible: IsVisible | None) -> LogQuery:
         values = self.cleaned_data
         names = ("level", "logger", "event", "request_id", "text", "exception")
-        return Query(
+        return LogQuery(
             **{name: values[name] for name in names},
             user=values["user"],
             after=_as_lines_have_it(values["after"]),
@@ -87,7 +87,7 @@ class LogForm(forms.Form):
             is_visible=is_visible,
         )
 
-    def find(self, is_visible: IsVisible | None) -> Found:
+    def find(self, is_visible: IsVisible | None) -> SearchPage:
         values = self.cleaned_data
         names = [values["file"]] if values["file"] else [*FILES, "debug"]
         limit = RECORDS_OF_A_REQUEST if values["request_id"] else RECORDS
@@ -98,7 +98,7 @@ def logs_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     is_visible = visible_records(site, request)
     form = LogForm(request.GET)
     is_valid = form.is_valid()
-    found = form.find(is_visible) if is_valid else Found([], "", is_out_of_time=False)
+    found = form.find(is_visible) if is_valid else SearchPage([], "", is_out_of_time=False)
     if is_valid and form.asked:  # after reading: a search for a text does not find itself
         detail = " ".join(f"{name}={value}" for name, value in form.asked.items())
         record(Event.LOGS_READ, actor=actor_of(request), detail=detail)
@@ -110,9 +110,9 @@ def logs_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "form": form,
         "is_request": is_request,
         "is_partial": is_visible is not None,
-        "records": [record_of(entry) for entry in entries],
+        "records": [display_record(entry) for entry in entries],
         "older": urlencode(form.asked | {"older": found.older}) if found.older else "",
-        "reached": moment_of(found.older.partition("~")[0]),
+        "reached": parse_timestamp(found.older.partition("~")[0]),
         "is_out_of_time": found.is_out_of_time,
         "everywhere": urlencode({"request_id": form.asked["request_id"]}) if is_request and len(form.asked) > 1 else "",
     }

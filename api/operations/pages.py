@@ -13,11 +13,11 @@ from django.views.decorators.http import require_safe
 
 from api.operations import service_status
 from api.operations.charts import Chart, chart
-from api.operations.error_groups import faults, security_events
+from api.operations.error_groups import group_errors, security_events
 from api.operations.log_access import visible_records
-from api.operations.log_display import moment_of, record_of
+from api.operations.log_display import display_record, parse_timestamp
 from api.operations.log_pages import logs_page
-from api.operations.request_stats import Hour, last_hour
+from api.operations.request_stats import HourStats, last_hour
 
 MAIL_LATE = 15 * 60  # seconds that a mail waits before the light is yellow
 
@@ -29,7 +29,7 @@ def operations_urls(site: Any) -> list[URLPattern]:
 
 
 @dataclass(frozen=True)
-class Light:
+class StatusLight:
     name: str
     state: str  # good, warning, bad, or unknown
     words: str
@@ -39,7 +39,7 @@ def operations_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     is_visible = visible_records(site, request)
     now = datetime.now(UTC)
     hour = last_hour(now, is_visible=is_visible)
-    found = faults(now, is_visible=is_visible)
+    found = group_errors(now, is_visible=is_visible)
     lights = _lights()
     values = {
         **site.each_context(request),
@@ -53,25 +53,25 @@ def operations_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "charts": _charts(hour),
         "minutes": list(zip(hour.starts, hour.minutes, strict=True))[-hour.read_minutes :][::-1],
         "faults": found,
-        "fault_records": [(fault, record_of(fault.last)) for fault in found.found],
-        "faults_reached": moment_of(found.reached),
-        "events": [record_of(entry) for entry in security_events(now, is_visible=is_visible)],
+        "fault_records": [(fault, display_record(fault.last)) for fault in found.found],
+        "faults_reached": parse_timestamp(found.reached),
+        "events": [display_record(entry) for entry in security_events(now, is_visible=is_visible)],
     }
     request.current_app = site.name
     return TemplateResponse(request, "admin/operations/page.html", values)
 
 
-def _lights() -> list[Light]:
+def _lights() -> list[StatusLight]:
     checks, logs, system = service_status.checks(), service_status.logs(), service_status.system()
     mail = service_status.application()["mail"]
     disk = checks.pop("filesystem")
     words = "not known" if disk["disk_free_percent"] is None else f"{disk['disk_free_percent']} % free"
     return [
         *(_check_light(name, check) for name, check in checks.items()),
-        Light("Disk of the logs", "good" if disk["healthy"] else "bad", words),
+        StatusLight("Disk of the logs", "good" if disk["healthy"] else "bad", words),
         _logs_light(logs),
         _mail_light(mail),
-        Light(
+        StatusLight(
             "Machine",
             "unknown",
             f"processor {system['cpu']['usage_percent']} %, memory {system['memory']['usage_percent']} %",
@@ -79,31 +79,31 @@ def _lights() -> list[Light]:
     ]
 
 
-def _check_light(name: str, check: dict[str, Any]) -> Light:
+def _check_light(name: str, check: dict[str, Any]) -> StatusLight:
     if check["healthy"]:
-        return Light(name.title(), "good", f"answers in {check['duration_ms']} ms")
-    return Light(name.title(), "bad", "does not answer" if name == "database" else "does not work")
+        return StatusLight(name.title(), "good", f"answers in {check['duration_ms']} ms")
+    return StatusLight(name.title(), "bad", "does not answer" if name == "database" else "does not work")
 
 
-def _logs_light(logs: dict[str, dict[str, Any]]) -> Light:
+def _logs_light(logs: dict[str, dict[str, Any]]) -> StatusLight:
     failing = [f"{name}: {log['last_error']}" for name, log in logs.items() if log["last_error"]]
     dropped = sum(log["dropped"] for log in logs.values())
     if failing:
-        return Light("Log files", "bad", "; ".join(failing))
+        return StatusLight("Log files", "bad", "; ".join(failing))
     words = f"{dropped:,} lines lost by this worker" if dropped else "every line is written"
-    return Light("Log files", "warning" if dropped else "good", words)
+    return StatusLight("Log files", "warning" if dropped else "good", words)
 
 
-def _mail_light(mail: dict[str, Any]) -> Light:
+def _mail_light(mail: dict[str, Any]) -> StatusLight:
     if mail["queued"] is None:
-        return Light("Mail", "unknown", "being counted")
+        return StatusLight("Mail", "unknown", "being counted")
     minutes = mail["oldest_queued_seconds"] // 60
     words = [f"{mail['queued']:,} waiting" + (f", the oldest for {minutes:,} min" if minutes else "")]
     words += [f"{mail[state]:,} {state}" for state in ("failed", "unknown") if mail[state]]
-    return Light("Mail", "warning" if mail["oldest_queued_seconds"] > MAIL_LATE else "good", ", ".join(words))
+    return StatusLight("Mail", "warning" if mail["oldest_queued_seconds"] > MAIL_LATE else "good", ", ".join(words))
 
 
-def _charts(hour: Hour) -> list[Chart]:
+def _charts(hour: HourStats) -> list[Chart]:
     draw = partial(chart, starts=hour.starts, known=hour.read_minutes)
     requests = [minute.requests for minute in hour.minutes]
     errors = [minute.errors for minute in hour.minutes]

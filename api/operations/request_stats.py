@@ -7,10 +7,10 @@ from math import ceil
 from typing import Any
 
 from api.operations.log_access import IsVisible
-from api.operations.source_locations import place_of
+from api.operations.source_locations import view_location
 from backend.formatters import timestamp
-from backend.logs.reader import Backwards, Entry
-from backend.logs.search import Query, paths_of
+from backend.logs.reader import Entry, ReverseLogReader
+from backend.logs.search import LogQuery, log_paths
 
 MINUTES = 60
 SECONDS = 0.8  # of reading
@@ -19,7 +19,7 @@ ROUTES = 8
 
 
 @dataclass
-class Tally:
+class RequestStats:
     """Requests of a minute, or of a route."""
 
     durations: list[int] = field(default_factory=list)  # ms
@@ -36,7 +36,7 @@ class Tally:
 
 
 @dataclass
-class Route(Tally):
+class RouteStats(RequestStats):
     queries: int = 0
     slowest_query: dict[str, Any] = field(default_factory=dict)
     repeated_query: dict[str, Any] = field(default_factory=dict)
@@ -53,15 +53,15 @@ class Route(Tally):
 
     @property
     def place(self) -> str:
-        return place_of(self.method, self.route)
+        return view_location(self.method, self.route)
 
 
 @dataclass
-class Hour:
+class HourStats:
     starts: list[datetime]  # of the minutes, the oldest first
-    minutes: list[Tally]
-    routes: list[Route]  # the slowest first
-    total: Tally
+    minutes: list[RequestStats]
+    routes: list[RouteStats]  # the slowest first
+    total: RequestStats
     read_minutes: int  # how many of them were read
 
     @property
@@ -69,17 +69,17 @@ class Hour:
         return self.read_minutes < len(self.minutes)
 
 
-def last_hour(now: datetime, *, is_visible: IsVisible | None) -> Hour:
+def last_hour(now: datetime, *, is_visible: IsVisible | None) -> HourStats:
     """`now` in UTC; of the records that may be shown."""
     this_minute = now.replace(second=0, microsecond=0)
     starts = [this_minute - timedelta(minutes=ago) for ago in reversed(range(MINUTES))]
-    minutes = {f"{start:%Y-%m-%dT%H:%M}": Tally() for start in starts}
-    routes: defaultdict[tuple[str, str], Route] = defaultdict(Route)
-    total = Tally()
-    (path,) = paths_of(["performance"])
-    lines = Backwards(
+    minutes = {f"{start:%Y-%m-%dT%H:%M}": RequestStats() for start in starts}
+    routes: defaultdict[tuple[str, str], RouteStats] = defaultdict(RouteStats)
+    total = RequestStats()
+    (path,) = log_paths(["performance"])
+    lines = ReverseLogReader(
         path,
-        keeps=Query(event="request").keeps,
+        line_filter=LogQuery(event="request").line_filter,
         matches=is_visible or bool,
         after=timestamp(starts[0].timestamp()),
         seconds=SECONDS,
@@ -99,7 +99,7 @@ def last_hour(now: datetime, *, is_visible: IsVisible | None) -> Hour:
         found.method, found.route = method, name
     read = sum(key > lines.reached[:16] for key in minutes) if lines.reached else MINUTES
     slowest = sorted(routes.values(), key=lambda route: route.p95 or 0, reverse=True)[:ROUTES]
-    return Hour(starts, [*minutes.values()], slowest, total, read)
+    return HourStats(starts, [*minutes.values()], slowest, total, read)
 
 
 def _duration(entry: Entry) -> int | None:
@@ -113,7 +113,7 @@ def _is_error(entry: Entry) -> bool:
     return isinstance(status, int) and status >= 500
 
 
-def _add_queries(route: Route, database: Any) -> None:
+def _add_queries(route: RouteStats, database: Any) -> None:
     if not isinstance(database, dict):
         return
     route.queries += database.get("queries_count") or 0

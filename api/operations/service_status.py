@@ -12,8 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from api.mail.models import MailState
-from api.operations.business_counts import FIGURES
-from api.operations.job_runs import JOBS
+from api.operations.business_counts import BUSINESS_COUNTS
+from api.operations.job_schedule import JOBS
 from backend import health
 from backend.logs.handlers import SharedFileHandler
 
@@ -34,7 +34,7 @@ def checks() -> dict[str, dict[str, Any]]:
     """{name: {healthy, duration_ms or disk_free_percent}}; of the database and the cache at most a second old."""
     found: dict[str, dict[str, Any]] = {}
     for check in (health.DATABASE, health.CACHE):
-        result = check.result()
+        result = check.latest()
         found[check.name] = {"healthy": result.healthy, "duration_ms": result.duration_ms}
     ratio = free_ratio()
     free = None if ratio is None else round(100 * ratio, 1)
@@ -61,7 +61,7 @@ def system() -> dict[str, Any]:
 
 def application() -> dict[str, Any]:
     """null where nothing was counted yet."""
-    figures = FIGURES.current()
+    figures = BUSINESS_COUNTS.current()
     tasks, users = (figures.get(name, {}) for name in ("tasks", "users"))
     return {
         "tasks": {"total": tasks.get("total"), "overdue": tasks.get("overdue")},

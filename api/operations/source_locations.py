@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 
-def place_of(method: str, route: str) -> str:
+def view_location(method: str, route: str) -> str:
     """The view as path:line Class.method, or its dotted name where it is not our code; "" if there is none."""
     view = _views().get(route)
     return _place(view, method.lower()) if view is not None else ""

@@ -11,7 +11,7 @@ from api.accounts.authentication import BearerAuthentication, bearer_token
 from api.common.choices import Role
 
 
-class Machine:
+class ServiceAccount:
     """Whoever has the token; sees what a superuser sees of this one address."""
 
     is_authenticated = is_active = True
@@ -24,23 +24,23 @@ class Machine:
 class _TokenAuthentication(BaseAuthentication):
     setting: ClassVar[str]
 
-    def authenticate(self, request: Request) -> tuple[Machine, None] | None:
+    def authenticate(self, request: Request) -> tuple[ServiceAccount, None] | None:
         token = getattr(settings, self.setting)
         given = bearer_token(request)
         if not token or given is None or not constant_time_compare(given, token):
             return None
-        return Machine(), None
+        return ServiceAccount(), None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
-class HealthToken(_TokenAuthentication):
+class HealthTokenAuthentication(_TokenAuthentication):
     setting = "HEALTH_TOKEN"
 
 
-class MetricsToken(_TokenAuthentication):
+class MetricsTokenAuthentication(_TokenAuthentication):
     setting = "METRICS_TOKEN"
 
 
-PEOPLE = (BearerAuthentication, SessionAuthentication)
+USER_AUTHENTICATION = (BearerAuthentication, SessionAuthentication)

@@ -16,9 +16,13 @@ from rest_framework.response import Response
 
 from api.common.choices import TaskStatus
 from api.operations import service_status
-from api.operations.business_counts import FIGURES
-from api.operations.job_runs import JOBS
-from api.operations.token_authentication import PEOPLE, HealthToken, MetricsToken
+from api.operations.business_counts import BUSINESS_COUNTS
+from api.operations.job_schedule import JOBS
+from api.operations.token_authentication import (
+    USER_AUTHENTICATION,
+    HealthTokenAuthentication,
+    MetricsTokenAuthentication,
+)
 from api.rest.views import RuledAPIView
 from backend.telemetry import metrics
 
@@ -27,7 +31,7 @@ _STARTED = time.time()
 
 class DetailedHealthView(RuledAPIView):
     rules: ClassVar = {"get": "operations.view"}
-    authentication_classes = (HealthToken, *PEOPLE)
+    authentication_classes = (HealthTokenAuthentication, *USER_AUTHENTICATION)
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
@@ -51,12 +55,12 @@ class DetailedHealthView(RuledAPIView):
 
 class MetricsView(RuledAPIView):
     rules: ClassVar = {"get": "metrics.read"}
-    authentication_classes = (MetricsToken, *PEOPLE)
+    authentication_classes = (MetricsTokenAuthentication, *USER_AUTHENTICATION)
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
         """Prometheus' text format."""
-        text = metrics.exposition(_gauges(FIGURES.current()))
+        text = metrics.render_metrics(_gauges(BUSINESS_COUNTS.current()))
         return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
@@ -95,9 +99,7 @@ def _jobs(figures: dict[str, Any]) -> Iterable[Metric]:
     success = GaugeMetricFamily(
         "cosmo_job_last_success_timestamp_seconds", "When a job last did what it should; 0: never.", labels=["job_name"]
     )
-    for name in JOBS:
-        if name == "send_email_digest" and not settings.EMAIL_DIGEST_ENABLED:
-            continue
+    for name in (name for name, job in JOBS.items() if job.is_enabled):
         job = figures["jobs"].get(name)
         runs.add_metric([name, "ok"], job.runs - job.failures if job else 0)
         runs.add_metric([name, "failed"], job.failures if job else 0)

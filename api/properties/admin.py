@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from api.accounts.browser_sessions import actor_of
 from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin
 from api.common.choices import OPEN_STATUSES
 from api.properties import services
 from api.properties.models import Property
 from api.properties.selectors import FILTERS
+from api.users.selectors import actor_of
 
 
 class PropertyForm(forms.ModelForm):
@@ -76,4 +76,4 @@ class PropertyAdmin(SoftDeletingAdmin):
         def change(row: Property) -> None:
             services.restore_property(actor=actor_of(request), property_id=row.pk)
 
-        self.apply(request, queryset, change, "restored")
+        self.apply_to_each(request, queryset, change, "restored")

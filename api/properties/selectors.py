@@ -6,7 +6,9 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from api.common import rules
+from api.common.access import get_permitted
 from api.common.choices import OPEN_STATUSES
+from api.common.locking import lock_rows
 from api.common.ordering import order_terms
 from api.common.rules import Scope
 from api.properties.models import Property
@@ -30,9 +32,9 @@ def visible_properties(actor: User, *, deleted: bool = False) -> QuerySet[Proper
 def get_property(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bool = False) -> Property:
     """NotFound if the actor does not see this property, Denied if the rule does not allow it to him."""
     if lock:
-        rules.lock(Property.objects.filter(pk=pk))
+        lock_rows(Property.objects.filter(pk=pk))
     visible = visible_properties(actor, deleted=deleted)
-    return rules.get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
+    return get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
 
 
 def filter_properties(properties: QuerySet[Property], query: Mapping[str, Any]) -> QuerySet[Property]:

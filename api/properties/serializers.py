@@ -7,8 +7,8 @@ from rest_framework import serializers
 
 from api.properties.models import Property, PropertyType
 from api.properties.selectors import open_task_counts
-from api.rest.fields import IdsField
-from api.rest.query_params import FlagParameter, IdParameter, ListQuery, OrderingParameter
+from api.rest.fields import IdListField
+from api.rest.query_params import BooleanParameter, IdParameter, ListParams, OrderingParameter
 from api.rest.serializers import StrictModelSerializer
 from api.users.models import User
 
@@ -35,7 +35,7 @@ EXAMPLE = {
 }
 
 
-class _OwnersField(IdsField):
+class _OwnersField(IdListField):
     def get_attribute(self, instance: Property) -> list[int]:
         return [owner.pk for owner in _owners(instance)]
 
@@ -87,9 +87,9 @@ def _owners(row: Property) -> list[User]:
     return sorted(row.owners.all(), key=lambda owner: owner.pk)
 
 
-class PropertyListQuery(ListQuery):
+class PropertyListParams(ListParams):
     property_type = serializers.ChoiceField(choices=PropertyType.choices, required=False)
-    is_active = FlagParameter(required=False)
+    is_active = BooleanParameter(required=False)
     owner = IdParameter(required=False)
-    deleted = FlagParameter(required=False, help_text="Only what can be restored; managers and up.")
+    deleted = BooleanParameter(required=False, help_text="Only what can be restored; managers and up.")
     ordering = OrderingParameter(("name", "created_at", "modified_at", "id"), required=False)

@@ -9,11 +9,11 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
-from api.common.changes import apply_changes, initial_values, naming_duplicates, save_changes
+from api.common.changes import apply_changes, changes_of_new_row, save_changes, unique_errors_as_invalid
 from api.common.errors import Conflict, Invalid
+from api.common.locking import IfMatch, require_match
 from api.properties.models import Property
 from api.properties.selectors import get_property
-from api.rest.etags import IfMatch, require_match
 from api.users.models import User
 from api.users.selectors import visible_users
 
@@ -27,9 +27,9 @@ def create_property(*, actor: User, owners: Collection[int] = (), **values: Any)
     rules.require("properties.create", actor)
     now = timezone.now()
     row = Property(created_by=actor, modified_by=actor, created_at=now, modified_at=now, **values)
-    with naming_duplicates(TAKEN):
+    with unique_errors_as_invalid(TAKEN):
         row.save()
-    changes = initial_values(row, AUDITED) | _set_owners(row, owners, actor=actor)
+    changes = changes_of_new_row(row, AUDITED) | _set_owners(row, owners, actor=actor)
     record(Event.PROPERTY_CREATED, actor=actor, target=row, changes=_without_notes(changes))
     return row
 
@@ -44,7 +44,7 @@ def update_property(
     if owners is not None:
         changes |= _set_owners(row, owners, actor=actor)
     if changes:
-        with naming_duplicates(TAKEN):
+        with unique_errors_as_invalid(TAKEN):
             save_changes(row, changes, actor=actor)
         record(Event.PROPERTY_UPDATED, actor=actor, target=row, changes=_without_notes(changes))
     return row

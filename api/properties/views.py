@@ -7,20 +7,20 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.rules import get_deleted
-from api.idempotency.views import CreateOnceViewSet
+from api.common.access import get_deleted
+from api.idempotency.views import IdempotentCreateViewSet
 from api.properties import services
 from api.properties.models import Property
 from api.properties.selectors import filter_properties, get_property, visible_properties
-from api.properties.serializers import PropertyListQuery, PropertySerializer
-from api.rest.pagination import page_of, rendered
+from api.properties.serializers import PropertyListParams, PropertySerializer
+from api.rest.pagination import paginate, serialize_with
 from api.rest.schema import page_schema
 from api.rest.serializers import EmptySerializer
 
 
-class PropertyViewSet(CreateOnceViewSet):
+class PropertyViewSet(IdempotentCreateViewSet):
     serializer_class = PropertySerializer
-    queries: ClassVar = {"list": PropertyListQuery}
+    queries: ClassVar = {"list": PropertyListParams}
     rules: ClassVar = {
         "list": "properties.view",
         "create": "properties.create",
@@ -30,32 +30,36 @@ class PropertyViewSet(CreateOnceViewSet):
         "restore": "properties.restore",
     }
 
-    def find_row(self, rule: str) -> Property:
+    def get_row(self, rule: str) -> Property:
         find = partial(get_property, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
         return get_deleted(find, rule, self.actor) if self.action == "restore" else find()
 
-    @extend_schema(parameters=[PropertyListQuery], responses=page_schema(PropertySerializer))
+    @extend_schema(parameters=[PropertyListParams], responses=page_schema(PropertySerializer))
     def list(self, request: Request) -> Response:
         """Properties that you may see: all for managers, active ones for the crew, one's own for owners."""
         visible = visible_properties(self.actor, deleted=self.query.get("deleted", False))
         found = filter_properties(visible, self.query)
-        return Response(page_of(request, found, rendered(PropertySerializer), self.query))
+        return Response(paginate(request, found, serialize_with(PropertySerializer), self.query))
 
     @extend_schema(request=PropertySerializer, responses={201: PropertySerializer})
     def create(self, request: Request) -> Response:
         """A new property; its name is not that of another one."""
-        return self.answer_created(lambda: services.create_property(actor=self.actor, **self.body(PropertySerializer)))
+        return self.created_response(
+            lambda: services.create_property(actor=self.actor, **self.validated_body(PropertySerializer))
+        )
 
     @extend_schema(responses=PropertySerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
         """One property."""
-        return self.answer(self.row)
+        return self.object_response(self.row)
 
     @extend_schema(request=PropertySerializer, responses=PropertySerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
         """Change a property."""
-        values = self.body(PropertySerializer, self.row, partial=True)
-        return self.answer(services.update_property(actor=self.actor, property_id=pk, if_match=self.if_match, **values))
+        values = self.validated_body(PropertySerializer, self.row, partial=True)
+        return self.object_response(
+            services.update_property(actor=self.actor, property_id=pk, if_match=self.if_match, **values)
+        )
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
@@ -66,6 +70,6 @@ class PropertyViewSet(CreateOnceViewSet):
     @extend_schema(request=EmptySerializer, responses=PropertySerializer)
     def restore(self, request: Request, pk: int) -> Response:
         """Bring a deleted property and its tasks back; 409 if it is not deleted or its name is taken."""
-        self.body(EmptySerializer)
+        self.validated_body(EmptySerializer)
         row = services.restore_property(actor=self.actor, property_id=pk, if_match=self.if_match)
-        return self.answer(row)
+        return self.object_response(row)

@@ -15,7 +15,7 @@ _RFC3339 = re.compile(
 )
 
 
-class TextField(serializers.CharField):
+class StrictCharField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
@@ -23,7 +23,7 @@ class TextField(serializers.CharField):
         return text
 
 
-class EmailField(serializers.EmailField):
+class StrictEmailField(serializers.EmailField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
@@ -31,14 +31,14 @@ class EmailField(serializers.EmailField):
         return text
 
 
-class FlagField(serializers.BooleanField):
+class StrictBooleanField(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
 
 
-class WordField(serializers.ChoiceField):
+class StrictChoiceField(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid_choice", input=type(data).__name__)
@@ -57,7 +57,7 @@ class IdField(serializers.IntegerField):
         return data
 
 
-class IdsField(serializers.ListField):
+class IdListField(serializers.ListField):
     """Ids of rows, at most `max_length`: a longer list is rejected before its ids are looked at."""
 
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class IdsField(serializers.ListField):
         return found
 
 
-class MomentField(serializers.DateTimeField):
+class RFC3339DateTimeField(serializers.DateTimeField):
     """An RFC 3339 date-time with its offset, from 2000 to 2100."""
 
     default_error_messages = {
@@ -93,7 +93,7 @@ class ChangesField(serializers.JSONField):
     """{field: [old, new]}"""
 
 
-class RowField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
+class RelatedIdField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
     """The id of a row that the reader may choose. One error stands for unknown rows and for those they do not see."""
 
     default_error_messages = {"does_not_exist": "There is no {noun} with id {pk_value} that you can choose."}

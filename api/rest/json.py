@@ -53,7 +53,9 @@ class BoundedJSONParser(BaseParser):
         raw = stream.body if hasattr(stream, "body") else stream.read()
         check_structure(raw)
         try:
-            data = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object)
+            data = json.loads(
+                raw.decode("utf-8"), parse_constant=_reject_constant, object_pairs_hook=_object_without_repeats
+            )
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
         except ValueError as error:
@@ -85,20 +87,20 @@ def check_structure(raw: bytes) -> None:
         elif len(names) == 1:
             field = token
         if len(names) > MAX_DEPTH:
-            raise _too_much(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
+            raise _limit_exceeded(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
         if values > MAX_VALUES or number > 4 * MAX_VALUES:  # JSON has four tokens to a value at most
-            raise _too_much(field, f"More than {MAX_VALUES:,} values in one body.", "too_many_values")
+            raise _limit_exceeded(field, f"More than {MAX_VALUES:,} values in one body.", "too_many_values")
         if names and names[-1] >= MAX_NAMES:
             inner = field if len(names) > 1 else b""
-            raise _too_much(inner, f"More than {MAX_NAMES} fields in one object.", "too_many_fields")
+            raise _limit_exceeded(inner, f"More than {MAX_NAMES} fields in one object.", "too_many_fields")
 
 
-def _too_much(field: bytes, detail: str, code: str) -> ValidationError:
+def _limit_exceeded(field: bytes, detail: str, code: str) -> ValidationError:
     name = field.strip(b'"')[:MAX_FIELD_NAME].decode("utf-8", "replace") or "non_field_errors"
     return ValidationError({name: [detail]}, code=code)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
@@ -107,7 +109,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 

@@ -10,7 +10,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 
-class NoRefusal(DefaultContentNegotiation):
+class FirstRendererNegotiation(DefaultContentNegotiation):
     """Choose the view's first representation, unless Accept names another one that the view has.
 
     A server may disregard Accept instead of returning 406 (RFC 9110, 12.4.1): clients use what they get.

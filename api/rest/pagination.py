@@ -7,22 +7,22 @@ from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from api.common.counting import COUNT_LIMIT, count_up_to_limit
 from api.common.errors import NotFound
 
-COUNT_LIMIT = 10_000  # beyond, counting costs more than the number tells
 DEFAULT_PAGE_SIZE = 20
 
 Row = TypeVar("Row", bound=Model)
 
 
-def rendered(
+def serialize_with(
     serializer_class: Callable[..., Any], **context: Any
 ) -> Callable[[QuerySet[Any, Any]], Sequence[Mapping[str, Any]]]:
     """Rows through a serializer, for `page_of`."""
     return lambda part: serializer_class(part, many=True, context=context).data
 
 
-def page_of(
+def paginate(
     request: Request,
     queryset: QuerySet[Row, Any],
     to_rows: Callable[[QuerySet[Row, Any]], Sequence[Mapping[str, Any]]],
@@ -34,7 +34,7 @@ def page_of(
     """
     page: int = query.get("page", 1)
     page_size: int = query.get("page_size", DEFAULT_PAGE_SIZE)
-    counted = queryset.order_by()[: COUNT_LIMIT + 1].count()
+    counted = count_up_to_limit(queryset)
     start = (page - 1) * page_size
     # One row more than asked for tells whether there is a next page, also where the count is capped.
     rows = list(to_rows(queryset[start : start + page_size + 1]))

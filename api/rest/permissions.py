@@ -25,7 +25,7 @@ class RulePermission(BasePermission):
         if rule is None or not request.user.is_authenticated:
             return False
         if "pk" in view.kwargs:
-            view.row = view.find_row(rule)
+            view.row = view.get_row(rule)
         else:
             rules.require(rule, request.user)
         return True

@@ -16,14 +16,14 @@ from api.audit.trail import record
 from api.common.errors import Denied, DomainError, Invalid, NotFound
 from api.rest.json import OrjsonRenderer
 from backend.database.outages import RETRY_AFTER, is_outage
-from backend.http.problems import CONTENT_TYPE, problem
+from backend.http.problems import CONTENT_TYPE, build_problem
 
 logger = logging.getLogger("api")
 
 
 def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     """The answer to an exception. None, for a fault of ours, lets Django log it and answer 500."""
-    translated = _translated(exc)
+    translated = _translate(exc)
     if translated is None:
         return None
     set_rollback()
@@ -34,11 +34,11 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | No
             if not is_outage(error):
                 raise
             exc = error
-            translated = _Outage(error)
-    if isinstance(translated, _Outage):
+            translated = _DatabaseUnavailable(error)
+    if isinstance(translated, _DatabaseUnavailable):
         # The only place that knows the cause: the client is told none of it.
         logger.error("Database unavailable", exc_info=exc, extra={"event": "database_unavailable"})
-    body = problem(
+    body = build_problem(
         status=translated.status,
         code=translated.code,
         detail=translated.detail,
@@ -52,11 +52,11 @@ def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | No
     return Response(body, status=translated.status, headers=dict(translated.headers), content_type=CONTENT_TYPE)
 
 
-def _translated(exc: Exception) -> DomainError | None:
+def _translate(exc: Exception) -> DomainError | None:
     if isinstance(exc, DomainError):
         return exc
     if isinstance(exc, DatabaseError | InterfaceError):
-        return _Outage(exc) if is_outage(exc) else None
+        return _DatabaseUnavailable(exc) if is_outage(exc) else None
     if isinstance(exc, Http404):
         return NotFound()
     if isinstance(exc, PermissionDenied | exceptions.PermissionDenied):
@@ -69,7 +69,7 @@ def _translated(exc: Exception) -> DomainError | None:
     return None
 
 
-class _Translated(DomainError):
+class _TranslatedError(DomainError):
     def __init__(self, status: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.status = status
@@ -85,7 +85,7 @@ _OUTAGES = {  # what is said of some of PostgreSQL's SQLSTATEs
 }
 
 
-class _Outage(DomainError):
+class _DatabaseUnavailable(DomainError):
     status, code = 503, "service_unavailable"
 
     def __init__(self, cause: Exception) -> None:
@@ -99,24 +99,24 @@ def _from_rest_framework(exc: exceptions.APIException) -> DomainError:
         headers["WWW-Authenticate"] = auth_header
     detail = exc.detail.get("detail") if isinstance(exc.detail, dict) else exc.detail
     code = getattr(detail, "code", None) or exc.default_code
-    return _Translated(exc.status_code, code=code, detail=str(detail), headers=headers)
+    return _TranslatedError(exc.status_code, code=code, detail=str(detail), headers=headers)
 
 
 def _field_errors(exc: Exception, translated: DomainError) -> Iterator[tuple[str, str, str]]:
     if isinstance(exc, exceptions.ValidationError):
-        yield from _flattened(exc.detail, "")
+        yield from _flatten(exc.detail, "")
     for field, detail in translated.errors.items():
         yield field, translated.code, detail
 
 
-def _flattened(detail: Any, field: str) -> Iterator[tuple[str, str, str]]:
+def _flatten(detail: Any, field: str) -> Iterator[tuple[str, str, str]]:
     """REST framework's nested errors as (field, code, detail), the field as a dotted path."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            yield from _flattened(inner, f"{field}.{name}" if field else str(name))
+            yield from _flatten(inner, f"{field}.{name}" if field else str(name))
     elif isinstance(detail, list):
         for inner in detail:
-            yield from _flattened(inner, field)
+            yield from _flatten(inner, field)
     else:
         yield field, getattr(detail, "code", "invalid"), str(detail)
 

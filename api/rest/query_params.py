@@ -37,7 +37,7 @@ class IdParameter(DigitsField):
 
 
 @extend_schema_field({"type": "boolean"})
-class FlagParameter(serializers.Field[Any, Any, Any, Any]):
+class BooleanParameter(serializers.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": "Write true or false."}
 
     def to_internal_value(self, data: str) -> bool:
@@ -69,7 +69,7 @@ class PageSizeParameter(DigitsField):
         super().__init__(minimum=1, maximum=MAX_PAGE_SIZE, **kwargs)
 
 
-class QuerySerializer(serializers.Serializer[Any]):
+class QueryParamsSerializer(serializers.Serializer[Any]):
     """The parameters of one address; subclasses declare them, all optional."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
@@ -97,7 +97,7 @@ class QuerySerializer(serializers.Serializer[Any]):
         return validated
 
 
-class PagingQuery(QuerySerializer):
+class PaginationParams(QueryParamsSerializer):
     page = PageParameter(required=False)
     page_size = PageSizeParameter(required=False)
 
@@ -107,5 +107,5 @@ class SearchParameter(serializers.CharField):
         super().__init__(max_length=200, trim_whitespace=False, allow_blank=True, **kwargs)
 
 
-class ListQuery(PagingQuery):
+class ListParams(PaginationParams):
     search = SearchParameter(required=False)

@@ -8,7 +8,7 @@ from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiResponse, 
 from rest_framework import serializers
 
 from api.common.rules import PUBLIC
-from api.rest.query_params import PagingQuery, QuerySerializer
+from api.rest.query_params import PaginationParams, QueryParamsSerializer
 from backend.http.problems import CONTENT_TYPE
 
 
@@ -84,7 +84,7 @@ class CosmoAutoSchema(AutoSchema):
         action = getattr(self.view, "action", None) or self.method.lower()
         rule = getattr(self.view, "rules", {}).get(action)
         takes_body = self.method in {"POST", "PATCH"}
-        is_page = issubclass(getattr(self.view, "queries", {}).get(action, QuerySerializer), PagingQuery)
+        is_page = issubclass(getattr(self.view, "queries", {}).get(action, QueryParamsSerializer), PaginationParams)
         possible = {
             400: True,
             401: True,
@@ -109,4 +109,4 @@ class CosmoAutoSchema(AutoSchema):
 
     def _changes_a_row(self) -> bool:
         is_account = self.path == "/api/auth/me/" and self.method == "PATCH"
-        return is_account or (self._is_row() and self.method != "GET" and hasattr(self.view, "find_row"))
+        return is_account or (self._is_row() and self.method != "GET" and hasattr(self.view, "get_row"))

@@ -48,12 +48,12 @@ class EmptySerializer(StrictSerializer):
 class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
     """A model whose fields take the JSON type they name."""
 
-    serializer_choice_field = fields.WordField
+    serializer_choice_field = fields.StrictChoiceField
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
-        models.CharField: fields.TextField,
-        models.TextField: fields.TextField,
-        models.EmailField: fields.EmailField,
-        models.BooleanField: fields.FlagField,
-        models.DateTimeField: fields.MomentField,
+        models.CharField: fields.StrictCharField,
+        models.TextField: fields.StrictCharField,
+        models.EmailField: fields.StrictEmailField,
+        models.BooleanField: fields.StrictBooleanField,
+        models.DateTimeField: fields.RFC3339DateTimeField,
     }

@@ -9,8 +9,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
+from api.common.locking import IfMatch
 from api.rest import etags
-from api.rest.query_params import QuerySerializer
+from api.rest.query_params import QueryParamsSerializer
 
 S = TypeVar("S", bound=serializers.BaseSerializer[Any])
 
@@ -20,7 +21,7 @@ class RuledAPIView(APIView):
 
     rules: ClassVar[Mapping[str, str]] = {}
     http_method_names = ["get", "head", "post", "patch", "delete"]
-    queries: ClassVar[Mapping[str, type[QuerySerializer]]] = {}  # per action; the others take no parameters
+    queries: ClassVar[Mapping[str, type[QueryParamsSerializer]]] = {}  # per action; the others take no parameters
     row: Any  # what the address names, looked up by RulePermission
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -29,7 +30,7 @@ class RuledAPIView(APIView):
         if not hasattr(self, method):
             return  # becomes a 405
         action = getattr(self, "action", None) or method
-        query = self.queries.get(action, QuerySerializer)(data=request.query_params)
+        query = self.queries.get(action, QueryParamsSerializer)(data=request.query_params)
         query.is_valid(raise_exception=True)
         self.query: dict[str, Any] = query.validated_data
 
@@ -39,10 +40,10 @@ class RuledAPIView(APIView):
         return self.request.user
 
     @property
-    def if_match(self) -> etags.IfMatch:
+    def if_match(self) -> IfMatch:
         return etags.if_match(self.request)
 
-    def body(self, serializer_class: type[S], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def validated_body(self, serializer_class: type[S], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The validated body; ValidationError names its fields."""
         kwargs["context"] = {"reader": self.actor}
         serializer = serializer_class(*args, data=self.request.data, **kwargs)  # type: ignore[misc]
@@ -55,15 +56,15 @@ class RuledViewSet(RuledAPIView, ViewSet):
 
     serializer_class: ClassVar[type[serializers.BaseSerializer[Any]]]
 
-    def find_row(self, rule: str) -> Any:
+    def get_row(self, rule: str) -> Any:
         """The object of the address: NotFound if not visible, Denied if visible but not allowed by `rule`."""
         raise NotImplementedError
 
-    def answer(self, row: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    def object_response(self, row: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """One object with its ETag."""
         all_headers = {"ETag": etags.etag(row), **(headers or {})}
-        return Response(self.shown(row), status=status, headers=all_headers)
+        return Response(self.represent(row), status=status, headers=all_headers)
 
-    def shown(self, row: Any) -> Any:
+    def represent(self, row: Any) -> Any:
         """One object as the signed-in user sees it."""
         return self.serializer_class(row, context={"reader": self.actor}).data

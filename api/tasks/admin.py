@@ -13,15 +13,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from api.accounts.browser_sessions import actor_of
-from api.adminkit.fields import PickOne, PickSeveral, RowField, RowsField
-from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin, choosable_rows
+from api.adminkit.fields import RelatedChoiceField, RelatedMultipleChoiceField, RelatedSelect, RelatedSelectMultiple
+from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin, selectable_rows
 from api.common.choices import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
 from api.tasks import services
-from api.tasks.admin_list import OPEN_FIRST, OpenFirstPaginator, search
+from api.tasks.admin_list import OPEN_FIRST, OpenFirstPaginator, search_tasks
 from api.tasks.models import Priority, Task, overdue
 from api.tasks.selectors import FILTERS
 from api.users.models import User
+from api.users.selectors import actor_of
 
 _DUE: dict[str | None, tuple[str, Callable[[datetime, datetime, timedelta], Q]]] = {
     "overdue": ("Overdue", lambda now, today, day: overdue(now)),
@@ -61,7 +61,7 @@ class AssignedFilter(admin.SimpleListFilter):
 
 
 class TaskForm(forms.ModelForm):
-    after = RowsField(
+    after = RelatedMultipleChoiceField(
         Task.objects.filter(deleted_at=None, property__deleted_at=None),
         required=False,
         help_text="The task cannot be completed before these are.",
@@ -94,7 +94,7 @@ class TaskAdmin(SoftDeletingAdmin):
     date_hierarchy = "due_date"
     ordering = (OPEN_FIRST, "due_date", "id")
     paginator = OpenFirstPaginator
-    sorted_further = {"property": "due_date", "assigned_to": "due_date", "status": "due_date"}
+    secondary_ordering = {"property": "due_date", "assigned_to": "due_date", "status": "due_date"}
     autocomplete_fields = ("property", "assigned_to")
     readonly_fields = ("status", "started_at", "completed_at", "created_by", "created_at", "modified_by", "modified_at")
     actions = ("assign", "unassign", "start", "complete", "cancel", "reopen", "restore")
@@ -116,7 +116,9 @@ class TaskAdmin(SoftDeletingAdmin):
     def __init__(self, model: type[Task], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         assignee = Task._meta.get_field("assigned_to")
-        field = RowField(User.objects.all(), required=False, label="to", widget=PickOne(assignee, admin_site))
+        field = RelatedChoiceField(
+            User.objects.all(), required=False, label="to", widget=RelatedSelect(assignee, admin_site)
+        )
         self.action_form = type(  # type: ignore[misc]
             "TaskActionForm", (ActionForm,), {"assigned_to": field}
         )
@@ -125,7 +127,7 @@ class TaskAdmin(SoftDeletingAdmin):
         form = super().get_form(request, obj, change=change, **kwargs)
         if "after" in form.base_fields:
             field = form.base_fields["after"] = copy(form.base_fields["after"])  # declared once for both sites
-            field.widget = PickSeveral(Task._meta.get_field("depends_on"), self.admin_site)
+            field.widget = RelatedSelectMultiple(Task._meta.get_field("depends_on"), self.admin_site)
         return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
@@ -137,7 +139,7 @@ class TaskAdmin(SoftDeletingAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Task], search_term: str) -> Any:
         tasks, may_repeat = super().get_search_results(request, queryset, "")
-        return search(tasks, search_term), may_repeat
+        return search_tasks(tasks, search_term), may_repeat
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:2]
@@ -179,7 +181,7 @@ class TaskAdmin(SoftDeletingAdmin):
     def assign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         form = self.action_form(request.POST)
         form.fields["action"].choices = self.get_action_choices(request)
-        form.fields["assigned_to"].queryset = User.objects.filter(choosable_rows(self.admin_site, request, User))
+        form.fields["assigned_to"].queryset = User.objects.filter(selectable_rows(self.admin_site, request, User))
         person = form.cleaned_data["assigned_to"] if form.is_valid() else None
         if person is None:
             messages.error(request, "Nothing was assigned. Choose the person beside the action.")
@@ -194,33 +196,33 @@ class TaskAdmin(SoftDeletingAdmin):
         def change(task: Task) -> None:
             services.assign_task(actor=actor_of(request), task_id=task.pk, assigned_to=person)
 
-        self.apply(request, tasks, change, done)
+        self.apply_to_each(request, tasks, change, done)
 
     @admin.action(description="Start")
     def start(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._move(request, queryset, TaskStatus.IN_PROGRESS, "started")
+        self._change_status(request, queryset, TaskStatus.IN_PROGRESS, "started")
 
     @admin.action(description="Complete")
     def complete(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._move(request, queryset, TaskStatus.COMPLETED, "completed")
+        self._change_status(request, queryset, TaskStatus.COMPLETED, "completed")
 
     @admin.action(description="Cancel")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._move(request, queryset, TaskStatus.CANCELED, "canceled")
+        self._change_status(request, queryset, TaskStatus.CANCELED, "canceled")
 
     @admin.action(description="Reopen")
     def reopen(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._move(request, queryset, TaskStatus.PENDING, "reopened")
+        self._change_status(request, queryset, TaskStatus.PENDING, "reopened")
 
     @admin.action(description="Restore deleted")
     def restore(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         def change(task: Task) -> None:
             services.restore_task(actor=actor_of(request), task_id=task.pk)
 
-        self.apply(request, queryset, change, "restored")
+        self.apply_to_each(request, queryset, change, "restored")
 
-    def _move(self, request: HttpRequest, tasks: QuerySet[Task], status: str, done: str) -> None:
+    def _change_status(self, request: HttpRequest, tasks: QuerySet[Task], status: str, done: str) -> None:
         def change(task: Task) -> None:
             services.change_status(actor=actor_of(request), task_id=task.pk, status=status)
 
-        self.apply(request, tasks, change, done)
+        self.apply_to_each(request, tasks, change, done)

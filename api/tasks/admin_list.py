@@ -7,7 +7,7 @@ from django.core.paginator import Page
 from django.db.models import Case, Q, QuerySet, When
 from django.utils.text import smart_split, unescape_string_literal
 
-from api.adminkit.change_list import CappedPaginator, narrowed
+from api.adminkit.change_list import CappedPaginator, materialize_small
 from api.common.choices import OPEN_STATUSES
 from api.properties.models import Property
 from api.tasks.models import Task
@@ -35,7 +35,7 @@ class OpenFirstPaginator(CappedPaginator):
         return Page(rows, number, self)
 
 
-def search(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+def search_tasks(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
     """Tasks in which each word occurs: in the title, the description or the name of the property.
 
     The plans of PostgreSQL decide the form. Compared in a join, names cost twice as much. By their ids, few matches are
@@ -54,7 +54,7 @@ def search(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
     if not words:
         return tasks
     found = having(lambda word: list(_named(word)))
-    few = narrowed(found)
+    few = materialize_small(found)
     return having(_named) if few is found else few
 
 

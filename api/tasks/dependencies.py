@@ -23,9 +23,9 @@ def set_dependencies(task: Task, depends_on: Collection[int], *, actor: User) ->
     added = set(new) - set(old)
     if missing := added - set(visible_tasks(actor).filter(pk__in=added).values_list("pk", flat=True)):
         raise Invalid({"depends_on": f"There is no task with id {min(missing)}."}, code="does_not_exist")
-    _one_at_a_time()
+    _lock_dependency_changes()
     if _reaches(added, task.pk):
-        raise Invalid({"depends_on": "The tasks would wait for each other in a circle."}, code="circle")
+        raise Invalid({"depends_on": "The tasks would depend on each other in a cycle."}, code="dependency_cycle")
     TaskDependency.objects.filter(task=task, depends_on__in=set(old) - set(new)).delete()
     TaskDependency.objects.bulk_create(TaskDependency(task=task, depends_on_id=pk) for pk in sorted(added))
     return {"depends_on": [old, new]}
@@ -43,7 +43,7 @@ def require_completable(task: Task, *, actor: User) -> None:
         raise Conflict(f"The task waits for: {', '.join(names)}.", code="open_dependencies")
 
 
-def _one_at_a_time() -> None:
+def _lock_dependency_changes() -> None:
     """Two edits that are each harmless can close a circle together, and share no row that a lock could hold."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -77,7 +77,7 @@ def task_history(*, task: Task, reader: User) -> TaskHistory:
     entries = entries.exclude(event=Event.PERMISSION_DENIED)
     if rules.scope_of("tasks.view", reader.role) is Scope.ALL:
         return TaskHistory(entries)
-    spans = list(_Past(task, reader).spans())[-MAX_SPANS:]
+    spans = list(_VisibilityTimeline(task, reader).spans())[-MAX_SPANS:]
     seen = reduce(or_, map(_within, spans), Q(pk__in=[]))
     return TaskHistory(entries.filter(seen, created_at__gte=reader.date_joined), spans)
 
@@ -86,7 +86,7 @@ def _within(span: Span) -> Q:
     return Q(pk__gte=span.first) if span.last is None else Q(pk__gte=span.first, pk__lte=span.last)
 
 
-class _Past:
+class _VisibilityTimeline:
     """Everything that decides whether the reader sees the task, as it was after each audit entry."""
 
     def __init__(self, task: Task, reader: User) -> None:

@@ -9,19 +9,21 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, When
 from django.utils import timezone
 
 from api.common import rules
+from api.common.access import get_permitted
 from api.common.choices import OPEN_STATUSES, TaskStatus
 from api.common.errors import NotFound
+from api.common.locking import lock_rows
 from api.common.ordering import order_terms
 from api.common.rules import Scope
 from api.properties.models import Property
 from api.tasks.models import Priority, Task, TaskDependency, TaskType, is_overdue, overdue
-from api.tasks.visibility import types_of
+from api.tasks.visibility import task_types_of
 from api.users.models import User
 from api.users.selectors import visible_users
 
 
 def _unassigned(actor: User) -> Q:
-    return Q(assigned_to=None, task_type__in=types_of(actor.department))
+    return Q(assigned_to=None, task_type__in=task_types_of(actor.department))
 
 
 FILTERS: rules.ScopeFilters = {
@@ -46,10 +48,10 @@ def visible_tasks(actor: User, *, deleted: bool = False) -> QuerySet[Task]:
 def get_task(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bool = False) -> Task:
     """NotFound if the actor does not see this task, Denied if the rule does not allow it to him."""
     if lock:
-        rules.lock(Task.objects.filter(pk=pk))
+        lock_rows(Task.objects.filter(pk=pk))
     visible = visible_tasks(actor, deleted=deleted)
     visible = visible.select_related("property", "assigned_to", "created_by", "modified_by")
-    return rules.get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
+    return get_permitted(visible, rules.rows(rule, actor, FILTERS), pk, action=rule)
 
 
 NO_ASSIGNEE = "There is no user with id {pk_value} that you can assign."
@@ -99,21 +101,21 @@ _COLUMNS = (
 )
 
 
-class ShownTask(NamedTuple):
+class TaskRow(NamedTuple):
     """A task as the API shows it, and the version that was read."""
 
     version: int
     shown: dict[str, Any]
 
 
-def read_tasks(tasks: QuerySet[Task], *, reader: User) -> list[ShownTask]:
+def read_tasks(tasks: QuerySet[Task], *, reader: User) -> list[TaskRow]:
     """In two queries at most, and without making a model of each."""
     now = timezone.now()
     waits = Exists(TaskDependency.objects.filter(task=OuterRef("pk")))
     columns = list(tasks.values(*_COLUMNS, waits=waits))
     waiting = [row["id"] for row in columns if row["waits"]]
     named = named_dependencies(waiting, reader=reader) if waiting else {}
-    return [ShownTask(row["version"], _as_json(row, named.get(row["id"], {}), now)) for row in columns]
+    return [TaskRow(row["version"], _as_json(row, named.get(row["id"], {}), now)) for row in columns]
 
 
 def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
     return [task.shown for task in read_tasks(tasks, reader=reader)]
 
 
-def read_task(*, actor: User, pk: int) -> ShownTask:
+def read_task(*, actor: User, pk: int) -> TaskRow:
     """NotFound if the actor does not see this task."""
     for task in read_tasks(visible_tasks(actor).filter(pk=pk), reader=actor):
         return task
@@ -180,7 +182,7 @@ def _name(row: dict[str, Any], person: str) -> str | None:
     return full_name or row[person + "__username"] if row[f"{person}_id"] else None
 
 
-def summarise(tasks: QuerySet[Task], *, actor: User) -> dict[str, Any]:
+def summarize_tasks(tasks: QuerySet[Task], *, actor: User) -> dict[str, Any]:
     """Counts by status, type and priority; those overdue; open ones due today, in the actor's time zone."""
     now = timezone.now()
     today = now.astimezone(ZoneInfo(actor.timezone)).replace(hour=0, minute=0, second=0, microsecond=0)

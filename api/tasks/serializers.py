@@ -9,13 +9,13 @@ from rest_framework import serializers
 from api.audit.events import Event
 from api.common.choices import TaskStatus
 from api.properties.models import Property
-from api.rest.fields import ChangesField, IdsField, MomentField, RowField, WordField
+from api.rest.fields import ChangesField, IdListField, RelatedIdField, RFC3339DateTimeField, StrictChoiceField
 from api.rest.query_params import (
-    FlagParameter,
+    BooleanParameter,
     IdParameter,
-    ListQuery,
+    ListParams,
     OrderingParameter,
-    QuerySerializer,
+    QueryParamsSerializer,
     SearchParameter,
 )
 from api.rest.serializers import StrictModelSerializer, StrictSerializer
@@ -55,7 +55,7 @@ EXAMPLE = {
 
 
 @extend_schema_field({"type": "string", "enum": PRIORITY_WORDS})
-class PriorityField(WordField):
+class PriorityField(StrictChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=PRIORITY_WORDS, **kwargs)
 
@@ -66,7 +66,7 @@ class PriorityField(WordField):
         return Priority(value).word
 
 
-class AssigneeField(RowField):
+class AssigneeField(RelatedIdField):
     """A user whom the reader sees, or the task's present assignee."""
 
     default_error_messages = {"does_not_exist": NO_ASSIGNEE}
@@ -88,15 +88,15 @@ class TaskSerializer(StrictModelSerializer):
     """What a body may hold, and for the schema what an answer holds; `selectors.read_tasks` makes the answers."""
 
     priority = PriorityField(required=False, help_text="Default medium.")
-    property = RowField(queryset=Property.objects.filter(deleted_at=None), noun="property")
+    property = RelatedIdField(queryset=Property.objects.filter(deleted_at=None), noun="property")
     property_name = serializers.CharField(source="property.name", read_only=True)
     assigned_to = AssigneeField(allow_null=True, required=False)
     assigned_to_name = serializers.CharField(
         source="assigned_to.display_name", allow_null=True, read_only=True, default=None
     )
-    due_date = MomentField()
+    due_date = RFC3339DateTimeField()
     is_overdue = serializers.BooleanField(read_only=True)
-    depends_on = IdsField(max_length=100, required=False, help_text="Ids of tasks.")
+    depends_on = IdListField(max_length=100, required=False, help_text="Ids of tasks.")
     depends_on_name = serializers.ListField(
         child=serializers.CharField(allow_null=True),
         read_only=True,
@@ -119,7 +119,7 @@ class TaskSerializer(StrictModelSerializer):
 
 
 class StatusSerializer(StrictSerializer):
-    status = WordField(choices=TaskStatus.choices)
+    status = StrictChoiceField(choices=TaskStatus.choices)
 
 
 class AssignSerializer(StrictSerializer):
@@ -158,7 +158,7 @@ class AssigneeParameter(IdParameter):
         return data if data in {"me", "none"} else super().to_internal_value(data)
 
 
-class TaskFilterQuery(QuerySerializer):
+class TaskFilterParams(QueryParamsSerializer):
     search = SearchParameter(required=False)
     property = IdParameter(required=False)
     status = serializers.MultipleChoiceField(choices=TaskStatus.choices, required=False, help_text="May repeat.")
@@ -166,14 +166,14 @@ class TaskFilterQuery(QuerySerializer):
     priority = PriorityField(required=False)
     assigned_to = AssigneeParameter(required=False, help_text="An id, me or none.")
     created_by = IdParameter(required=False)
-    due_after = MomentField(required=False, help_text="Inclusive.")
-    due_before = MomentField(required=False, help_text="Exclusive.")
-    overdue = FlagParameter(required=False)
-    modified_since = MomentField(required=False)
-    deleted = FlagParameter(required=False, help_text="Only what can be restored; managers and up.")
+    due_after = RFC3339DateTimeField(required=False, help_text="Inclusive.")
+    due_before = RFC3339DateTimeField(required=False, help_text="Exclusive.")
+    overdue = BooleanParameter(required=False)
+    modified_since = RFC3339DateTimeField(required=False)
+    deleted = BooleanParameter(required=False, help_text="Only what can be restored; managers and up.")
 
 
-class TaskListQuery(TaskFilterQuery, ListQuery):
+class TaskListParams(TaskFilterParams, ListParams):
     ordering = OrderingParameter(
         ("due_date", "priority", "status", "created_at", "modified_at", "title", "id"), required=False
     )

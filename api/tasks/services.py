@@ -9,10 +9,10 @@ from django.utils import timezone
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
-from api.common.changes import apply_changes, initial_values, save_changes
+from api.common.changes import apply_changes, changes_of_new_row, save_changes
 from api.common.choices import OPEN_STATUSES, Role, TaskStatus
 from api.common.errors import Conflict, Invalid
-from api.rest.etags import IfMatch, require_match
+from api.common.locking import IfMatch, require_match
 from api.tasks.dependencies import require_completable, set_dependencies
 from api.tasks.models import Task
 from api.tasks.selectors import NO_ASSIGNEE, get_task, visible_assignees
@@ -21,7 +21,7 @@ from api.users.models import User
 AUDITED = ("title", "description", "task_type", "status", "priority", "property", "assigned_to", "due_date")
 
 # {from: {to: the rule that it takes}}
-MOVES: dict[str, dict[str, str]] = {
+STATUS_TRANSITIONS: dict[str, dict[str, str]] = {
     TaskStatus.PENDING: {TaskStatus.IN_PROGRESS: "tasks.change_status", TaskStatus.CANCELED: "tasks.cancel"},
     TaskStatus.IN_PROGRESS: {TaskStatus.COMPLETED: "tasks.change_status", TaskStatus.CANCELED: "tasks.cancel"},
     TaskStatus.COMPLETED: {TaskStatus.PENDING: "tasks.reopen"},
@@ -35,7 +35,7 @@ def create_task(*, actor: User, depends_on: Collection[int] = (), **values: Any)
     _require_assignable(actor, None, values.get("assigned_to"))
     now = timezone.now()
     task = Task.objects.create(created_by=actor, modified_by=actor, created_at=now, modified_at=now, **values)
-    changes = initial_values(task, AUDITED) | set_dependencies(task, depends_on, actor=actor)
+    changes = changes_of_new_row(task, AUDITED) | set_dependencies(task, depends_on, actor=actor)
     record(Event.TASK_CREATED, actor=actor, target=task, changes=changes)
     return task
 
@@ -74,10 +74,10 @@ def change_status(*, actor: User, task_id: int, status: str, if_match: IfMatch =
     """Move the task on; Conflict where its state does not allow that."""
     task = get_task(actor=actor, pk=task_id, rule="tasks.change_status", lock=True)
     require_match(task, if_match)
-    rule = MOVES[task.status].get(status)
+    rule = STATUS_TRANSITIONS[task.status].get(status)
     if rule is None:
-        allowed = ", ".join(MOVES[task.status])
-        raise Conflict(f"The task is {task.status}; it can become {allowed}.", code="move_not_allowed")
+        allowed = ", ".join(STATUS_TRANSITIONS[task.status])
+        raise Conflict(f"The task is {task.status}; it can become {allowed}.", code="transition_not_allowed")
     rules.require(rule, actor, target=task)
     if status == TaskStatus.COMPLETED:
         require_completable(task, actor=actor)

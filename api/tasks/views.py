@@ -8,31 +8,31 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.common.rules import get_deleted
-from api.idempotency.views import CreateOnceViewSet
+from api.common.access import get_deleted
+from api.idempotency.views import IdempotentCreateViewSet
 from api.rest.etags import etag
-from api.rest.pagination import page_of
-from api.rest.query_params import PagingQuery
+from api.rest.pagination import paginate
+from api.rest.query_params import PaginationParams
 from api.rest.schema import page_schema
 from api.rest.serializers import EmptySerializer
 from api.tasks import services
 from api.tasks.history import task_history
 from api.tasks.models import Task
-from api.tasks.selectors import filter_tasks, get_task, read_task, summarise, task_rows, visible_tasks
+from api.tasks.selectors import filter_tasks, get_task, read_task, summarize_tasks, task_rows, visible_tasks
 from api.tasks.serializers import (
     AssignSerializer,
     CountsSerializer,
     HistoryEntrySerializer,
     StatusSerializer,
-    TaskFilterQuery,
-    TaskListQuery,
+    TaskFilterParams,
+    TaskListParams,
     TaskSerializer,
 )
 
 
-class TaskViewSet(CreateOnceViewSet):
+class TaskViewSet(IdempotentCreateViewSet):
     serializer_class = TaskSerializer
-    queries: ClassVar = {"list": TaskListQuery, "summary": TaskFilterQuery, "history": PagingQuery}
+    queries: ClassVar = {"list": TaskListParams, "summary": TaskFilterParams, "history": PaginationParams}
     rules: ClassVar = {
         "list": "tasks.view",
         "summary": "tasks.view",
@@ -47,27 +47,29 @@ class TaskViewSet(CreateOnceViewSet):
         "change_status": "tasks.change_status",
     }
 
-    def find_row(self, rule: str) -> Any:
+    def get_row(self, rule: str) -> Any:
         if self.action == "retrieve":  # seeing it is the rule, and reading needs no model
             return read_task(actor=self.actor, pk=self.kwargs["pk"])
         find = partial(get_task, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
         return get_deleted(find, rule, self.actor) if self.action == "restore" else find()
 
-    @extend_schema(parameters=[TaskListQuery], responses=page_schema(TaskSerializer))
+    @extend_schema(parameters=[TaskListParams], responses=page_schema(TaskSerializer))
     def list(self, request: Request) -> Response:
         """Tasks that you may see: all for managers, yours and open ones for the crew, those of one's properties."""
         rows = partial(task_rows, reader=self.actor)
-        return Response(page_of(request, self._found(), rows, self.query))
+        return Response(paginate(request, self._matching_tasks(), rows, self.query))
 
-    @extend_schema(parameters=[TaskFilterQuery], responses=CountsSerializer)
+    @extend_schema(parameters=[TaskFilterParams], responses=CountsSerializer)
     def summary(self, request: Request) -> Response:
         """Counts of the tasks that the same filters list."""
-        return Response(summarise(self._found(), actor=self.actor))
+        return Response(summarize_tasks(self._matching_tasks(), actor=self.actor))
 
     @extend_schema(request=TaskSerializer, responses={201: TaskSerializer})
     def create(self, request: Request) -> Response:
         """A new task, pending."""
-        return self.answer_created(lambda: services.create_task(actor=self.actor, **self.body(TaskSerializer)))
+        return self.created_response(
+            lambda: services.create_task(actor=self.actor, **self.validated_body(TaskSerializer))
+        )
 
     @extend_schema(responses=TaskSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
@@ -77,8 +79,10 @@ class TaskViewSet(CreateOnceViewSet):
     @extend_schema(request=TaskSerializer, responses=TaskSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
         """Change a task; its status moves under status/."""
-        values = self.body(TaskSerializer, self.row, partial=True)
-        return self.answer(services.update_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+        values = self.validated_body(TaskSerializer, self.row, partial=True)
+        return self.object_response(
+            services.update_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
+        )
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
@@ -89,8 +93,8 @@ class TaskViewSet(CreateOnceViewSet):
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def restore(self, request: Request, pk: int) -> Response:
         """Bring a deleted task back; 409 if it is not deleted."""
-        self.body(EmptySerializer)
-        return self.answer(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
+        self.validated_body(EmptySerializer)
+        return self.object_response(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(request=StatusSerializer, responses=TaskSerializer)
     def change_status(self, request: Request, pk: int) -> Response:
@@ -98,22 +102,26 @@ class TaskViewSet(CreateOnceViewSet):
 
         409 for any other move, and for completing a task that waits for open ones.
         """
-        values = self.body(StatusSerializer)
-        return self.answer(services.change_status(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+        values = self.validated_body(StatusSerializer)
+        return self.object_response(
+            services.change_status(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
+        )
 
     @extend_schema(request=AssignSerializer, responses=TaskSerializer)
     def assign(self, request: Request, pk: int) -> Response:
         """Give an open task to somebody, or to nobody (null)."""
-        values = self.body(AssignSerializer, self.row)
-        return self.answer(services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values))
+        values = self.validated_body(AssignSerializer, self.row)
+        return self.object_response(
+            services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
+        )
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def claim(self, request: Request, pk: int) -> Response:
         """Take an open task of your department that nobody has; of two who claim at once, one gets it."""
-        self.body(EmptySerializer)
-        return self.answer(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
+        self.validated_body(EmptySerializer)
+        return self.object_response(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
-    @extend_schema(parameters=[PagingQuery], responses=page_schema(HistoryEntrySerializer))
+    @extend_schema(parameters=[PaginationParams], responses=page_schema(HistoryEntrySerializer))
     def history(self, request: Request, pk: int) -> Response:
         """Who changed what, from what to what, and when; newest first.
 
@@ -121,11 +129,11 @@ class TaskViewSet(CreateOnceViewSet):
         values are null, of the change that hid it the new ones.
         """
         seen = task_history(task=self.row, reader=self.actor)
-        return Response(page_of(request, seen.entries, seen.rows, self.query))
+        return Response(paginate(request, seen.entries, seen.rows, self.query))
 
-    def shown(self, row: Task) -> Any:
+    def represent(self, row: Task) -> Any:
         return task_rows(Task.objects.filter(pk=row.pk), reader=self.actor)[0]
 
-    def _found(self) -> QuerySet[Task]:
+    def _matching_tasks(self) -> QuerySet[Task]:
         visible = visible_tasks(self.actor, deleted=self.query.get("deleted", False))
         return filter_tasks(visible, self.query, actor=self.actor)

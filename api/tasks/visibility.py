@@ -26,7 +26,7 @@ class ReaderState(NamedTuple):
     owns_property: bool  # that of the task
 
 
-def types_of(department: Any) -> list[str]:
+def task_types_of(department: Any) -> list[str]:
     """Return the task types whose tasks belong to a department."""
     return [task_type.value for task_type in TaskType if task_type.department == department]
 
@@ -36,7 +36,7 @@ def _is_assigned(reader: ReaderState, task: TaskState) -> bool:
 
 
 def _is_unassigned(reader: ReaderState, task: TaskState) -> bool:
-    return task.assigned_to_id is None and task.task_type in types_of(reader.department)
+    return task.assigned_to_id is None and task.task_type in task_types_of(reader.department)
 
 
 SCOPES: Mapping[Scope, Callable[[ReaderState, TaskState], bool]] = {

@@ -5,14 +5,14 @@ from typing import Any
 from django import forms
 
 from api.common.errors import Invalid
-from api.users import services
 from api.users.models import User
+from api.users.passwords import check_new_password
 from api.users.selectors import find_login
 
 _FLAT = ("username", "email", "first_name", "last_name", "role", "department", "phone_number", "timezone")
 
 
-class _UniquePersonForm(forms.ModelForm):  # type: ignore[type-arg]
+class _UniqueUserForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
         for name in ("username", "email"):
@@ -22,13 +22,13 @@ class _UniquePersonForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
-class PersonForm(_UniquePersonForm):
+class UserForm(_UniqueUserForm):
     class Meta:
         model = User
         fields = (*_FLAT, "is_active", "digest_opt_out", "notification_opt_out")
 
 
-class InvitedForm(_UniquePersonForm):
+class InvitedUserForm(_UniqueUserForm):
     """A new person, who gets a mail to set his password."""
 
     class Meta:
@@ -36,7 +36,7 @@ class InvitedForm(_UniquePersonForm):
         fields = _FLAT
 
 
-class NewPersonForm(InvitedForm):
+class NewUserForm(InvitedUserForm):
     """A new person, with a password or with an invitation."""
 
     password = forms.CharField(
@@ -51,7 +51,7 @@ class NewPersonForm(InvitedForm):
         if values.get("password"):
             person = User(**{name: values.get(name, "") for name in ("username", "email", "first_name", "last_name")})
             try:
-                services.check_new_password(values["password"], person, field="password")
+                check_new_password(values["password"], person, field="password")
             except Invalid as refusal:
                 self.add_error("password", forms.ValidationError(refusal.errors["password"], code=refusal.code))
         return values

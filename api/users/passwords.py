@@ -5,7 +5,11 @@ import threading
 from typing import Any
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+
+from api.common.errors import Invalid
+from api.users.models import User
 
 # More hashes at once than processors are not done sooner, and each takes its 46 MiB.
 _PROCESSORS = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -40,3 +44,11 @@ class LengthValidator:
 
     def get_help_text(self) -> str:
         return f"Your password must have {MIN_LENGTH} to {MAX_LENGTH} characters."
+
+
+def check_new_password(password: str, user: User, *, field: str) -> None:
+    """Raise Invalid, naming `field`, for a password that is too weak."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid({field: " ".join(error.messages)}, code="weak_password") from None

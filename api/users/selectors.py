@@ -1,20 +1,22 @@
 """Which people somebody sees, and finding one by what he typed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
-from django.utils import timezone
+from django.http import HttpRequest
 
 from api.audit.events import Event
 from api.audit.models import AuditEntry
 from api.common import rules
+from api.common.access import get_permitted
 from api.common.choices import Role
+from api.common.locking import lock_rows
 from api.common.ordering import order_terms
 from api.common.rules import Scope
 from api.users.login_names import normalize_login
-from api.users.models import Session, User
+from api.users.models import User
 
 FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),
@@ -31,8 +33,8 @@ def visible_users(actor: User) -> QuerySet[User]:
 def get_user(*, actor: User, pk: int, rule: str, lock: bool = False) -> User:
     """NotFound if the actor does not see this person, Denied if the rule does not allow it to him."""
     if lock:
-        rules.lock(User.objects.filter(pk=pk))
-    return rules.get_permitted(visible_users(actor), rules.rows(rule, actor, FILTERS), pk, action=rule)
+        lock_rows(User.objects.filter(pk=pk))
+    return get_permitted(visible_users(actor), rules.rows(rule, actor, FILTERS), pk, action=rule)
 
 
 def filter_users(users: QuerySet[User], query: Mapping[str, Any]) -> QuerySet[User]:
@@ -55,10 +57,6 @@ def find_login(text: str) -> User | None:
     folded = normalize_login(text)
     column = "email" if "@" in folded else "username"
     return User.objects.alias(folded=Lower(column)).filter(folded=folded).first()
-
-
-def live_sessions(user: User) -> QuerySet[Session]:
-    return user.sessions.filter(ended_at=None, expires_at__gt=timezone.now()).order_by("-last_seen_at")
 
 
 def _role_changes(**condition: Any) -> QuerySet[AuditEntry]:
@@ -101,3 +99,8 @@ ENTRY_FILTERS: rules.ScopeFilters = {
 def visible_entries(actor: User, *, role: str = "") -> QuerySet[AuditEntry]:
     """The audit trail, for who may read it."""
     return AuditEntry.objects.filter(rules.rows("audit.view", actor, ENTRY_FILTERS, role=role))
+
+
+def actor_of(request: HttpRequest) -> User:
+    """Whoever is signed in, where only such people come."""
+    return cast("User", request.user)

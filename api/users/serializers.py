@@ -6,11 +6,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from api.common.choices import Department, Role
-from api.rest.fields import TextField, WordField
-from api.rest.query_params import FlagParameter, ListQuery, OrderingParameter
-from api.rest.serializers import StrictModelSerializer, StrictSerializer
-from api.users.login_names import LOGIN_MAX_LENGTH
-from api.users.models import Session, User
+from api.rest.fields import StrictCharField, StrictChoiceField
+from api.rest.query_params import BooleanParameter, ListParams, OrderingParameter
+from api.rest.serializers import StrictModelSerializer
+from api.users.models import User
 from api.users.passwords import MAX_LENGTH
 
 PROFILE_FIELDS = ("first_name", "last_name", "phone_number", "timezone", "digest_opt_out", "notification_opt_out")
@@ -30,14 +29,14 @@ ADA = {
 }
 
 
-def password_field(**kwargs: Any) -> TextField:
+def password_field(**kwargs: Any) -> StrictCharField:
     """A password as it was typed: nothing is trimmed."""
-    return TextField(write_only=True, trim_whitespace=False, max_length=MAX_LENGTH, **kwargs)
+    return StrictCharField(write_only=True, trim_whitespace=False, max_length=MAX_LENGTH, **kwargs)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A crew member", value=ADA, response_only=True)])
 class UserSerializer(StrictModelSerializer):
-    role = WordField(choices=Role.choices)
+    role = StrictChoiceField(choices=Role.choices)
 
     class Meta:
         model = User
@@ -66,70 +65,8 @@ class OwnUserSerializer(UserSerializer):
     denied_action = "users.edit"
 
 
-class MeSerializer(UserSerializer):
-    denied_fields = ("username", "role", "department", "is_active", "password")
-    denied_action = "users.edit"
-
-    current_password = password_field(required=False, help_text="Needed for a new email.")
-
-    class Meta(UserSerializer.Meta):
-        fields = (*UserSerializer.Meta.fields, "current_password")  # type: ignore[assignment]
-        read_only_fields = ("id", "username", "role", "department", "is_active")  # type: ignore[assignment]
-
-
-class LoginSerializer(StrictSerializer):
-    username = TextField(max_length=LOGIN_MAX_LENGTH, help_text="A username or an email.")
-    password = password_field()
-
-
-class RefreshSerializer(StrictSerializer):
-    refresh = TextField(max_length=2000)
-
-
-class TokensSerializer(serializers.Serializer[Any]):
-    access = serializers.CharField()
-    refresh = serializers.CharField()
-
-
-class SignedInSerializer(TokensSerializer):
-    user = UserSerializer()
-
-
-class PasswordChangeSerializer(StrictSerializer):
-    current_password = password_field()
-    new_password = password_field(help_text="12 to 128 characters.")
-
-
-class ResetRequestSerializer(StrictSerializer):
-    email = TextField(max_length=LOGIN_MAX_LENGTH)
-
-
-class ResetRequestedSerializer(serializers.Serializer[Any]):
-    detail = serializers.CharField()
-
-
-class ResetConfirmSerializer(StrictSerializer):
-    uid = TextField(max_length=64)
-    token = TextField(max_length=128)
-    new_password = password_field()
-
-
-class SessionSerializer(serializers.ModelSerializer[Session]):
-    device = serializers.CharField(source="user_agent")
-    since = serializers.DateTimeField(source="started_at")
-    last_seen = serializers.DateTimeField(source="last_seen_at", help_text="When it was last refreshed.")
-    is_current = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Session
-        fields = ("id", "ip_address", "device", "since", "last_seen", "is_current")
-
-    def get_is_current(self, session: Session) -> bool:
-        return bool(session == self.context["current"])
-
-
-class UserListQuery(ListQuery):
+class UserListParams(ListParams):
     role = serializers.ChoiceField(choices=Role.choices, required=False)
     department = serializers.ChoiceField(choices=Department.choices, required=False)
-    is_active = FlagParameter(required=False)
+    is_active = BooleanParameter(required=False)
     ordering = OrderingParameter(("username", "email", "last_name", "role", "id"), required=False)

@@ -3,25 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import PROTECT, ProtectedError
+from django.utils import timezone
 
-from api.accounts import sessions
-from api.accounts.devices import forget_devices
-from api.accounts.login import require_password
-from api.accounts.mails import notice_letter
 from api.audit.events import Event
 from api.audit.trail import record
 from api.common import rules
-from api.common.changes import apply_changes, initial_values, naming_duplicates, save_changes
+from api.common.changes import apply_changes, changes_of_new_row, save_changes, unique_errors_as_invalid
 from api.common.choices import Role
-from api.common.errors import Conflict, Denied, Invalid
+from api.common.errors import Conflict, Denied
+from api.common.locking import IfMatch, lock_rows, require_match
 from api.common.rules import Scope
-from api.mail.outbox import enqueue
-from api.rest.etags import IfMatch, require_match
 from api.users.models import User
+from api.users.passwords import check_new_password
 from api.users.selectors import get_user
 
 TAKEN = {
@@ -49,9 +44,9 @@ def create_user(*, actor: User | None, password: str | None = None, **values: An
     else:
         check_new_password(password, user, field="password")
         user.set_password(password)
-    with naming_duplicates(TAKEN):
+    with unique_errors_as_invalid(TAKEN):
         user.save()
-    record(Event.USER_CREATED, actor=actor, target=user, changes=initial_values(user, AUDITED))
+    record(Event.USER_CREATED, actor=actor, target=user, changes=changes_of_new_row(user, AUDITED))
     return user
 
 
@@ -70,7 +65,7 @@ def update_user(*, actor: User, user_id: int, rule: str, if_match: IfMatch = Non
     require_match(user, if_match)
     if "role" in values:
         _require_role(actor, rule, values["role"], target=user)
-    _keep_a_superuser(user, values)
+    _require_remaining_superuser(user, values)
     changes = apply_changes(user, values)
     if changes:
         _save(user, changes)
@@ -78,67 +73,12 @@ def update_user(*, actor: User, user_id: int, rule: str, if_match: IfMatch = Non
     return user
 
 
-def update_own_profile(
-    *, user: User, if_match: IfMatch = None, current_password: str | None = None, **values: Any
-) -> User:
-    """A new email needs the current password, and ends every session."""
-    if values.get("email", user.email) != user.email:
-        if current_password is None:
-            raise Invalid({"current_password": "A new email needs your current password."}, code="required")
-        require_password(user, current_password)
-    with transaction.atomic():
-        locked = _locked(user.pk)
-        require_match(locked, if_match)
-        changes = apply_changes(locked, values)
-        if changes:
-            _save(locked, changes)
-            record(Event.USER_UPDATED, actor=locked, target=locked, changes=changes)
-    return locked
-
-
-def change_password(*, user: User, current_password: str, new_password: str) -> None:
-    """Every older session and token dies, the one that asked included."""
-    require_password(user, current_password)
-    check_new_password(new_password, user, field="new_password")
-    with transaction.atomic():
-        locked = _locked(user.pk)
-        if locked.password != user.password:
-            raise Conflict("The password was changed a moment ago. Sign in again.")
-        give_password(locked, new_password, actor=locked)
-
-
-@transaction.atomic
-def set_password(*, actor: User | None, user_id: int, new_password: str) -> None:
-    """Give somebody a password; his sessions and tokens die. `actor` is None for commands."""
-    user = _locked(user_id)
-    if actor is not None:
-        rules.require("users.set_password", actor, target=user)
-    check_new_password(new_password, user, field="new_password")
-    forget_devices(user)
-    give_password(user, new_password, actor=actor, by_administrator=actor is not None)
-
-
-@transaction.atomic
-def sign_out_everywhere(*, user_id: int) -> None:
-    user = _locked(user_id)
-    _end_sessions(user)
-    record(Event.LOGOUT, actor=user, detail="all sessions")
-
-
-@transaction.atomic
-def end_sessions_of(*, actor: User, user_id: int) -> None:
-    """What an administrator does to somebody whose telephone was stolen."""
-    user = get_user(actor=actor, pk=user_id, rule="users.end_sessions", lock=True)
-    _end_sessions(user)
-    record(Event.SESSION_ENDED, actor=actor, target=user, detail="all sessions", by_administrator=True)
-
-
 @transaction.atomic
 def delete_user(*, actor: User, user_id: int) -> None:
     """Erase somebody who has left no trace. Conflict for the others: they can be disabled."""
     _lock_superusers({"is_active": False})
     user = get_user(actor=actor, pk=user_id, rule="users.delete", lock=True)
-    _keep_a_superuser(user, {"is_active": False})
+    _require_remaining_superuser(user, {"is_active": False})
     record(Event.USER_DELETED, actor=actor, target=user)
     try:
         user.delete()
@@ -148,39 +88,15 @@ def delete_user(*, actor: User, user_id: int) -> None:
         ) from None
 
 
-def has_traces(user: User) -> bool:
+def has_protected_references(user: User) -> bool:
     """Whether rows point at him that must not lose him."""
     relations = [rel for rel in user._meta.related_objects if getattr(rel, "on_delete", None) is PROTECT]
     return any(rel.related_model._default_manager.filter((rel.field.name, user)).exists() for rel in relations)
 
 
 def _end_sessions(user: User) -> None:
-    sessions.end_all_sessions(user)
+    end_all_sessions(user)
     user.save(update_fields=["session_epoch"])
-
-
-def check_new_password(password: str, user: User, *, field: str) -> None:
-    """Raise Invalid, naming `field`, for a password that is too weak."""
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise Invalid({field: " ".join(error.messages)}, code="weak_password") from None
-
-
-def give_password(
-    user: User,
-    new_password: str,
-    *,
-    actor: User | None,
-    event: Event = Event.PASSWORD_CHANGED,
-    by_administrator: bool = False,
-) -> None:
-    """To a user row that the caller has locked. Every session and token dies, and a mail tells him."""
-    user.set_password(new_password)
-    sessions.end_all_sessions(user)
-    save_changes(user, {"password": None, "session_epoch": None})
-    record(event, actor=actor, target=user, by_administrator=by_administrator)
-    enqueue(notice_letter(user), asked_by=actor)
 
 
 def _require_role(actor: User, rule: str, role: str, target: User | None = None) -> None:
@@ -193,15 +109,15 @@ def _require_role(actor: User, rule: str, role: str, target: User | None = None)
 def _lock_superusers(values: Mapping[str, Any]) -> None:
     # All of them, in one order and before the person himself: two who disable each other must not deadlock.
     if values.keys() & {"role", "is_active"}:
-        rules.lock(User.objects.filter(role=Role.SUPERUSER))
+        lock_rows(User.objects.filter(role=Role.SUPERUSER))
 
 
-def _locked(user_id: int) -> User:
-    rules.lock(User.objects.filter(pk=user_id))
+def _lock_user(user_id: int) -> User:
+    lock_rows(User.objects.filter(pk=user_id))
     return User.objects.get(pk=user_id)
 
 
-def _keep_a_superuser(user: User, values: Mapping[str, Any]) -> None:
+def _require_remaining_superuser(user: User, values: Mapping[str, Any]) -> None:
     leaves = values.get("role", Role.SUPERUSER) != Role.SUPERUSER or values.get("is_active", True) is False
     if user.role != Role.SUPERUSER or not user.is_active or not leaves:
         return
@@ -212,11 +128,9 @@ def _keep_a_superuser(user: User, values: Mapping[str, Any]) -> None:
 def _save(user: User, changes: Mapping[str, Any]) -> None:
     columns = set(changes)
     if columns & IDENTITY:
-        sessions.end_all_sessions(user)
+        end_all_sessions(user)
         columns.add("session_epoch")
-        if not user.is_active:
-            forget_devices(user)
-    with naming_duplicates(TAKEN):
+    with unique_errors_as_invalid(TAKEN):
         save_changes(user, dict.fromkeys(columns))
 
 
@@ -229,3 +143,9 @@ def _record_changes(actor: User, user: User, changes: Mapping[str, list[Any]]) -
         record(event, actor=actor, target=user, changes={"is_active": rest.pop("is_active")})
     if rest:
         record(Event.USER_UPDATED, actor=actor, target=user, changes=rest)
+
+
+def end_all_sessions(user: User) -> None:
+    """End every session and token of a user row that the caller has locked and saves `session_epoch` of."""
+    user.session_epoch += 1
+    user.sessions.filter(ended_at=None).update(ended_at=timezone.now())

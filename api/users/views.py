@@ -6,45 +6,42 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.accounts.password_reset import send_reset
 from api.common import rules
 from api.common.choices import Role
 from api.common.errors import Denied
-from api.idempotency.views import CreateOnceViewSet
-from api.rest.pagination import page_of, rendered
+from api.idempotency.views import IdempotentCreateViewSet
+from api.rest.pagination import paginate, serialize_with
 from api.rest.schema import page_schema
-from api.rest.serializers import EmptySerializer
 from api.users import services
 from api.users.models import User
 from api.users.selectors import filter_users, get_user, visible_users
 from api.users.serializers import (
     NewUserSerializer,
     OwnUserSerializer,
-    UserListQuery,
+    UserListParams,
     UserSerializer,
 )
 
 
-class UserViewSet(CreateOnceViewSet):
+class UserViewSet(IdempotentCreateViewSet):
     serializer_class = UserSerializer
-    queries: ClassVar = {"list": UserListQuery}
+    queries: ClassVar = {"list": UserListParams}
     rules: ClassVar = {
         "list": "users.view",
         "create": "users.create",
         "retrieve": "users.view",
         "partial_update": "users.edit",
         "destroy": "users.disable",
-        "password_reset": "users.send_reset",
     }
 
-    def find_row(self, rule: str) -> User:
+    def get_row(self, rule: str) -> User:
         return get_user(actor=self.actor, pk=self.kwargs["pk"], rule=self._own_rule(rule))
 
-    @extend_schema(parameters=[UserListQuery], responses=page_schema(UserSerializer))
+    @extend_schema(parameters=[UserListParams], responses=page_schema(UserSerializer))
     def list(self, request: Request) -> Response:
         """People whom you may see: all for superusers, all but superusers for managers, else yourself."""
         found = filter_users(visible_users(self.actor), self.query)
-        return Response(page_of(request, found, rendered(UserSerializer), self.query))
+        return Response(paginate(request, found, serialize_with(UserSerializer), self.query))
 
     @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
     def create(self, request: Request) -> Response:
@@ -54,12 +51,14 @@ class UserViewSet(CreateOnceViewSet):
         role, has_password = sent.get("role"), sent.get("password") is not None
         if role in Role.values:
             services.require_creation(self.actor, role=role, has_password=has_password)
-        return self.answer_created(lambda: services.create_user(actor=self.actor, **self.body(NewUserSerializer)))
+        return self.created_response(
+            lambda: services.create_user(actor=self.actor, **self.validated_body(NewUserSerializer))
+        )
 
     @extend_schema(responses=UserSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
         """One person."""
-        return self.answer(self.row)
+        return self.object_response(self.row)
 
     @extend_schema(request=UserSerializer, responses=UserSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
@@ -73,9 +72,9 @@ class UserViewSet(CreateOnceViewSet):
         if pk == self.actor.pk and "email" in request.data:
             raise Denied(action="users.edit", target=self.row, errors={"email": "Change it under /api/auth/me/."})
         serializer = OwnUserSerializer if rule == "users.edit_profile" else UserSerializer
-        values = self.body(serializer, self.row, partial=True)
+        values = self.validated_body(serializer, self.row, partial=True)
         user = services.update_user(actor=self.actor, user_id=pk, rule=rule, if_match=self.if_match, **values)
-        return self.answer(user)
+        return self.object_response(user)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
@@ -84,13 +83,6 @@ class UserViewSet(CreateOnceViewSet):
             actor=self.actor, user_id=pk, rule="users.disable", if_match=self.if_match, is_active=False
         )
         return Response(status=204)
-
-    @extend_schema(request=EmptySerializer, responses={202: None})
-    def password_reset(self, request: Request, pk: int) -> Response:
-        """Send this person a mail with a link to set a password; 409 for a disabled account."""
-        self.body(EmptySerializer)
-        send_reset(actor=self.actor, user_id=pk)
-        return Response(status=202)
 
     def _own_rule(self, rule: str) -> str:
         """Of himself, a person edits his profile; a superuser everything."""

@@ -13,15 +13,15 @@ from psycopg.pq import TransactionStatus
 
 STATEMENT_TIMEOUT = 10  # seconds; the server ends what takes longer
 LOCK_TIMEOUT = 2  # seconds
-LONGEST_EXCHANGE = STATEMENT_TIMEOUT + 1  # seconds; a server that is alive has ended the statement by then
-LONGEST_GREETING = 2  # seconds; for the empty statement that a connection must answer before it is used
-RENEWED_EVERY = 1  # seconds between two times that a pool is emptied
+EXCHANGE_TIMEOUT = STATEMENT_TIMEOUT + 1  # seconds; a server that is alive has ended the statement by then
+PING_TIMEOUT = 2  # seconds; for the empty statement that a connection must answer before it is used
+POOL_DRAIN_INTERVAL = 1  # seconds between two times that a pool is emptied
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """What the pool makes of this project's connections."""
 
-    _longest = LONGEST_EXCHANGE
+    _longest = EXCHANGE_TIMEOUT
     _renewed_at = 0.0  # monotonic; of this process, which has one pool
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -29,7 +29,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, *args, **kwargs)
         except ReadOnlySqlTransaction:
-            self._renew_pool()
+            self._drain_pool()
             raise
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
@@ -37,21 +37,21 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL did not answer within {kwargs['timeout']} seconds") from error
 
-    def _renew_pool(self) -> None:
+    def _drain_pool(self) -> None:
         """Connect anew: after a failover this may be the old primary, which answers, and would be asked for an hour."""
         pool: Any = self._pool
         now = time.monotonic()
-        if pool is not None and now - BoundedConnection._renewed_at > RENEWED_EVERY:
+        if pool is not None and now - BoundedConnection._renewed_at > POOL_DRAIN_INTERVAL:
             BoundedConnection._renewed_at = now
             pool.drain()
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Only the pool's check comes this way; Django has cursors."""
-        self._longest = LONGEST_GREETING
+        self._longest = PING_TIMEOUT
         try:
             return super().execute(*args, **kwargs)
         finally:
-            self._longest = LONGEST_EXCHANGE
+            self._longest = EXCHANGE_TIMEOUT
 
 
 def connection_options(*, min_size: int, max_size: int, timeout: int) -> dict[str, Any]:

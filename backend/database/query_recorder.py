@@ -49,20 +49,20 @@ class QueryRecorder:
         try:
             return execute(sql, params, many, context)
         finally:
-            self._note(str(sql), perf_counter() - started)
+            self._record(str(sql), perf_counter() - started)
 
-    def _note(self, sql: str, seconds: float) -> None:
+    def _record(self, sql: str, seconds: float) -> None:
         self.count += 1
         self.seconds += seconds
         for listener in self._listeners:
             listener.add_query(sql, seconds)
         if seconds * 1000 >= self.threshold_ms and len(self.slow) < _MAX_SLOW:
-            self.slow.append({"sql": sql[:_MAX_SQL], "duration_ms": round(seconds * 1000), "at": _place()})
+            self.slow.append({"sql": sql[:_MAX_SQL], "duration_ms": round(seconds * 1000), "at": _source_location()})
         times = self._seen.get(sql, 0) + 1
         if times > 1 or len(self._seen) < _MAX_STATEMENTS:
             self._seen[sql] = times
         if times == LIKELY_N_PLUS_ONE:
-            self._repeated[sql] = _place()
+            self._repeated[sql] = _source_location()
 
     @property
     def likely_n_plus_one(self) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ class QueryRecorder:
         return [{"sql": sql[:_MAX_SQL], "count": self._seen[sql], "at": at} for sql, at in self._repeated.items()]
 
 
-def _place() -> str:
+def _source_location() -> str:
     """The line of our own code that asked, as path:line function."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote_plus
 
-MAX_LOOKED_AT = 4_096  # characters
+MAX_CHECKED = 4_096  # characters
 
 _PATTERNS = {
     "path_traversal": r"\.\.[/\\]|[/\\]\.\.|/etc/(?:passwd|shadow)|\\windows\\|\x00",
@@ -16,9 +16,9 @@ _PATTERNS = {
 _ANY = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PATTERNS.items()), re.IGNORECASE)
 
 
-def suspicion(path: str, query: str) -> str | None:
+def find_attack_pattern(path: str, query: str) -> str | None:
     """The name of the first pattern in a request's path (decoded) or query string (raw); None if there is none."""
-    text = f"{path}?{query}"[:MAX_LOOKED_AT]
+    text = f"{path}?{query}"[:MAX_CHECKED]
     for _ in range(2):  # once more for what was encoded twice
         if "%" not in text and "+" not in text:
             break

@@ -13,7 +13,7 @@ from django.utils.safestring import mark_safe
 
 from backend import request_context
 from backend.database.outages import RETRY_AFTER, is_outage
-from backend.http.problems import CONTENT_TYPE, problem
+from backend.http.problems import CONTENT_TYPE, build_problem
 
 # In the page itself, so that it needs no other file while something is broken; the policy names its hash.
 STYLE = (
@@ -29,7 +29,7 @@ STYLE = (
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 
-def policy(*, form_action: str = "'none'") -> str:
+def content_security_policy(*, form_action: str = "'none'") -> str:
     """The Content-Security-Policy of a page that has STYLE inside and nothing else."""
     return (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action {form_action}; "
@@ -60,7 +60,7 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    request_context.refused(403, reason)
+    request_context.note_rejection(403, reason)
     return _page(403)
 
 
@@ -68,11 +68,11 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
     return _page(404)
 
 
-def refusal(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+def reject(request: HttpRequest, status: int, detail: str) -> HttpResponse:
     """Return what a middleware answers instead of a view: problem details under /api/, elsewhere a page."""
     if not request.path_info.startswith("/api/"):
         return _page(status)
-    body = orjson.dumps(problem(status=status, detail=detail))
+    body = orjson.dumps(build_problem(status=status, detail=detail))
     return HttpResponse(body, status=status, content_type=CONTENT_TYPE)
 
 
@@ -102,4 +102,6 @@ def _page(status: int) -> HttpResponse:
         "request_id": context.request_id if context else "",
     }
     page = render_to_string("backend/error.html", values)
-    return HttpResponse(page, status=status, headers={"Content-Security-Policy": policy(), "Cache-Control": "no-store"})
+    return HttpResponse(
+        page, status=status, headers={"Content-Security-Policy": content_security_policy(), "Cache-Control": "no-store"}
+    )

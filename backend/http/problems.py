@@ -26,7 +26,7 @@ _DEFAULTS: Mapping[int, tuple[str, str]] = {
 }
 
 
-def problem(
+def build_problem(
     *, status: int, code: str | None = None, detail: str | None = None, errors: Sequence[Mapping[str, str]] = ()
 ) -> dict[str, Any]:
     """The members of a problem: type, title, status, detail, code, request_id, errors [{field, code, detail}]."""
@@ -37,14 +37,14 @@ def problem(
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": _echoed(detail or default_detail),
+        "detail": _bounded(detail or default_detail),
         "code": code or default_code,
         "request_id": context.request_id if context else "",
-        "errors": [{name: _echoed(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
+        "errors": [{name: _bounded(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
     }
 
 
-def _echoed(text: str) -> str:
+def _bounded(text: str) -> str:
     """What may repeat a client's words, as something that can be encoded, and not at any length."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
@@ -52,6 +52,6 @@ def _echoed(text: str) -> str:
 
 def fill_with_problem(response: HttpResponse) -> None:
     """Turn an error that somebody else answered into a problem; its headers stay."""
-    response.content = orjson.dumps(problem(status=response.status_code))
+    response.content = orjson.dumps(build_problem(status=response.status_code))
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers["Content-Length"] = str(len(response.content))

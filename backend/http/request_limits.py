@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from backend.http.error_pages import refusal
+from backend.http.error_pages import reject
 
 MAX_HEADER = 8_190  # characters; the limit of a line, also for a header that is made of several lines
 # Python before 3.11.10 unquotes a cookie in quadratic time. The cookie of django.contrib.messages may need 1,024.
@@ -31,15 +31,15 @@ class RequestLimitsMiddleware:
         try:
             _check_headers(request.META)
             body = _body(request.META, max_body(request.path_info))
-        except _Refused as refused:
-            return refusal(request, refused.status, refused.detail)
+        except _RejectedRequest as refused:
+            return reject(request, refused.status, refused.detail)
         stream = BytesIO(body)
         request.META["CONTENT_LENGTH"] = str(len(body)) if body else ""
         request.META["wsgi.input"] = request._stream = stream
         return self.get_response(request)
 
 
-class _Refused(Exception):
+class _RejectedRequest(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
@@ -55,10 +55,10 @@ def _check_headers(meta: Mapping[str, Any]) -> None:
     # A server joins the lines of a repeated header, so its own limit of a line does not bound the header.
     is_long = any(name.startswith("HTTP_") and len(value) > MAX_HEADER for name, value in meta.items())
     if is_long or meta.get("HTTP_COOKIE", "").count("\\") > MAX_COOKIE_ESCAPES:
-        raise _Refused(431, "A header of the request is too large.")
+        raise _RejectedRequest(431, "A header of the request is too large.")
     codings = meta.get("HTTP_CONTENT_ENCODING", "").lower().split(",")
     if any(coding.strip() not in {"", "identity"} for coding in codings):
-        raise _Refused(415, "Send the body without a Content-Encoding.")
+        raise _RejectedRequest(415, "Send the body without a Content-Encoding.")
 
 
 def _body(meta: Mapping[str, Any], limit: int) -> bytes:
@@ -68,24 +68,24 @@ def _body(meta: Mapping[str, Any], limit: int) -> bytes:
             raise _too_large(limit)
         body = _read(meta, length)
         if len(body) < length:
-            raise _Refused(400, "The body is shorter than its Content-Length.")
+            raise _RejectedRequest(400, "The body is shorter than its Content-Length.")
         return body
     if not meta.get("wsgi.input_terminated"):
-        raise _Refused(411, "Send the body with a Content-Length.")
+        raise _RejectedRequest(411, "Send the body with a Content-Length.")
     body = _read(meta, limit + 1)
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, f"The body is larger than {limit // 1024:,} KiB.")
+def _too_large(limit: int) -> _RejectedRequest:
+    return _RejectedRequest(413, f"The body is larger than {limit // 1024:,} KiB.")
 
 
 def _declared_length(meta: Mapping[str, Any]) -> int:
     text = meta.get("CONTENT_LENGTH") or "0"
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise _Refused(400, "Content-Length is not a number.")
+        raise _RejectedRequest(400, "Content-Length is not a number.")
     return int(text)
 
 
@@ -97,7 +97,7 @@ def _read(meta: Mapping[str, Any], size: int) -> bytes:
             body: bytes = meta["wsgi.input"].read(size)
             return body
     except Exception as error:  # each server has its own for wrong chunks and for a client that has gone
-        raise _Refused(400, "The body could not be read to its end.") from error
+        raise _RejectedRequest(400, "The body could not be read to its end.") from error
 
 
 @contextmanager

@@ -34,12 +34,12 @@ class Entry:
         return str(self.values.get("timestamp", ""))
 
 
-def files_of(path: Path) -> list[Path]:
+def rotated_files(path: Path) -> list[Path]:
     """The file and what was rotated from it, newest first."""
-    return [file for file, _ in sorted(_ages(path), key=lambda aged: aged[1], reverse=True)]
+    return [file for file, _ in sorted(_sort_by_age(path), key=lambda aged: aged[1], reverse=True)]
 
 
-def _ages(path: Path) -> Iterator[tuple[Path, int]]:
+def _sort_by_age(path: Path) -> Iterator[tuple[Path, int]]:
     for file in path.parent.glob(f"{path.name}*"):
         if file.suffix == ".gz" and file.with_suffix("").exists():
             continue  # being packed
@@ -47,19 +47,19 @@ def _ages(path: Path) -> Iterator[tuple[Path, int]]:
             yield file, file.stat().st_mtime_ns
 
 
-class Backwards:
+class ReverseLogReader:
     """The records of a file and of what was rotated from it, the newest first, in the exact order of their times.
 
-    `keeps` looks at a line before it is parsed, `matches` at the record; `before` and `after` are times as lines have
-    them, both included. Once `seconds` or `max_bytes` were spent on reading, or a second packed file would have to be
-    unpacked, it ends; `reached` is then the time above which nothing was left out, and else "".
+    `line_filter` sees a line before it is parsed, `matches` sees the record. `before` and `after` are times as lines
+    have them, both included. Reading ends after `seconds` or `max_bytes`, or before a second compressed file;
+    `reached` is then the time above which nothing was left out, otherwise "".
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        keeps: Callable[[bytes], bool] = bool,
+        line_filter: Callable[[bytes], bool] = bool,
         matches: Callable[[Entry], bool] = lambda _: True,
         before: str = "",
         after: str = "",
@@ -67,7 +67,7 @@ class Backwards:
         max_bytes: float = inf,
     ) -> None:
         self.reached = ""
-        self._path, self._keeps, self._matches = path, keeps, matches
+        self._path, self._keeps, self._matches = path, line_filter, matches
         self._before, self._after = before, after
         self._seconds, self._bytes = seconds, max_bytes
         self._is_bounded = min(seconds, max_bytes) < inf
@@ -103,7 +103,7 @@ class Backwards:
     def _blocks(self, stack: ExitStack) -> Iterator[list[bytes]]:
         is_first = True
         # All are opened before the first is read: names change hands when files are rotated.
-        for opened in _opened(self._path, stack):
+        for opened in _open_log(self._path, stack):
             if not opened.name.endswith(".gz"):
                 yield from self._counted(_blocks(opened, self._before))
             elif _is_within(opened, self._before, self._after):
@@ -112,7 +112,7 @@ class Backwards:
                     return
                 is_first = False
                 started = perf_counter()
-                with _unpacked(opened, self._before) as plain:
+                with _open_compressed(opened, self._before) as plain:
                     self._seconds += perf_counter() - started  # or else nothing would be left for reading it
                     yield from self._counted(_blocks(plain, self._before))
 
@@ -131,10 +131,10 @@ def _newest_first(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.timestamp, reverse=True)
 
 
-def _opened(path: Path, stack: ExitStack) -> list[IO[bytes]]:
+def _open_log(path: Path, stack: ExitStack) -> list[IO[bytes]]:
     """Each file once, the newest first."""
     found: dict[int, IO[bytes]] = {}
-    for file in files_of(path):
+    for file in rotated_files(path):
         with suppress(FileNotFoundError):
             opened = stack.enter_context(file.open("rb"))
             found.setdefault(os.fstat(opened.fileno()).st_ino, opened)
@@ -152,7 +152,7 @@ def _is_within(packed: IO[bytes], before: str, after: str) -> bool:
 
 
 @contextmanager
-def _unpacked(opened: IO[bytes], before: str) -> Iterator[IO[bytes]]:
+def _open_compressed(opened: IO[bytes], before: str) -> Iterator[IO[bytes]]:
     """A plain file of what was packed, up to what is not wanted: a packed one is read from its beginning only."""
     last = _later(before, DISORDER) if before else "~"
     opened.seek(0)
@@ -175,18 +175,20 @@ def _later(timestamp: str, seconds: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def since(path: Path, timestamp: str, moment: float, *, keeps: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
+def read_since(
+    path: Path, timestamp: str, moment: float, *, line_filter: Callable[[bytes], bool] = bool
+) -> Iterator[Entry]:
     """The records from `timestamp` (as lines have it) on, the oldest first; `moment` is the same in seconds."""
-    for file in reversed(files_of(path)):
+    for file in reversed(rotated_files(path)):
         if file.stat().st_mtime < moment - DISORDER:
             continue  # its last line is older
         lines = _lines_of(file) if file.suffix == ".gz" else _from(file, timestamp)
-        for entry in _entries(lines, keeps):
+        for entry in _entries(lines, line_filter):
             if entry.timestamp >= timestamp:
                 yield entry
 
 
-def merged(sources: Sequence[Iterable[Entry]], *, is_newest_first: bool) -> Iterator[Entry]:
+def merge_by_time(sources: Sequence[Iterable[Entry]], *, is_newest_first: bool) -> Iterator[Entry]:
     """The records of several files in the order of time; what stands in two files is given once."""
     recent: list[Entry] = []
     for entry in heapq.merge(*sources, key=lambda entry: entry.timestamp, reverse=is_newest_first):
@@ -240,9 +242,9 @@ class Follower:
             self._file.seek(0, os.SEEK_END)
 
 
-def _entries(lines: Iterable[bytes], keeps: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
+def _entries(lines: Iterable[bytes], line_filter: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
     for line in lines:
-        if not keeps(line):
+        if not line_filter(line):
             continue
         try:
             values = orjson.loads(line)
@@ -261,7 +263,7 @@ def _lines_of(file: Path) -> Iterator[bytes]:
 def _blocks(opened: IO[bytes], before: str) -> Iterator[list[bytes]]:
     """The lines of a file, the newest first, some hundred at a time; from about `before` on, if it is given."""
     end = opened.seek(0, os.SEEK_END)
-    position = min(end, _halved(opened, _later(before, DISORDER)) + 2 * BLOCK) if before else end
+    position = min(end, _bisect_offset(opened, _later(before, DISORDER)) + 2 * BLOCK) if before else end
     is_cut = position < end
     rest = b""
     while position:
@@ -279,7 +281,7 @@ def _blocks(opened: IO[bytes], before: str) -> Iterator[list[bytes]]:
 def _from(file: Path, timestamp: str) -> Iterator[bytes]:
     """The lines from some way before this time on."""
     with file.open("rb") as opened:
-        start = _halved(opened, timestamp)
+        start = _bisect_offset(opened, timestamp)
         opened.seek(max(0, start - BLOCK))
         if start > BLOCK:
             opened.readline()
@@ -287,7 +289,7 @@ def _from(file: Path, timestamp: str) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
 
 
-def _halved(opened: IO[bytes], timestamp: str) -> int:
+def _bisect_offset(opened: IO[bytes], timestamp: str) -> int:
     """A place in the file before which all is older, found by halving; what is a block behind it is not."""
     low, high = 0, opened.seek(0, os.SEEK_END)
     while high - low > BLOCK:

@@ -14,7 +14,7 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 MAX_REFUSAL = 200  # characters of what Django or gunicorn says of a request that it refuses, and repeats of it
 
 
-class Short(logging.Filter):
+class ShortMessages(logging.Filter):
     """Cuts gunicorn's line about a request that it cannot read."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -45,7 +45,7 @@ class StructuredLogger(logging.Logger):
     ) -> logging.LogRecord:
         if exc_info and isinstance(exc_info[1], SuspiciousOperation):
             # A client's mistake, or an attack: Django logs it as an error of ours, with its traceback.
-            request_context.refused(400, type(exc_info[1]).__name__)
+            request_context.note_rejection(400, type(exc_info[1]).__name__)
             level, msg, exc_info = min(level, logging.WARNING), _cut(str(msg)), None
         record = super().makeRecord(name, level, fn, lno, msg, args, exc_info, func, None, sinfo)
         for key, value in (extra or {}).items():

@@ -27,7 +27,7 @@ _SHOWN = frozenset(
 _MAX_FACT = 200
 
 
-def as_text(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
+def format_entry(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
     """time LEVEL logger message facts, then what request it was."""
     level = printable(str(entry.get("level", "")))
     colours = {"level": _COLOURS.get(level, "0"), "message": "1", "request": "2"}

@@ -24,7 +24,7 @@ class _Count:
         self.total = self.suppressed = 0
 
 
-class FloodGate:
+class EventThrottle:
     """Lets through 60 lines a minute of one event, route and address, and tells how many more there were."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class FloodGate:
                 key = (extra["event"], None, None)  # from everywhere at once: counted together
                 count = self._counts.get(key)
             if count is None or count.ends_at <= now:
-                self._tell(count)
+                self._log_summary(count)
                 count = self._counts[key] = _Count(now + WINDOW, level, message, dict(extra) | {"route": route})
             count.total += 1
             if count.total > LIMIT:
@@ -50,7 +50,7 @@ class FloodGate:
                 return
         logger.log(level, message, extra=dict(extra))
 
-    def sweep(self) -> None:
+    def log_finished_windows(self) -> None:
         """Tell of floods whose minute is over; called with every request, so that the end of one is told too."""
         now = time.monotonic()
         if now < self._next_sweep:
@@ -59,20 +59,20 @@ class FloodGate:
             self._next_sweep = now + 1
             over = [key for key, count in self._counts.items() if count.ends_at <= now]
             for key in over:
-                self._tell(self._counts.pop(key))
+                self._log_summary(self._counts.pop(key))
 
     def close(self) -> None:
         """Tell of everything that is still being counted; the process ends."""
         with self._lock:
             while self._counts:
-                self._tell(self._counts.popitem()[1])
+                self._log_summary(self._counts.popitem()[1])
 
-    def _tell(self, count: _Count | None) -> None:
+    def _log_summary(self, count: _Count | None) -> None:
         if count is not None and count.suppressed:
-            logger.log(count.level, count.message, extra=dict(count.extra) | {"summarised_count": count.suppressed})
+            logger.log(count.level, count.message, extra=dict(count.extra) | {"summarized_count": count.suppressed})
 
 
-class Reminders(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets one record of a kind through when it begins, and then one a minute with the number of those in between.
 
     For what a library says by itself, again and again, while a server is away; no event of ours.
@@ -81,13 +81,13 @@ class Reminders(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {kind: (when, how many since)}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        kind, now = _kind(record), time.monotonic()
+        kind, now = _repeat_key(record), time.monotonic()
         with self._lock:
             when, more = self._told.get(kind, (-WINDOW, 0))
             if now - when < WINDOW:
@@ -95,15 +95,15 @@ class Reminders(logging.Filter):
                 return False
             self._told[kind] = (now, 0)
         if more:
-            record.summarised_count = more
+            record.summarized_count = more
         return True
 
 
-def _kind(record: logging.LogRecord) -> tuple[object, ...]:
+def _repeat_key(record: logging.LogRecord) -> tuple[object, ...]:
     """The place, and what PostgreSQL called the fault: a lock is another one than a server that is away."""
     error = record.exc_info[1] if record.exc_info else None
     return (record.pathname, record.lineno, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
 
 
-gate = FloodGate()
-atexit.register(gate.close)
+event_throttle = EventThrottle()
+atexit.register(event_throttle.close)

@@ -17,7 +17,7 @@ from backend.redaction.forms import spans_in
 from backend.redaction.names import hides, is_secret
 from backend.redaction.views import MAX_DEPTH, View
 
-__all__ = ["MAX_TEXT", "REDACTED", "hides", "is_secret", "redact", "redact_text", "text_of"]
+__all__ = ["MAX_TEXT", "REDACTED", "hides", "is_secret", "redact", "redact_text", "safe_str"]
 
 REDACTED = "[redacted]"
 MAX_TEXT = 8_192  # characters of one value
@@ -75,14 +75,14 @@ def redact(value: Any, *, max_text: int = MAX_TEXT, max_items: int = 100) -> Any
 
     Never raises. What JSON does not know is shown by its text; at most `max_items` of a collection and 8 levels.
     """
-    return _Walk(max_text, max_items).visit(value, 8)
+    return Redactor(max_text, max_items).visit(value, 8)
 
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str | bytes)
 
 
-class _Walk:
+class Redactor:
     def __init__(self, max_text: int, max_items: int) -> None:
         self.max_text = max_text
         self.max_items = max_items
@@ -145,16 +145,16 @@ class _Walk:
             # ("password", "x"), and the value after "--password" in a list of arguments
             is_value = name is not None and (name.startswith("-") or (isinstance(value, tuple) and len(value) == 2))
             found.append(REDACTED if is_value and hides(name, inner) else self.visit(inner, levels))
-            name = text_of(inner) if isinstance(inner, str | bytes) else None
+            name = safe_str(inner) if isinstance(inner, str | bytes) else None
         return found
 
     def _text_of(self, value: Any) -> str:
         if type(value) is int and value.bit_length() > 14_000:
             return f"[integer of {value.bit_length()} bits]"  # str() refuses beyond 4,300 digits
-        return redact_text(text_of(value), limit=self.max_text)
+        return redact_text(safe_str(value), limit=self.max_text)
 
 
-def text_of(value: Any, show: Callable[[Any], str] = str) -> str:
+def safe_str(value: Any, show: Callable[[Any], str] = str) -> str:
     """The text of any object, also of one whose __str__ fails."""
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value[: MAX_TEXT + _MARGIN]).decode("utf-8", "backslashreplace")

@@ -6,14 +6,14 @@ from typing import Any
 
 from django.utils.datastructures import MultiValueDict
 
-from backend.redaction import REDACTED, hides, redact, redact_text, text_of
+from backend.redaction import REDACTED, hides, redact, redact_text, safe_str
 
 _LEVELS = 8
 
 
-def formatted(message: Any, args: Any) -> str:
+def format_message(message: Any, args: Any) -> str:
     """Return `message % args` without secrets: those of named arguments are known by their names."""
-    text = text_of(message)
+    text = safe_str(message)
     if not args:
         return redact_text(text)
     try:

@@ -11,7 +11,7 @@ from django.core import mail
 
 from backend.formatters import TextFormatter
 from backend.logs.handlers import GuardedHandler
-from backend.logs.text import as_text
+from backend.logs.text import format_entry
 from backend.request_context import printable
 
 INTERVAL = 60.0  # seconds between two mails about the same fault
@@ -44,8 +44,8 @@ class AdminMailHandler(GuardedHandler):
         more = self._more_since_last(record)
         if more is None:
             return
-        entry = self._text.made(record)[0]
-        body = as_text(entry)
+        entry = self._text.build_entry(record)[0]
+        body = format_entry(entry)
         if more:
             body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
         self._hand_over(printable(f"{record.levelname}: {entry['message']}")[:200], body)
@@ -62,7 +62,7 @@ class AdminMailHandler(GuardedHandler):
 
     def _more_since_last(self, record: logging.LogRecord) -> int | None:
         """How many like this were not told; None if this is one of them."""
-        fault, now = _fault(record), time.monotonic()
+        fault, now = _error_key(record), time.monotonic()
         self.acquire()
         try:
             when, more = self._told.get(fault, (-INTERVAL, 0))
@@ -94,7 +94,7 @@ class AdminMailHandler(GuardedHandler):
         self._thread.join(GRACE)
 
 
-def _fault(record: logging.LogRecord) -> tuple[object, ...]:
+def _error_key(record: logging.LogRecord) -> tuple[object, ...]:
     """What makes two records the same fault: the place and kind of the exception, else the place of the log call."""
     error = record.exc_info[1] if record.exc_info else None
     trace = error.__traceback__ if error is not None else None

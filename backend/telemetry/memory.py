@@ -35,7 +35,7 @@ def resident_mb() -> float | None:
         return None
 
 
-class GrowthWatch:
+class MemoryGrowthDetector:
     """Tells once when the process has grown by so many megabytes since its start, and again after it clearly shrank."""
 
     def __init__(self) -> None:
@@ -51,4 +51,4 @@ class GrowthWatch:
         return is_news
 
 
-growth = GrowthWatch()
+memory_growth = MemoryGrowthDetector()

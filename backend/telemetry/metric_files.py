@@ -19,14 +19,14 @@ from typing import Any
 from prometheus_client import values
 
 from backend.logging_config import API
-from backend.telemetry.metric_reader import COMBINED, FIRST, NUMBERS, SIZE, Damaged, read
+from backend.telemetry.metric_reader import COMBINED, FIRST, NUMBERS, SIZE, DamagedFile, read_file
 
 _NUMBER = struct.Struct("d")
 
 logger = logging.getLogger(API)
 
 
-class _Values:
+class _ValueFile:
     """All values of one kind: `content` is what the file should hold."""
 
     def __init__(self, kind: str) -> None:
@@ -111,8 +111,8 @@ class _Values:
         if self._is_continued:
             return
         if not self.kind.startswith("gauge"):
-            with contextlib.suppress(Damaged, FileNotFoundError, PermissionError):
-                for key, value in read(path).items():
+            with contextlib.suppress(DamagedFile, FileNotFoundError, PermissionError):
+                for key, value in read_file(path).items():
                     position = self.add(key)
                     self.set(position, self.get(position) + value)
         self._is_continued = True
@@ -160,7 +160,7 @@ class Value:
             raise ValueError(f"Nobody knows how to add up {kind}.")
         key = json.dumps([metric, name, dict(zip(labels, label_values, strict=True)), text], sort_keys=True)
         with _lock:
-            self._values = _kinds.setdefault(kind, _Values(kind))
+            self._values = _kinds.setdefault(kind, _ValueFile(kind))
             self._position = self._values.add(key)
 
     def inc(self, amount: float) -> None:
@@ -183,16 +183,16 @@ class Value:
 
 
 _lock = threading.RLock()  # a log call of a signal handler may interrupt another one
-_kinds: dict[str, _Values] = {}
+_kinds: dict[str, _ValueFile] = {}
 _place: tuple[Path, str] | None = None
 _is_failure_logged = False
 
 
-def share(path: str, place: str) -> None:
+def share_values(path: str, place: str) -> None:
     """Count for all workers, as the worker of this place: it goes on with the counters of the one before."""
     global _place
     _place = (Path(path), place)
-    repair()
+    repair_files()
 
 
 def folder() -> Path | None:
@@ -200,7 +200,7 @@ def folder() -> Path | None:
     return _place[0] if _place else None
 
 
-def repair() -> None:
+def repair_files() -> None:
     """Write what could not be written before, or was removed or damaged; log when it fails and works again."""
     global _is_failure_logged
     if _place is None:

@@ -34,7 +34,7 @@ logger = logging.getLogger(API)
 _logged_as_damaged: set[str] = set()
 
 
-class Damaged(ValueError):
+class DamagedFile(ValueError):
     """A file that no worker of ours has left like this."""
 
 
@@ -46,17 +46,17 @@ class Sample(NamedTuple):
     labels: tuple[tuple[str, str], ...]
 
 
-def collected(folder: Path) -> Iterator[Metric]:
+def read_all_workers(folder: Path) -> Iterator[Metric]:
     """What all workers have counted; files that are damaged are left out, and named in the log once."""
     found: defaultdict[tuple[str, str], defaultdict[Sample, list[float]]] = defaultdict(lambda: defaultdict(list))
     texts: dict[str, str] = {}
     damaged = set()
     for path in _files(folder):
         try:
-            entries = read(path)
+            entries = read_file(path)
         except FileNotFoundError:
             continue  # of a worker that has just ended
-        except (OSError, Damaged):
+        except (OSError, DamagedFile):
             damaged.add(path.name)
             continue
         kind = path.name.rpartition("_")[0]
@@ -102,42 +102,42 @@ def _cumulative(totals: dict[Sample, float]) -> Iterator[tuple[Sample, float]]:
         yield count, so_far
 
 
-def read(path: Path) -> dict[str, float]:
+def read_file(path: Path) -> dict[str, float]:
     """{key: value} of a file; Damaged unless every byte is as a worker writes it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe of that name stops nobody
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise Damaged
+            raise DamagedFile
         data = os.pread(descriptor, status.st_size, 0)
     finally:
         os.close(descriptor)
     try:
         return dict(_entries(data))
     except (struct.error, UnicodeDecodeError):
-        raise Damaged from None
+        raise DamagedFile from None
 
 
 def _entries(data: bytes) -> Iterator[tuple[str, float]]:
     (size,) = SIZE.unpack_from(data)
     if not FIRST <= size <= len(data):
-        raise Damaged
+        raise DamagedFile
     position = FIRST
     while position < size:
         (length,) = SIZE.unpack_from(data, position)
         start = position + SIZE.size
         position = start + length + 8 - (length + 4) % 8
         if length < 0 or position + NUMBERS.size > size:
-            raise Damaged
+            raise DamagedFile
         key = data[start : start + length].decode()
         value, _ = NUMBERS.unpack_from(data, position)
         if not isfinite(value):
-            raise Damaged
+            raise DamagedFile
         _parsed(key)
         position += NUMBERS.size
         yield key, value
     if position != size:
-        raise Damaged
+        raise DamagedFile
 
 
 @lru_cache(maxsize=20_000)
@@ -149,7 +149,7 @@ def _parsed(key: str) -> tuple[Sample, str]:
         float(labels.get("le", 0))
         "".join([text, *labels.values()]).encode()  # no lone surrogates
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise Damaged from None
+        raise DamagedFile from None
     if not is_sound:
-        raise Damaged
+        raise DamagedFile
     return Sample(metric, name, tuple(sorted(labels.items()))), text

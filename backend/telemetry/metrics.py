@@ -59,11 +59,11 @@ def observe_request(context: RequestContext, status: int, seconds: float) -> Non
 def _observe(context: RequestContext, status: int, seconds: float) -> None:
     route = _capped("route", context.route or "none")
     method = context.method if context.method in _METHODS else "other"
-    _child(REQUESTS, route, method, f"{status // 100}xx").inc()
-    _child(DURATIONS, route, method).observe(seconds)
+    _labeled(REQUESTS, route, method, f"{status // 100}xx").inc()
+    _labeled(DURATIONS, route, method).observe(seconds)
     if context.queries.count:
-        _child(QUERIES, route).inc(context.queries.count)
-        _child(QUERY_SECONDS, route).inc(context.queries.seconds)
+        _labeled(QUERIES, route).inc(context.queries.count)
+        _labeled(QUERY_SECONDS, route).inc(context.queries.seconds)
     process_metrics.sample()
 
 
@@ -74,7 +74,7 @@ def _log_once(message: str, error: Exception) -> None:
 
 
 @cache  # labels() makes texts of its values and takes a lock, each time; labels are few
-def _child(metric: Any, *values: str) -> Any:
+def _labeled(metric: Any, *values: str) -> Any:
     return metric.labels(*values)
 
 
@@ -101,11 +101,11 @@ class CountingHandler(handlers.GuardedHandler):
 
     def _count(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "other"
-        _child(LOG_RECORDS, level).inc()
+        _labeled(LOG_RECORDS, level).inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)
         if isinstance(event, str):
             # One line may stand for many (backend.logs.throttling).
-            _child(LOG_EVENTS, _capped("event", printable(event[:100]))).inc(getattr(record, "summarised_count", 1))
+            _labeled(LOG_EVENTS, _capped("event", printable(event[:100]))).inc(getattr(record, "summarized_count", 1))
 
 
 def _count_drop(name: str) -> None:
@@ -116,7 +116,7 @@ def _count_drop(name: str) -> None:
 handlers.drop_listeners.append(_count_drop)
 
 
-class _Given(Collector):
+class _StaticCollector(Collector):
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = list(metrics)
 
@@ -124,7 +124,7 @@ class _Given(Collector):
         return self._metrics
 
 
-def exposition(more: Iterable[Metric] = ()) -> bytes:
+def render_metrics(more: Iterable[Metric] = ()) -> bytes:
     """Everything in Prometheus' text format; `more` is what the product adds."""
     try:
         process_metrics.sample(is_due=True)
@@ -132,7 +132,7 @@ def exposition(more: Iterable[Metric] = ()) -> bytes:
         _log_once("Process not sampled", error)
     registry = CollectorRegistry()
     folder = metric_files.folder()
-    registry.register(REGISTRY if folder is None else _Given(metric_reader.collected(folder)))
-    registry.register(_Given(more))
+    registry.register(REGISTRY if folder is None else _StaticCollector(metric_reader.read_all_workers(folder)))
+    registry.register(_StaticCollector(more))
     text: Any = generate_latest(registry)
     return bytes(text)

@@ -53,7 +53,7 @@ class _Sampler:
             return
         with self._lock:
             self._next = now + SAMPLED_EVERY
-            metric_files.repair()
+            metric_files.repair_files()
             WORKERS.set(1)
             MEMORY.set(resident_mb() or 0)
             OPEN_FILES.set(_open_files())

@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from api.accounts.password_reset import send_reset
+from api.accounts.services import admin_set_password
 from api.mail.delivery import deliver_due
-from api.users.services import set_password
 from tests import factories
 from tests.browser.conftest import PALE, look
 from tests.live.server import manage
@@ -22,7 +22,7 @@ NAMES = (HOSTILE, "\u05e0\u05d9\u05e7\u05d9\u05d5\u05df \u05d7\u05d3\u05e8\u05d9
 def house(monkeypatch, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     settings.PUBLIC_BASE_URL = "https://cosmo.example.com/" + "path" * 30
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     return factories.property_(name=HOSTILE)
 
 
@@ -102,11 +102,11 @@ def test_the_link_in_a_mail_asks_and_one_click_stops_it(site, page):
 @pytest.mark.parametrize("kind", ["password_reset", "invitation", "password_changed"])
 def test_a_mail_about_a_password_shows_a_hostile_name_as_text(kind, page, settings, monkeypatch, mailoutbox):
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    monkeypatch.setattr("api.mail.delivery_thread.wake", lambda: None)
+    monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     password = {"password": "!"} if kind == "invitation" else {}
     person = factories.user(first_name=HOSTILE[:150], last_name="O'Hara & Sons", **password)
     if kind == "password_changed":
-        set_password(actor=None, user_id=person.pk, new_password="a new and longer passphrase")
+        admin_set_password(actor=None, user_id=person.pk, new_password="a new and longer passphrase")
     else:
         send_reset(actor=factories.user(role="superuser"), user_id=person.pk)
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backend.database.postgres import LONGEST_EXCHANGE, LONGEST_GREETING
+from backend.database.postgres import EXCHANGE_TIMEOUT, PING_TIMEOUT
 from tests.faults import postgres
 from tests.faults.clients import Answer, Clients, assert_kept, create_task, probe, read_tasks, refusals
 from tests.faults.postgres import Portfolio
@@ -133,13 +133,13 @@ def test_frozen(server, clients, portfolio):
             time.sleep(0.5)  # now everybody is in the middle of a statement
             with portfolio.cluster.frozen():
                 frozen = time.monotonic()
-                time.sleep(max(SECONDS, LONGEST_EXCHANGE + 2))
+                time.sleep(max(SECONDS, EXCHANGE_TIMEOUT + 2))
                 thawed = time.monotonic()
         clients.wait_until_back(thawed)
 
     assert_alive(clients)
-    answers = refused(clients, within=LONGEST_EXCHANGE + POOL_TIMEOUT + LONGEST_GREETING)
-    assert max(answer.seconds for answer in answers) > LONGEST_EXCHANGE - 2
+    answers = refused(clients, within=EXCHANGE_TIMEOUT + POOL_TIMEOUT + PING_TIMEOUT)
+    assert max(answer.seconds for answer in answers) > EXCHANGE_TIMEOUT - 2
     assert set(clients.statuses("GET /api/health/ready/", after=frozen + 1.5, before=thawed - 2)) == {503}
     assert_kept(clients, portfolio.tasks())
     assert_told(server, answers)

@@ -104,7 +104,7 @@ ada = User.objects.create_user("ada", "ada@example.com", "a long enough passphra
 made = {"created_by": ada, "modified_by": ada, "created_at": timezone.now(), "modified_at": timezone.now()}
 Property.objects.create(name="Loft", address="Quay 1", **made)
 """
-JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "housekeeping")
+JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "cleanup")
 
 
 def use(server: Server) -> dict[str, str]:

@@ -92,14 +92,14 @@ def test_workers_that_are_killed_lose_no_digest_and_double_none(tmp_path: Path, 
         manage(variables, "migrate", "--verbosity", "0")
         manage(variables, "shell", "--verbosity", "0", "-c", MAKE_READERS)
         for _ in range(KILLS // AT_ONCE):
-            app.send_task("api.send_digests")
+            app.send_task("api.send_email_digest")
             with worker(tmp_path, variables, concurrency=2) as process:
                 kill_some(process, dice, app)
         time.sleep(0.5)
         before = Counter(states(variables).values())
         manage(variables, "shell", "--verbosity", "0", "-c", EXPIRE_CLAIMS)
         with worker(tmp_path, variables, concurrency=2):
-            app.send_task("api.send_digests")
+            app.send_task("api.send_email_digest")
             app.send_task("api.deliver_mail")
             wait_until(lambda: has_ended(states(variables)), seconds=60)
         ended = states(variables)

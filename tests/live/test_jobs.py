@@ -112,7 +112,7 @@ def test_a_job_that_fails_is_one_error(tmp_path, variables):
         time.sleep(1)
 
     (entry,) = logs.entries("error")
-    assert (entry["event"], entry["job"]) == ("job_failed", "housekeeping")
+    assert (entry["event"], entry["job"]) == ("job_failed", "cleanup")
     assert "api_loginattemptcounter" in entry["exception"]["message"]
 
 
@@ -196,7 +196,7 @@ def test_two_beats_that_were_away_at_the_hour_and_a_command_send_one_mail_to_eac
         manage(variables, "send_email_digest")
         wait_until(lambda: len(logs.entries("digest", event="digest_run_finished")) == 3, seconds=30)
         wait_until(lambda: len(logs.entries("digest", event="digest_sent")) >= 5, seconds=15)
-        wait_until(lambda: len(logs.entries("info", event="housekeeping_done")) == 2, seconds=15)
+        wait_until(lambda: len(logs.entries("info", event="cleanup_done")) == 2, seconds=15)
 
     assert sorted(mail.recipients[0] for mail in server.mails) == [f"person{number}@example.com" for number in range(5)]
     assert len(logs.entries("digest", event="digest_queued")) == 5
@@ -204,7 +204,7 @@ def test_two_beats_that_were_away_at_the_hour_and_a_command_send_one_mail_to_eac
     assert sum(run["queued"] for run in runs) == 5
     assert sum(run["queued"] + run["before"] for run in runs) == 15
     told = [line for line in logs.entries("info", logger="celery.beat") if "due task" in line["message"]]
-    assert {"digests", "deliver-mail", "notify-overdue", "housekeeping"} <= {
+    assert {"send_email_digest", "deliver_mail", "notify_overdue", "cleanup"} <= {
         line["message"].split("due task ")[1].split()[0] for line in told
     }
     assert len({line["process"] for line in told}) == 2

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from api.accounts.services import admin_set_password
 from api.common.errors import Invalid
-from api.users import services
 from api.users.selectors import find_login
 
 TRIES = 3
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 self.stderr.write("The two differ.")
                 continue
             try:
-                services.set_password(actor=None, user_id=user.pk, new_password=password)
+                admin_set_password(actor=None, user_id=user.pk, new_password=password)
             except Invalid as refusal:
                 self.stderr.write(" ".join(refusal.errors.values()))
                 continue

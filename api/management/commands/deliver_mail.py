@@ -6,14 +6,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api.mail.delivery import deliver_due
-from api.operations.job_runs import running
+from api.operations.job_runs import track_job_run
 
 
 class Command(BaseCommand):
     help = "Deliver the mails that are due; exit status 1 if one failed for good or may or may not have arrived."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with running("deliver_mail"):
+        with track_job_run("deliver_mail"):
             results = deliver_due()
         told = ", ".join(f"{results[state]} {state}" for state in ("sent", "queued", "failed", "unknown"))
         self.stdout.write(f"{told.replace('queued', 'to be tried again')}.")

@@ -1,21 +1,13 @@
-"""`manage.py housekeeping`, for cron."""
+"""The former name of `manage.py cleanup`, for crontabs and timers of the release before."""
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from api import cleanup
-from api.operations.job_runs import running
+from api.management.commands import cleanup
 
 
-class Command(BaseCommand):
-    help = (
-        "Delete old mails and notifications, dead sessions and devices, login attempt counters and idempotency keys; "
-        "the audit trail stays."
-    )
+class Command(cleanup.Command):
+    help = "The former name of cleanup. It goes with the next release."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with running("housekeeping"):
-            counts = cleanup.run()
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        self.stdout.write(f"Deleted: {told}.")
+        self.stderr.write("This command is now called cleanup; change your crontab or timer.")
+        super().handle(*args, **options)

@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from api.notifications.services import notify_overdue
-from api.operations.job_runs import running
+from api.operations.job_runs import track_job_run
 
 
 class Command(BaseCommand):
     help = "Tell people of tasks that became overdue, once of each."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with running("notify_overdue"):
+        with track_job_run("notify_overdue"):
             count = notify_overdue()
         self.stdout.write(f"{count} tasks became overdue.")

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from api.digests import service
-from api.digests.rendering import letter
+from api.digests.rendering import build_digest_mail
 from api.users.models import User
 from backend.files.private import open_private
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if digest is None:
             self.stdout.write(f"{user.display_name} has nothing to read.")
             return
-        made = letter(digest, once_key=None)
+        made = build_digest_mail(digest, once_key=None)
         self.stdout.write(f"Subject: {made.subject}\n\n{made.text_body}")
         if options["html"]:
             with open_private(options["html"], "w") as file:

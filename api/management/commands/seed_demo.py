@@ -33,7 +33,7 @@ class Command(BaseCommand):
             logging.disable(logging.INFO)  # a thousand events, and the mails, would bury the accounts
             with transaction.atomic():  # people nobody has the passwords of are of no use
                 _keep(accounts, seeding.seed())
-            delivery_thread.finish()
+            delivery_thread.wait_until_delivered()
             logging.disable(logging.NOTSET)
         self._print_addresses()
         if accounts.exists():

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from api.digests import service
 from api.mail import delivery_thread
 from api.mail.delivery import deliver_due
-from api.operations.job_runs import running
+from api.operations.job_runs import track_job_run
 from api.users.models import User
 
 BAR = 30  # characters
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         if user_id is not None and not User.objects.filter(pk=user_id).exists():
             raise CommandError("There is no such user.")
         is_all = not options["dry_run"] and user_id is None and day is None
-        with running("send_email_digest", is_counted=is_all):
+        with track_job_run("send_email_digest", is_counted=is_all):
             results = service.send_digests(
                 day=day,
                 user_id=user_id,
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             told = f"Dry run: {told}"
         else:
             # Beside whoever else delivers: the summary is about mails that left, not about those that wait.
-            delivery_thread.finish()
+            delivery_thread.wait_until_delivered()
             deliver_due()
             delivered = service.delivered(day, user_id)
             results["failed"] += delivered["failed"] + delivered["unknown"]

@@ -14,9 +14,9 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from backend.formatters import timestamp
 from backend.logs import reader
-from backend.logs.reader import Backwards, Entry, Follower
-from backend.logs.search import ALL_FILES, FILES, LEVELS, Query, paths_of
-from backend.logs.text import as_text
+from backend.logs.reader import Entry, Follower, ReverseLogReader
+from backend.logs.search import ALL_FILES, FILES, LEVELS, LogQuery, log_paths
+from backend.logs.text import format_entry
 
 POLL = 0.25  # seconds
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if unknown:
             self.stderr.write(f"There is no {min(unknown)}.log; choose of {', '.join(ALL_FILES)}.")
             sys.exit(2)
-        paths = paths_of(options["files"] or FILES)
+        paths = log_paths(options["files"] or FILES)
         query = _query(options)
         show = _shown(options, is_coloured=self.style.ERROR("") != "" and not options["json"])
         followers = [Follower(path) for path in paths] if options["follow"] else []
@@ -59,12 +59,12 @@ class Command(BaseCommand):
     def _follow(
         self,
         followers: list[Follower],
-        query: Query,
+        query: LogQuery,
         show: Callable[[Entry], str],
         recent: deque[Entry],  # written since the followers began, and shown already
     ) -> None:
         while followers:
-            entries = reader.merged([_sorted(follower) for follower in followers], is_newest_first=False)
+            entries = reader.merge_by_time([_sorted(follower) for follower in followers], is_newest_first=False)
             for entry in entries:
                 if query.matches(entry) and entry not in recent:
                     self.stdout.write(show(entry))
@@ -77,20 +77,20 @@ def _sorted(follower: Follower) -> Iterator[Entry]:
     return iter(sorted(follower.new_entries(), key=lambda entry: entry.timestamp))
 
 
-def _found(paths: list[Path], query: Query, options: dict[str, Any]) -> Iterator[Entry]:
+def _found(paths: list[Path], query: LogQuery, options: dict[str, Any]) -> Iterator[Entry]:
     """The records asked for, the oldest first."""
     if options["since"] is not None:
         moment = time.time() - options["since"]
-        sources = [reader.since(path, timestamp(moment), moment, keeps=query.keeps) for path in paths]
-        found = filter(query.matches, reader.merged(sources, is_newest_first=False))
+        sources = [reader.read_since(path, timestamp(moment), moment, line_filter=query.line_filter) for path in paths]
+        found = filter(query.matches, reader.merge_by_time(sources, is_newest_first=False))
         return iter(list(found)[-options["lines"] :]) if options["lines"] else found
-    backwards = [Backwards(path, keeps=query.keeps, matches=query.matches) for path in paths]
-    newest = reader.merged(backwards, is_newest_first=True)
+    backwards = [ReverseLogReader(path, line_filter=query.line_filter, matches=query.matches) for path in paths]
+    newest = reader.merge_by_time(backwards, is_newest_first=True)
     return reversed(list(islice(newest, options["lines"] or 50)))
 
 
-def _query(options: dict[str, Any]) -> Query:
-    return Query(
+def _query(options: dict[str, Any]) -> LogQuery:
+    return LogQuery(
         level=options["level"] or "",
         logger=options["logger"] or "",
         event=options["event"] or "",
@@ -102,7 +102,7 @@ def _query(options: dict[str, Any]) -> Query:
 def _shown(options: dict[str, Any], *, is_coloured: bool) -> Callable[[Entry], str]:
     if options["json"]:
         return lambda entry: entry.line.decode("utf-8", "replace")
-    return lambda entry: as_text(entry.values, is_coloured=is_coloured)
+    return lambda entry: format_entry(entry.values, is_coloured=is_coloured)
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand
 
 from backend.logging_config import ADMIN, API, DIGEST, PERFORMANCE, SECURITY
 from backend.logs.handlers import SharedFileHandler
-from backend.logs.reader import Backwards
+from backend.logs.reader import ReverseLogReader
 
 LOOKED_AT = 2_000  # records from the end of a file, for others may write meanwhile
 
@@ -89,7 +89,7 @@ def _rows(test_id: str) -> Iterator[tuple[str, str, bool, str]]:
 
 
 def _has(path: Path, test_id: str, kind: str) -> bool:
-    entries = Backwards(path, keeps=lambda line: test_id.encode() in line)
+    entries = ReverseLogReader(path, line_filter=lambda line: test_id.encode() in line)
     return any(entry.values.get("test_kind") == kind for entry in islice(entries, LOOKED_AT))
 
 

@@ -1,4 +1,4 @@
-"""What housekeeping deletes, and what stays."""
+"""What cleanup deletes, and what stays."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import time_machine
 from django.core.management import call_command
 from django.utils import timezone
 
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from api.models import AuditEntry, IdempotencyKey, LoginAttemptCounter, Notification, OutgoingMail, Session
 from tests import factories
 from tests.admin_sites import browser_of
@@ -31,12 +31,12 @@ def deleted(*counts: int) -> str:
 
 @pytest.fixture
 def things(client, manager):
-    """One of everything that housekeeping looks at."""
+    """One of everything that cleanup looks at."""
     client.post("/api/auth/login/", {"username": manager.user.username, "password": "wrong"})
     body = {"name": "Loft", "address": "Quay"}
     manager.post("/api/properties/", body, headers={"Idempotency-Key": "make-a-loft"})
     for state in ("sent", "failed"):
-        mail = enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+        mail = enqueue(MailDraft(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
         OutgoingMail.objects.filter(pk=mail.pk).update(state=state, finished_at=timezone.now())
     browser_of(factories.user())
     task = factories.task()
@@ -44,28 +44,36 @@ def things(client, manager):
         factories.notification(task, task.created_by, read_at=read_at)
 
 
-def housekeeping(capsys) -> str:
-    call_command("housekeeping")
+def cleanup(capsys) -> str:
+    call_command("cleanup")
     return capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("things")
 def test_what_is_young_stays(capsys):
-    assert housekeeping(capsys) == deleted()
+    assert cleanup(capsys) == deleted()
 
 
 @pytest.mark.usefixtures("things")
 def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, manager):
     entries, keys = AuditEntry.objects.count(), IdempotencyKey.objects.count()
     with time_machine.travel(timezone.now() + timedelta(days=29)):
-        assert housekeeping(capsys) == deleted(0, 0, 1, 0, 3, keys)
+        assert cleanup(capsys) == deleted(0, 0, 1, 0, 3, keys)
     with time_machine.travel(timezone.now() + timedelta(days=38)):
-        assert housekeeping(capsys) == deleted(1, 2)
-        assert housekeeping(capsys) == deleted()
+        assert cleanup(capsys) == deleted(1, 2)
+        assert cleanup(capsys) == deleted()
     with time_machine.travel(timezone.now() + timedelta(days=91)):
-        assert "1 read notifications" in housekeeping(capsys)
+        assert "1 read notifications" in cleanup(capsys)
 
     assert [note.read_at for note in Notification.objects.all()] == [None]
     assert list(OutgoingMail.objects.values_list("state", flat=True)) == ["failed"]
     assert (Session.objects.count(), LoginAttemptCounter.objects.count(), IdempotencyKey.objects.count()) == (0, 0, 0)
     assert AuditEntry.objects.count() == entries
+
+
+def test_former_command_name_still_deletes_and_names_the_new_one(db, capsys):
+    call_command("housekeeping")
+
+    screen = capsys.readouterr()
+    assert screen.out == deleted()
+    assert "now called cleanup" in screen.err
