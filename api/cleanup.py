@@ -1,4 +1,4 @@
-"""Deleting what nobody needs any more. The audit trail stays."""
+"""The cleanup job: delete expired rows. It never touches the audit trail."""
 
 import logging
 from collections.abc import Mapping
@@ -17,27 +17,27 @@ from api.notifications.models import Notification
 from backend.logging_config import API
 
 MAIL_KEPT_FOR = timedelta(days=30)
-DEAD_SESSIONS_KEPT_FOR = timedelta(days=30)
+ENDED_SESSIONS_KEPT_FOR = timedelta(days=30)
 READ_NOTIFICATIONS_KEPT_FOR = timedelta(days=90)
-BATCH = 1_000  # rows in one statement, so that none is locked for long
+BATCH = 1_000  # rows per statement, so that locks are short
 
 logger = logging.getLogger(API)
 
 
 def run() -> Mapping[str, int]:
-    """How many rows of each kind are gone."""
+    """Delete all expired rows and return the number of each kind."""
     now = timezone.now()
-    dead_since = now - DEAD_SESSIONS_KEPT_FOR
-    gone = {
-        "sent mails": OutgoingMail.objects.filter(state=MailState.SENT, finished_at__lt=now - MAIL_KEPT_FOR),
-        "dead sessions": Session.objects.filter(Q(ended_at__lt=dead_since) | Q(expires_at__lt=dead_since)),
+    ended_before = now - ENDED_SESSIONS_KEPT_FOR
+    expired = {
+        "sent emails": OutgoingMail.objects.filter(state=MailState.SENT, finished_at__lt=now - MAIL_KEPT_FOR),
+        "ended sessions": Session.objects.filter(Q(ended_at__lt=ended_before) | Q(expires_at__lt=ended_before)),
         "browser sessions": BrowserSession.objects.filter(expire_date__lt=now),
         "read notifications": Notification.objects.filter(read_at__lt=now - READ_NOTIFICATIONS_KEPT_FOR),
         "login attempt counters": LoginAttemptCounter.objects.filter(window_ends_at__lt=now),
         "idempotency keys": IdempotencyKey.objects.filter(claimed_at__lt=now - KEPT_FOR),
         "devices": Device.objects.filter(last_seen_at__lt=now - devices.LIFETIME),
     }
-    counts = {name: _delete(rows) for name, rows in gone.items()}
+    counts = {name: _delete(rows) for name, rows in expired.items()}
     logger.info("Cleanup done", extra={"event": "cleanup_done", "deleted": counts})
     return counts
 

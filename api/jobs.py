@@ -1,4 +1,4 @@
-"""The background jobs as Celery tasks, and their schedule for beat: `api/operations/job_schedule.py` lists them."""
+"""The background jobs as Celery tasks, and their beat schedule. `api/operations/job_schedule.py` lists the jobs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,12 +19,12 @@ _WORK: Mapping[str, Callable[[], object]] = {
     "notify_overdue": lambda: notifications.notify_overdue(),
     "cleanup": lambda: cleanup.run(),
 }
-# Messages of the former release may still wait at the broker; remove these with the next one.
-_FORMER_NAMES = {"send_digests": "send_email_digest", "housekeeping": "cleanup"}
+# The broker may still hold messages of the previous release. Remove these names in the next release.
+_OLD_NAMES = {"send_digests": "send_email_digest", "housekeeping": "cleanup"}
 
 
 def run_job(name: str) -> None:
-    """Do the work of a job, unless a setting switches it off; the run is counted."""
+    """Run a job and record the run, unless a setting disables the job."""
     if JOBS[name].is_enabled:
         with track_job_run(name):
             _WORK[name]()
@@ -38,8 +38,8 @@ def _task(task_name: str, job_name: str) -> Any:
 
 
 TASKS = {name: _task(name, name) for name in JOBS}
-for _former, _name in _FORMER_NAMES.items():
-    _task(_former, _name)
+for _old_name, _name in _OLD_NAMES.items():
+    _task(_old_name, _name)
 app.conf.beat_schedule = {
     name: {"task": f"api.{name}", "schedule": crontab.from_string(job.crontab), "options": {"expires": job.expires}}
     for name, job in JOBS.items()

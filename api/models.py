@@ -1,4 +1,4 @@
-"""Every model of the product, where Django looks for them."""
+"""All models, imported where Django looks for them."""
 
 from api.accounts.models import Device, LoginAttemptCounter, Session
 from api.audit.models import AuditEntry

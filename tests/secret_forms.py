@@ -221,7 +221,7 @@ HARMLESS_TEXTS = [
     "keyboard: broken, monkey: present",
     "author: Bo; compass: north; opinion: good; shipping: late; inside: dry",
     "Owner <owner@example.com> wrote",
-    "{'dead sessions': 12, 'browser sessions': 0, 'idempotency keys': 3}",
+    "{'ended sessions': 12, 'browser sessions': 0, 'idempotency keys': 3}",
     "tokens: 5, sessions: 3.",
     "session_count=3",
     "--max-tokens 5",
@@ -245,7 +245,7 @@ HARMLESS_TEXTS = [
     "public_key=abcdef",
 ]
 HARMLESS_STRUCTURES = [
-    {"dead sessions": 12, "idempotency keys": 3, "limits": 0},
+    {"ended sessions": 12, "idempotency keys": 3, "limits": 0},
     {"tokens": 5, "password_length": 12.5, "has_password": True, "token": None},
     {"sessions": -1, "cookies": 0},
     {"pass_fail": "pass", "kind": "pass_fail"},

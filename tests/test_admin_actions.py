@@ -190,7 +190,7 @@ def test_the_last_superuser_stays(root):
 def test_a_mail_that_failed_is_tried_again(boss, one_of_each):
     mail = one_of_each["outgoingmail"]
     assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(
-        "Only what failed, or may not have arrived, can be tried again."
+        "Only failed emails and emails that may not have arrived can be retried."
     )
     OutgoingMail.objects.update(state="failed", attempts=7)
 

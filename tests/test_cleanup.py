@@ -13,8 +13,8 @@ from tests import factories
 from tests.admin_sites import browser_of
 
 KINDS = (
-    "sent mails",
-    "dead sessions",
+    "sent emails",
+    "ended sessions",
     "browser sessions",
     "read notifications",
     "login attempt counters",

@@ -214,7 +214,7 @@ def test_it_comes_once_a_day_and_changes_are_told_since_the_last_one(carla, cloc
     boss = factories.user(role="viewer")
     task("late", -HOUR, assigned_to=carla)
     assert send_digests()["queued"] == 1
-    assert (send_digests()["queued"], send_digests()["before"]) == (0, 1)
+    assert (send_digests()["queued"], send_digests()["already_sent"]) == (0, 1)
     clock.move_to(NOON + 2 * HOUR)
     task("given at one", 20 * DAY, assigned_to=carla, modified_at=NOON + HOUR, modified_by=boss)
     assert send_digests()["queued"] == 0
@@ -270,18 +270,18 @@ def test_one_person_whose_digest_fails_keeps_no_other_from_theirs(carla, logs, m
     other = factories.user(role="staff")
     for person in (carla, other):
         task("late", -HOUR, assigned_to=person)
-    subject = rendering.subject
+    subject = rendering.digest_subject
 
     def fail_for_carla(digest):
         return subject(digest) if digest.user != carla else 1 / 0
 
-    monkeypatch.setattr(rendering, "subject", fail_for_carla)
+    monkeypatch.setattr(rendering, "digest_subject", fail_for_carla)
 
     results = send_digests()
 
     assert (results["queued"], results["failed"]) == (1, 1)
     entry = logs.entry("digest_err", event="digest_failed")
-    assert (entry["target_user_id"], entry["next"]) == (carla.pk, "tried again with the next run")
+    assert (entry["target_user_id"], entry["next"]) == (carla.pk, "retried with the next run")
     assert entry["exception"]["type"] == "builtins.ZeroDivisionError"
 
 
@@ -306,7 +306,7 @@ def test_a_run_that_breaks_off_says_so_and_what_to_do(carla, logs, monkeypatch):
             send_digests()
 
     entry = logs.entry("digest_err", event="digest_run_failed")
-    assert (entry["date"], entry["next"]) == ("2026-06-03", "run it again; nobody gets a second one")
+    assert (entry["date"], entry["next"]) == ("2026-06-03", "run it again; each user gets one email")
     assert logs.entries("digest", event="digest_run_finished") == []
     assert send_digests()["queued"] == 1
 
@@ -329,12 +329,12 @@ def test_the_log_has_a_line_a_person_and_one_a_run_and_no_address(carla, logs):
     ("address", "event", "following"),
     [
         ("ada@example.com", "digest_sent", None),
-        ("refused@example.com", "digest_failed", "not tried again"),
-        ("later@example.com", "digest_failed", "tried again at 2026-06-03T12:01:00Z"),
-        ("full@example.com", "digest_failed", "tried again at 2026-06-03T12:01:00Z"),
-        ("spam@example.com", "digest_failed", "not tried again"),
-        ("dropped@example.com", "digest_failed", "it may have arrived; not tried again"),
-        ("mute@example.com", "digest_failed", "it may have arrived; not tried again"),
+        ("refused@example.com", "digest_failed", "not retried"),
+        ("later@example.com", "digest_failed", "retried at 2026-06-03T12:01:00Z"),
+        ("full@example.com", "digest_failed", "retried at 2026-06-03T12:01:00Z"),
+        ("spam@example.com", "digest_failed", "not retried"),
+        ("dropped@example.com", "digest_failed", "it may have arrived; not retried"),
+        ("mute@example.com", "digest_failed", "it may have arrived; not retried"),
     ],
 )
 def test_what_the_mail_server_said_is_in_the_digest_logs(
@@ -370,7 +370,7 @@ def test_the_command_says_what_it_did(carla, capsys):
     task("late", -HOUR, assigned_to=carla)
 
     call_command("send_email_digest", "--dry-run")
-    assert capsys.readouterr().out.startswith("Dry run: 1 queued, 0 had it before, ")
+    assert capsys.readouterr().out.startswith("Dry run: 1 queued, 0 already sent, ")
     call_command("send_email_digest")
     assert capsys.readouterr().out.endswith("0 failed; of this date: 1 sent.\n")
     call_command("send_email_digest", "--date", "2026-06-04")
@@ -386,9 +386,7 @@ def test_the_command_is_about_the_person_it_was_given(db, clock, smtp_server, ca
         call_command("send_email_digest")
     assert capsys.readouterr().out.endswith("of this date: 1 failed, 1 sent.\n")
     call_command("send_email_digest", "--user", str(ada.pk))
-    assert capsys.readouterr().out == (
-        "0 queued, 1 had it before, 0 had nothing to read, 0 failed; of this date: 1 sent.\n"
-    )
+    assert capsys.readouterr().out == ("0 queued, 1 already sent, 0 empty, 0 failed; of this date: 1 sent.\n")
     with pytest.raises(CommandError, match="There is no such user"):
         call_command("send_email_digest", "--user", "999999")
 
@@ -413,12 +411,12 @@ def test_a_terminal_sees_how_far_it_is(tmp_path):
     done = subprocess.run(command, cwd=PROJECT, env=variables, stdout=subprocess.PIPE, stderr=theirs, check=True)
 
     assert "[##############################] 1 of 1\r\n" in os.read(ours, 10_000).decode()
-    assert done.stdout.startswith(b"1 queued, 0 had it before, ")
+    assert done.stdout.startswith(b"1 queued, 0 already sent, ")
 
 
 def test_the_command_fails_where_a_digest_did(carla, monkeypatch, capsys):
     task("late", -HOUR, assigned_to=carla)
-    monkeypatch.setattr(rendering, "subject", lambda _: 1 / 0)
+    monkeypatch.setattr(rendering, "digest_subject", lambda _: 1 / 0)
 
     with pytest.raises(SystemExit) as stop:
         call_command("send_email_digest")

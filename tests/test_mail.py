@@ -53,8 +53,8 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(db, smtp_server):
         ("mute@example.com", "unknown", "timed out"),
         ("slow@example.com", "sent", ""),
         ("ada@exam\nple.com", "failed", "Header values can't contain newlines"),
-        ("zoë@example.com", "failed", "No mail can be sent to this address"),
-        ("", "failed", "No mail can be sent to this address"),
+        ("zoë@example.com", "failed", "This address cannot receive email"),
+        ("", "failed", "This address cannot receive email"),
     ],
 )
 def test_each_answer_leads_to_its_state_and_stops_no_other_mail(
@@ -209,7 +209,7 @@ def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
 def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, smtp_server, capsys):
     queue()
     call_command("deliver_mail")
-    assert capsys.readouterr().out == "1 sent, 0 to be tried again, 0 failed, 0 unknown.\n"
+    assert capsys.readouterr().out == "1 sent, 0 to be retried, 0 failed, 0 unknown.\n"
 
     queue("refused@example.com")
     with pytest.raises(SystemExit) as stop:

@@ -213,7 +213,7 @@ def test_only_urgent_tasks_send_a_mail(house, staff, manager):
 
     mail = OutgoingMail.objects.get()
     assert (mail.kind, mail.recipient, mail.subject) == ("notification", staff.user.email, "Cosmo: assigned: urgent")
-    assert "This urgent task is yours now." in mail.text_body
+    assert "This urgent task is now assigned to you." in mail.text_body
     assert house.name in mail.html_body
 
 

@@ -234,7 +234,7 @@ def test_counts_of_cleanup_are_readable(db, logs):
 
     counts = cleanup.run()
 
-    assert set(counts) >= {"dead sessions", "login attempt counters", "idempotency keys"}
+    assert set(counts) >= {"ended sessions", "login attempt counters", "idempotency keys"}
     assert logs.entry("info", event="cleanup_done")["deleted"] == counts
 
 

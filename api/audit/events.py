@@ -1,4 +1,4 @@
-"""The closed list of what is audited. A new event is a line here, a place that records it, and a test."""
+"""The closed list of audit events. A new event needs a line here, a row in docs/logging.md and a test."""
 
 import logging
 
@@ -8,7 +8,7 @@ from backend.logging_config import ADMIN, API, SECURITY
 
 
 class Event(models.TextChoices):
-    """name = "machine_name", "the sentence that an operator greps for"."""
+    """NAME = "event name in records", "message of the log line"."""
 
     TASK_CREATED = "task_created", "Task created successfully"
     TASK_UPDATED = "task_updated", "Task updated"
@@ -29,7 +29,7 @@ class Event(models.TextChoices):
     USER_ENABLED = "user_enabled", "User enabled"
     USER_DELETED = "user_deleted", "User deleted"
     ROLE_CHANGED = "role_changed", "Role changed"
-    MAIL_RETRIED = "mail_retried", "Mail tried again"
+    MAIL_RETRIED = "mail_retried", "Email retried"
 
     LOGIN_SUCCESS = "login_success", "User login successful"
     FAILED_LOGIN = "failed_login", "Failed login attempt"
@@ -64,7 +64,7 @@ AUTHENTICATION = PASSWORD | {
     Event.TOKEN_REUSE,
 }
 AUTHORIZATION = {Event.PERMISSION_DENIED, Event.ROLE_CHANGED}
-# The others may hold what people wrote: their changes are in the audit trail alone.
+# Changes of other events can contain text that users wrote: only the audit trail stores them.
 LOGGED_WITH_CHANGES = {Event.ROLE_CHANGED, Event.TASK_STATUS_CHANGED, Event.TASK_COMPLETED, Event.TASK_ASSIGNED}
 WARNINGS = {
     Event.FAILED_LOGIN,
@@ -77,7 +77,7 @@ WARNINGS = {
 
 
 def category(event: Event) -> str:
-    """The security category, "" for the events of daily work."""
+    """Return the security category of an event; "" for events of daily work."""
     if event in AUTHENTICATION:
         return "authentication"
     if event is Event.LOGS_READ:
@@ -86,7 +86,11 @@ def category(event: Event) -> str:
 
 
 def logger_name(event: Event, *, by_administrator: bool = False) -> str:
-    """api.admin for what an administrator did to others, else api.security; who signed in is news for `api`."""
+    """Return the logger of an event.
+
+    Actions of administrators go to `api.admin`, security events to `api.security`, all others to `api`. The contract
+    puts login_success on `api`, too.
+    """
     if by_administrator or event in {Event.ROLE_CHANGED, Event.USER_DELETED, Event.MAIL_RETRIED}:
         return ADMIN
     return SECURITY if category(event) and event != Event.LOGIN_SUCCESS else API

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which object, and when. Rows are written once."""
+"""The audit trail: who changed which object, how and when. Rows are append-only."""
 
 from typing import Any, NoReturn
 
@@ -9,14 +9,14 @@ from api.audit.events import Event
 
 
 class AppendOnlyError(TypeError):
-    """Somebody tried to change or delete what is kept for ever."""
+    """An attempt to change or delete audit entries."""
 
     def __init__(self) -> None:
         super().__init__("Audit entries are append-only: they can be neither changed nor deleted.")
 
 
 class AppendOnlyQuerySet(QuerySet["AuditEntry", "AuditEntry"]):
-    """Refuses every ORM call that would change or delete rows."""
+    """A queryset that rejects every ORM call that changes or deletes rows."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError
@@ -37,12 +37,12 @@ class AppendOnlyQuerySet(QuerySet["AuditEntry", "AuditEntry"]):
 
 
 def event_choices() -> list[tuple[str, str]]:
-    """A function, so that a new event is no migration."""
+    """Return the choices of `event`. They come from a function so that a new event needs no migration."""
     return Event.choices
 
 
 class AuditEntry(models.Model):
-    """One event. Ids are plain numbers and labels are copies, so that a row never depends on what it speaks of."""
+    """One audit event. Ids are plain numbers and labels are copies, so that rows outlive the objects they name."""
 
     event = models.CharField(max_length=40, choices=event_choices)
     actor_id = models.BigIntegerField(null=True)
@@ -61,7 +61,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        base_manager_name = "objects"  # Django's own way around `objects` refuses too
+        base_manager_name = "objects"  # Django's internal queries are append-only, too
         indexes = [
             models.Index(fields=["object_type", "object_id", "-id"], name="audit_object"),
             models.Index(fields=["actor_id", "-id"], name="audit_actor"),
@@ -72,7 +72,7 @@ class AuditEntry(models.Model):
         return f"{self.get_event_display()}: {self.object_label}"
 
     def save_base(self, *args: Any, **kwargs: Any) -> None:
-        # save() ends here, and loaddata begins here.
+        # save() and loaddata both call save_base().
         if not self._state.adding:
             raise AppendOnlyError
         super().save_base(*args, **(kwargs | {"force_insert": True}))

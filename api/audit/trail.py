@@ -1,4 +1,4 @@
-"""The one door to the audit trail."""
+"""The only functions that write audit events."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ audit_event_recorded = Signal()
 
 
 class Actor(Protocol):
-    """Whoever acts: a user."""
+    """The user who performs an action."""
 
     @property
     def pk(self) -> Any: ...
@@ -43,11 +43,13 @@ def record(
     facts: Mapping[str, Any] | None = None,
     by_administrator: bool = False,
 ) -> None:
-    """Write the row in the caller's transaction, and the log line once that has committed.
+    """Write the audit entry in the caller's transaction, and the log line on commit.
 
-    `actor` is None for strangers and for what a command does by itself. `message` (the event's own, if not given) and
-    `facts` are for the log line alone; `by_administrator` sends it to api.admin. Request id, address and user agent
-    come from the request being served.
+    - `actor` is None for unauthenticated requests and for jobs.
+    - `message` (default: the event's label) and `facts` appear in the log line only.
+    - `by_administrator` sends the log line to `api.admin`.
+
+    Request id, IP address and user agent come from the current request.
     """
     context = request_context.current()
     entry = AuditEntry.objects.create(
@@ -73,7 +75,7 @@ def record(
 
 
 def log_summarized(event: events.Event, *, reason: str) -> None:
-    """Write only the log line of an event that strangers can cause at will, and one line for many of them."""
+    """Write only a log line, summarized by the event throttle, for an event that anyone can cause without limit."""
     context = request_context.current()
     extra = {
         "event": event.value,
@@ -89,7 +91,7 @@ def log_summarized(event: events.Event, *, reason: str) -> None:
 
 
 def actor_label(actor: Actor | None) -> str:
-    """How the trail names a person for ever, whatever becomes of his account."""
+    """Return the name of an actor for the audit trail; it stays valid if the account is deleted."""
     return f"{actor.username} ({actor.role})" if actor else "system"
 
 

@@ -1,4 +1,4 @@
-"""Find one row: NotFound if it is not visible, Denied if it is visible but not permitted."""
+"""Get one row under the rules table."""
 
 from collections.abc import Callable
 from typing import cast
@@ -11,13 +11,13 @@ from api.common.rules import Actor, Row, allows
 
 
 def get_permitted(visible: QuerySet[Row], permitted: Q, pk: int, *, action: str) -> Row:
-    """The row with this id: NotFound if it is not visible, Denied if it is visible but not permitted."""
-    found = visible.filter(pk=pk)
+    """Return the row with this id. Raise NotFound if it is not visible, Denied if it is visible but not permitted."""
+    rows = visible.filter(pk=pk)
     if permitted:  # an empty condition permits every row
         is_permitted = ExpressionWrapper(permitted, output_field=BooleanField())
-        found = cast("QuerySet[Row]", found.annotate(is_permitted=is_permitted))
+        rows = cast("QuerySet[Row]", rows.annotate(is_permitted=is_permitted))
     try:
-        row = found.get()
+        row = rows.get()
     except ObjectDoesNotExist:
         raise NotFound from None
     if not getattr(row, "is_permitted", True):
@@ -25,12 +25,15 @@ def get_permitted(visible: QuerySet[Row], permitted: Q, pk: int, *, action: str)
     return row
 
 
-def get_deleted(find: Callable[..., Row], rule: str, actor: Actor) -> Row:
-    """The row to restore, by `find(deleted=...)`. Who may not restore learns no more of deleted rows than of none."""
+def get_deleted(get_row: Callable[..., Row], rule: str, actor: Actor) -> Row:
+    """Return the deleted row that `get_row(deleted=True)` gets; raise Conflict if it exists but is not deleted.
+
+    Without permission to restore, the response never reveals whether a deleted row exists.
+    """
     if not allows(rule, actor):
-        return find(deleted=False)
+        return get_row(deleted=False)
     try:
-        return find(deleted=True)
+        return get_row(deleted=True)
     except NotFound:
-        find(deleted=False)
+        get_row(deleted=False)
         raise Conflict("This is not deleted.", code="not_deleted") from None

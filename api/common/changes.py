@@ -1,4 +1,4 @@
-"""What all services do when they change a row."""
+"""Steps that all services share when they change a row."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,10 @@ from api.common.errors import Invalid
 
 
 def apply_changes(row: models.Model, values: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Set the values that differ; return them as {field: [old, new]}, related rows as id with their names beside."""
+    """Set the values that differ and return them as {field: [old, new]}.
+
+    A related row appears as its id, and its name under `<field>_name`.
+    """
     changes: dict[str, list[Any]] = {}
     for name, new in values.items():
         old = getattr(row, name)
@@ -31,7 +34,7 @@ def _change(row: models.Model, name: str, old: Any, new: Any) -> dict[str, list[
 
 
 def changes_of_new_row(row: models.Model, names: Iterable[str]) -> dict[str, list[Any]]:
-    """The changes of a new row: everything that is not empty came from nothing."""
+    """Return the changes of a new row: from None to each value that is not empty."""
     values = {name: getattr(row, name) for name in names}
     return {
         key: pair
@@ -45,28 +48,28 @@ def save_changes(row: Any, changes: Mapping[str, Any], *, actor: Any = None) -> 
     """Save the changed fields as a new version of the row, which the caller has locked."""
     row.version += 1
     columns = {field.name for field in row._meta.concrete_fields}
-    bookkeeping = {"version"}
+    tracking_columns = {"version"}
     if "modified_at" in columns:
         row.modified_at, row.modified_by = timezone.now(), actor
-        bookkeeping |= {"modified_at", "modified_by"}
-    row.save(update_fields=(columns & set(changes)) | bookkeeping)
+        tracking_columns |= {"modified_at", "modified_by"}
+    row.save(update_fields=(columns & set(changes)) | tracking_columns)
 
 
 @contextmanager
-def unique_errors_as_invalid(taken: Mapping[str, str]) -> Iterator[None]:
-    """Turn a violated unique constraint into Invalid; `taken` is {constraint or table.column: field}."""
+def unique_errors_as_invalid(unique_fields: Mapping[str, str]) -> Iterator[None]:
+    """Turn a violated unique constraint into Invalid; `unique_fields` is {constraint or table.column: field}."""
     try:
         with transaction.atomic():
             yield
     except IntegrityError as error:
-        for mark, field in taken.items():
-            if mark in str(error):
+        for constraint, field in unique_fields.items():
+            if constraint in str(error):
                 raise Invalid({field: "This is taken already."}, code="unique") from None
         raise
 
 
 def _as_json_value(row: models.Model, name: str, value: Any) -> Any:
-    """A value as JSON has it, in the words of the API."""
+    """Return the value as the API represents it in JSON."""
     if isinstance(value, models.Model):
         return value.pk
     if isinstance(value, datetime):

@@ -1,10 +1,10 @@
-"""Words that more than one domain speaks."""
+"""Choices and limits that several domains share."""
 
 from datetime import UTC, datetime
 
 from django.db import models
 
-# The dates that make sense here, from the first to before the second.
+# Dates must be at or after EARLIEST and before LATEST.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2101, 1, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain. `problem_handler` makes answers of it."""
+"""Domain errors. `api/rest/problem_handler.py` turns them into responses."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class DomainError(Exception):
-    """A refusal with its HTTP meaning; `detail` tells the reader what to do next."""
+    """An error with its HTTP status; `detail` tells users what to do next."""
 
     status = 400
     code = "invalid"
@@ -48,14 +48,14 @@ class StaleVersion(DomainError):
 
 
 class Invalid(DomainError):
-    """The request breaks a rule; `errors` is {field: what is wrong}."""
+    """Invalid input; `errors` is {field: message}."""
 
     def __init__(self, errors: Mapping[str, str], *, code: str = "invalid") -> None:
-        super().__init__("Some fields are not right; see errors.", code=code, errors=errors)
+        super().__init__("Some fields are invalid; see errors.", code=code, errors=errors)
 
 
 class Denied(DomainError):
-    """Visible but not allowed. It is audited when it becomes an answer."""
+    """An action that is not allowed on a visible object. The problem handler audits it."""
 
     status, code = 403, "permission_denied"
 

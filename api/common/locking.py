@@ -1,4 +1,4 @@
-"""Locks: rows for the length of a transaction, and the version that a client has read (optimistic locking)."""
+"""Row locks for one transaction, and optimistic locking by the version that a client has read."""
 
 from typing import Any, Protocol
 
@@ -8,11 +8,11 @@ from api.common.errors import StaleVersion
 
 
 def lock_rows(rows: QuerySet[Any]) -> int:
-    """Lock these rows of one table until the transaction ends; others may still refer to them, as foreign keys do.
+    """Lock these rows of one table until the transaction ends, and return their number.
 
-    Returns how many there are once the lock is there. Read them afterwards: a row that is read and locked in one
-    statement, with joins, can vanish from its result when the lock was waited for and the row changed meanwhile
-    (PostgreSQL rechecks it against the joined rows of before).
+    Foreign keys can still refer to locked rows. Read the rows after this call, not in the same statement: a locking
+    SELECT with joins can lose a row that changed while the lock was waited for. PostgreSQL then checks the new version
+    against the joined rows that it read before.
     """
     return len(rows.order_by("pk").select_for_update(no_key=True).values_list("pk"))
 
@@ -25,6 +25,6 @@ IfMatch = frozenset[str] | None  # the acceptable versions; None: any
 
 
 def require_match(row: Versioned, expected: IfMatch) -> None:
-    """Raise StaleVersion unless the row, locked by the caller, has a version that the client has seen."""
+    """Raise StaleVersion unless the row has one of the expected versions. The caller has locked the row."""
     if expected is not None and str(row.version) not in expected:
         raise StaleVersion

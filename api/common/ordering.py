@@ -1,7 +1,7 @@
-"""The order of lists."""
+"""Ordering of lists."""
 
 
 def order_terms(ordering: str) -> list[str]:
-    """The terms of ?ordering=, and the id last, in the direction of the one before: so an index serves both ways."""
+    """Return the terms of ?ordering= and the id, in the direction of the last term, so that an index can serve both."""
     terms = ordering.split(",")
     return [*terms, "-id" if terms[-1].startswith("-") else "id"]

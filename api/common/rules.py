@@ -1,7 +1,7 @@
-"""Who may do what: the one table, asked by every door. What is not in it is denied.
+"""The permissions of each role: one table for the API and both admin sites. Access is denied by default.
 
-A rule names an action; for each role that may perform it, the scope says on which rows. The selectors of each domain
-translate a scope into SQL, once.
+A rule names an action. For each role with this permission, a scope says which rows it covers. Each domain's selectors
+translate its scopes into SQL once.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,32 +18,34 @@ Row = TypeVar("Row", bound=Model)
 
 
 class Scope(StrEnum):
+    """The rows that a permission covers."""
+
     ALL = "all"
-    HIMSELF = "himself"
+    SELF = "themselves"
     # users
-    BUT_SUPERUSERS = "everybody but superusers"
+    BUT_SUPERUSERS = "all except superusers"
     STAFF_AND_VIEWERS = "staff and viewers"
     # properties
-    ACTIVE = "active ones"
-    OWNED = "those he owns"
+    ACTIVE = "active properties"
+    OWNED = "properties they own"
     # tasks
-    ASSIGNED = "those assigned to him"
-    ASSIGNED_OR_UNASSIGNED = "those assigned to him, and unassigned ones of his department"
-    ON_OWNED = "those of his properties"
+    ASSIGNED = "tasks assigned to them"
+    ASSIGNED_OR_UNASSIGNED = "tasks assigned to them, and unassigned tasks of their department"
+    ON_OWNED = "tasks of their properties"
 
 
-S, M, C, V = Role.SUPERUSER, Role.MANAGER, Role.STAFF, Role.VIEWER
+SUPERUSER, MANAGER, STAFF, VIEWER = Role.SUPERUSER, Role.MANAGER, Role.STAFF, Role.VIEWER
 
-_MANAGING = {S: Scope.ALL, M: Scope.ALL}
-_HIMSELF = dict.fromkeys(Role, Scope.HIMSELF)
+_MANAGING = {SUPERUSER: Scope.ALL, MANAGER: Scope.ALL}
+_SELF = dict.fromkeys(Role, Scope.SELF)
 
 PUBLIC = "public"
 
 RULES: Mapping[str, Mapping[Role, Scope]] = MappingProxyType(
     {
-        "account.use": _HIMSELF,
-        "docs.read": _HIMSELF,
-        "tasks.view": _MANAGING | {C: Scope.ASSIGNED_OR_UNASSIGNED, V: Scope.ON_OWNED},
+        "account.use": _SELF,
+        "docs.read": _SELF,
+        "tasks.view": _MANAGING | {STAFF: Scope.ASSIGNED_OR_UNASSIGNED, VIEWER: Scope.ON_OWNED},
         "tasks.view_deleted": _MANAGING,
         "tasks.create": _MANAGING,
         "tasks.edit": _MANAGING,
@@ -52,38 +54,38 @@ RULES: Mapping[str, Mapping[Role, Scope]] = MappingProxyType(
         "tasks.reopen": _MANAGING,
         "tasks.delete": _MANAGING,
         "tasks.restore": _MANAGING,
-        "tasks.change_status": _MANAGING | {C: Scope.ASSIGNED},
-        "tasks.claim": _MANAGING | {C: Scope.ASSIGNED_OR_UNASSIGNED},
-        "properties.view": _MANAGING | {C: Scope.ACTIVE, V: Scope.OWNED},
+        "tasks.change_status": _MANAGING | {STAFF: Scope.ASSIGNED},
+        "tasks.claim": _MANAGING | {STAFF: Scope.ASSIGNED_OR_UNASSIGNED},
+        "properties.view": _MANAGING | {STAFF: Scope.ACTIVE, VIEWER: Scope.OWNED},
         "properties.view_deleted": _MANAGING,
         "properties.create": _MANAGING,
         "properties.edit": _MANAGING,
         "properties.delete": _MANAGING,
         "properties.restore": _MANAGING,
-        "users.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS, C: Scope.HIMSELF, V: Scope.HIMSELF},
-        "users.create": {S: Scope.ALL, M: Scope.STAFF_AND_VIEWERS},
-        "users.edit": {S: Scope.ALL, M: Scope.STAFF_AND_VIEWERS},
-        "users.edit_profile": _HIMSELF,
-        "users.disable": {S: Scope.ALL, M: Scope.STAFF_AND_VIEWERS},
-        "users.set_password": {S: Scope.ALL},
-        "users.send_reset": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
-        "users.end_sessions": {S: Scope.ALL},
-        "users.delete": {S: Scope.ALL},
-        "audit.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
-        "mail.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
-        "mail.retry": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
-        "notifications.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
+        "users.view": _SELF | {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "users.create": {SUPERUSER: Scope.ALL, MANAGER: Scope.STAFF_AND_VIEWERS},
+        "users.edit": {SUPERUSER: Scope.ALL, MANAGER: Scope.STAFF_AND_VIEWERS},
+        "users.edit_profile": _SELF,
+        "users.disable": {SUPERUSER: Scope.ALL, MANAGER: Scope.STAFF_AND_VIEWERS},
+        "users.set_password": {SUPERUSER: Scope.ALL},
+        "users.send_reset": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "users.end_sessions": {SUPERUSER: Scope.ALL},
+        "users.delete": {SUPERUSER: Scope.ALL},
+        "audit.view": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "mail.view": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "mail.retry": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "notifications.view": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
         "operations.view": _MANAGING,
-        "logs.view": {S: Scope.ALL, M: Scope.BUT_SUPERUSERS},
-        "metrics.read": {S: Scope.ALL},
-        "sites.admin": {S: Scope.ALL},
+        "logs.view": {SUPERUSER: Scope.ALL, MANAGER: Scope.BUT_SUPERUSERS},
+        "metrics.read": {SUPERUSER: Scope.ALL},
+        "sites.admin": {SUPERUSER: Scope.ALL},
         "sites.manager": _MANAGING,
     }
 )
 
 
 class Actor(Protocol):
-    """Whoever asks: a signed-in user."""
+    """The authenticated user who performs an action."""
 
     @property
     def pk(self) -> Any: ...
@@ -97,22 +99,22 @@ ScopeFilters = Mapping[Scope, Callable[[Any], Q]]
 
 
 def scope_of(rule: str, role: str) -> Scope | None:
-    """The rows on which `role` may act; None if it may not at all. An unknown rule is a mistake in the code."""
+    """Return the rows that the rule covers for `role`; None without permission. Raise KeyError for an unknown rule."""
     return RULES[rule].get(Role(role))
 
 
 def allows(rule: str, actor: Actor) -> bool:
-    """Whether the actor may act on any row at all."""
+    """Return whether the rule covers any row for the actor."""
     return scope_of(rule, actor.role) is not None
 
 
 def require(rule: str, actor: Actor, *, target: Model | None = None) -> None:
-    """Raise Denied unless the actor may act on some rows."""
+    """Raise Denied unless the rule covers some rows for the actor."""
     if not allows(rule, actor):
         raise Denied(action=rule, target=target)
 
 
 def rows(rule: str, actor: Actor, filters: ScopeFilters, *, role: str = "") -> Q:
-    """The condition for the rows on which the actor may act, in his own role or in the one of `role`."""
+    """Return the condition for the rows that the rule covers for the actor, in their own role or in `role`."""
     scope = scope_of(rule, role or actor.role)
     return filters[scope](actor) if scope else Q(pk__in=[])

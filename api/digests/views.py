@@ -14,7 +14,7 @@ from api.rest.views import RuledAPIView
 
 
 class DigestPreviewSerializer(serializers.Serializer[dict[str, str | None]]):
-    subject = serializers.CharField(allow_null=True, help_text="null where there is nothing to read.")
+    subject = serializers.CharField(allow_null=True, help_text="null if the digest is empty.")
     text_body = serializers.CharField()
     html_body = serializers.CharField()
 
@@ -24,10 +24,10 @@ class DigestPreviewView(RuledAPIView):
 
     @extend_schema(operation_id="digests_preview", request=EmptySerializer, responses=DigestPreviewSerializer)
     def post(self, request: Request) -> Response:
-        """Your digest as it would be now; nothing is sent."""
+        """Preview your current digest without sending it."""
         self.validated_body(EmptySerializer)
         digest = service.digest_of(self.actor, now=timezone.now())
         if digest is None:
             return Response({"subject": None, "text_body": "", "html_body": ""})
-        made = rendering.build_digest_mail(digest, once_key=None)
-        return Response({"subject": made.subject, "text_body": made.text_body, "html_body": made.html_body})
+        draft = rendering.build_digest_mail(digest, once_key=None)
+        return Response({"subject": draft.subject, "text_body": draft.text_body, "html_body": draft.html_body})

@@ -1,16 +1,18 @@
+"""Stored responses of idempotent requests."""
+
 from django.db import models
 
 
 class IdempotencyKey(models.Model):
-    """A request that a client may repeat without it happening twice; the answer is kept for a day."""
+    """A request with an Idempotency-Key, and its response. Rows expire after 24 hours."""
 
     user_id = models.BigIntegerField()
     path = models.CharField(max_length=200)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)  # keyed hash of the body
-    claim = models.UUIDField()  # which attempt owns the row
+    claim = models.UUIDField()  # identifies the request that owns the row
     claimed_at = models.DateTimeField(db_index=True)
-    status = models.PositiveSmallIntegerField(null=True)  # null while the first attempt runs
+    status = models.PositiveSmallIntegerField(null=True)  # null while the first request runs
     body = models.TextField(blank=True)
     etag = models.CharField(max_length=40, blank=True)
     location = models.CharField(max_length=200, blank=True)

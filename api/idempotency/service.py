@@ -23,6 +23,8 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
+    """The parts of a response that a repeated request receives again."""
+
     status: int
     body: str  # JSON
     etag: str
@@ -31,12 +33,12 @@ class StoredResponse:
 
 class KeyReused(DomainError):
     status, code = 422, "idempotency_key_reused"
-    detail = "This Idempotency-Key was used for another body. Use a new key for a new request."
+    detail = "This Idempotency-Key was used with a different body. Use a new key for a new request."
 
 
 class StillRunning(Conflict):
     code = "idempotency_key_running"
-    detail = "The first request with this Idempotency-Key still runs. Try again in a moment."
+    detail = "The first request with this Idempotency-Key is still running. Try again in a moment."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
@@ -45,10 +47,10 @@ class StillRunning(Conflict):
 def run_once(
     produce: Callable[[], StoredResponse], *, user_id: int, path: str, key: str | None, body: Any
 ) -> StoredResponse:
-    """The answer of `produce`, or the one that the same request got before.
+    """Return the response of `produce`, or the stored response of the same request.
 
-    The answer is kept in the transaction of the change itself: either both are there or neither. A request that fails
-    leaves no trace, so that it can be corrected and sent again with the same key.
+    The response is stored in the transaction of the change: both are saved or neither. A failed request stores nothing,
+    so clients can correct it and send it again with the same key.
     """
     if key is None:
         with transaction.atomic():
@@ -61,34 +63,34 @@ def run_once(
     owned = IdempotencyKey.objects.filter(pk=row.pk, claim=row.claim, status=None)
     try:
         with transaction.atomic():
-            answer = produce()
-            if not owned.update(**asdict(answer)):
-                raise StillRunning  # we took longer than WEB_TIMEOUT and somebody else took over
+            response = produce()
+            if not owned.update(**asdict(response)):
+                raise StillRunning  # this request exceeded WEB_TIMEOUT and another one took over its key
     except BaseException:
         with contextlib.suppress(DatabaseError, InterfaceError):
             owned.delete()
         raise
-    return answer
+    return response
 
 
 def _claim(user_id: int, path: str, key: str, fingerprint: str) -> IdempotencyKey:
-    """A row that is ours to fill (status None), or one that is filled."""
+    """Return the row of this key: claimed by this request (status None), or with a stored response."""
     now = timezone.now()
-    mine: dict[str, Any] = {"fingerprint": fingerprint, "claim": uuid.uuid4(), "claimed_at": now}
+    claim: dict[str, Any] = {"fingerprint": fingerprint, "claim": uuid.uuid4(), "claimed_at": now}
     IdempotencyKey.objects.bulk_create(
-        [IdempotencyKey(user_id=user_id, path=path, key=key, **mine)], ignore_conflicts=True
+        [IdempotencyKey(user_id=user_id, path=path, key=key, **claim)], ignore_conflicts=True
     )
     row = IdempotencyKey.objects.filter(user_id=user_id, path=path, key=key).first()
     if row is None:
-        raise StillRunning  # the first attempt failed and took its row away, just now
-    if row.claim == mine["claim"]:
+        raise StillRunning  # the first request has just failed and deleted its row
+    if row.claim == claim["claim"]:
         return row
     age = now - row.claimed_at
     abandoned = row.status is None and age > timedelta(seconds=settings.WEB_TIMEOUT)
     if abandoned or age > KEPT_FOR:
-        if not IdempotencyKey.objects.filter(pk=row.pk, claim=row.claim).update(status=None, **mine):
+        if not IdempotencyKey.objects.filter(pk=row.pk, claim=row.claim).update(status=None, **claim):
             raise StillRunning
-        row.status, row.claim = None, mine["claim"]
+        row.status, row.claim = None, claim["claim"]
         return row
     if row.fingerprint != fingerprint:
         raise KeyReused
@@ -98,6 +100,6 @@ def _claim(user_id: int, path: str, key: str, fingerprint: str) -> IdempotencyKe
 
 
 def _fingerprint(body: Any) -> str:
-    # Keyed, because a body may hold a password.
+    # Keyed, because a body may contain a password.
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return salted_hmac("api.idempotency", text, algorithm="sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""POST that may be repeated."""
+"""Idempotent POST requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from api.rest.views import RuledViewSet
 
 
 class IdempotentCreateViewSet(RuledViewSet):
-    """A collection whose POST honours Idempotency-Key."""
+    """A collection whose POST supports Idempotency-Key."""
 
     def created_response(self, create: Callable[[], Any]) -> Response:
-        """201 with Location; with an Idempotency-Key, the same answer to the same request for a day.
+        """Return 201 with Location; a repeated request with the same Idempotency-Key gets the stored response.
 
-        `create` validates too: of a repeated request the name is taken, by itself.
+        `create` also validates the body: validation of a repeated request would fail, because its name now exists.
         """
 
         def produce() -> StoredResponse:
@@ -25,12 +25,12 @@ class IdempotentCreateViewSet(RuledViewSet):
             body = orjson.dumps(self.represent(row), option=orjson.OPT_UTC_Z).decode()
             return StoredResponse(status=201, body=body, etag=etags.etag(row), location=f"{self.request.path}{row.pk}/")
 
-        answer = run_once(
+        stored = run_once(
             produce,
             user_id=self.actor.pk,
             path=self.request.path,
             key=self.request.headers.get("Idempotency-Key"),
             body=self.request.data,
         )
-        headers = {"ETag": answer.etag, "Location": answer.location}
-        return Response(orjson.loads(answer.body), status=answer.status, headers=headers)
+        headers = {"ETag": stored.etag, "Location": stored.location}
+        return Response(orjson.loads(stored.body), status=stored.status, headers=headers)

@@ -1,7 +1,10 @@
-"""Delivering the outbox: any number of processes on any number of machines, each mail at most once.
+"""Delivery of the outbox: any number of processes on any number of servers send each email at most once.
 
-A mail is claimed for a while. Before the server gets the message, `data_started_at` is committed under that claim; so a
-mail whose sender died before that moment is tried again, and one whose sender died after it is marked unknown.
+1. A process claims an email for a limited time.
+2. It commits `data_started_at` under that claim, before the mail server receives the message.
+3. It stores the result.
+
+If the process dies before step 2, the email is retried. If it dies after step 2, the email becomes `unknown`.
 """
 
 import logging
@@ -31,33 +34,34 @@ from backend.request_context import RequestContext
 from backend.telemetry import tracing
 
 RETRY_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 480))
-MAX_RUN_TIME = (
-    900.0  # seconds, after which the next sweep goes on: a run ends by itself before a job's time limit kills it
-)
+MAX_RUN_TIME = 900.0  # seconds; below the time limit of a job, which would kill the run
 
-# Mail servers repeat whom they refuse; the row knows it, and logs have ids.
-_ADDRESS = re.compile(r"[\w.+%=-]{1,64}@[\w.-]{1,255}")
+# Mail servers repeat the rejected address. Logs contain ids only.
+_EMAIL_ADDRESS = re.compile(r"[\w.+%=-]{1,64}@[\w.-]{1,255}")
+
+_DIED_BEFORE_DATA = "The delivering process ended before it sent the email."
+_DIED_AFTER_DATA = "The delivering process ended while the mail server had the email. It may have arrived."
 
 logger = logging.getLogger(f"{API}.mail")
 
-# Sent with `mail` in the transaction that says what came of an attempt.
+# Sent with `mail`, in the transaction that stores the result of an attempt.
 mail_state_changed = Signal()
 
 
 class ClaimLostError(Exception):
-    """The claim ran out, and somebody else has the mail."""
+    """The claim expired, and another process has claimed the email."""
 
 
 def deliver_due() -> Counter[str]:
-    """Deliver what is due; how many mails came to which state.
+    """Deliver all emails that are due; return the number of emails for each resulting state.
 
-    A mail server that cannot be reached ends it: the mails that wait keep their attempts for when it is there.
+    If the mail server is unavailable, the run ends and the remaining emails keep their number of attempts.
     """
     results = recover_abandoned()
     mailer = Mailer()
-    until = monotonic() + MAX_RUN_TIME
+    deadline = monotonic() + MAX_RUN_TIME
     try:
-        while not mailer.is_server_away and monotonic() < until and (mail := _claim()) is not None:
+        while not mailer.is_server_unavailable and monotonic() < deadline and (mail := _claim()) is not None:
             results[_deliver(mail, mailer)] += 1
     finally:
         mailer.close()
@@ -65,14 +69,14 @@ def deliver_due() -> Counter[str]:
 
 
 def recover_abandoned() -> Counter[str]:
-    """Mails whose sender died: back into the queue, or unknown where the server may have them."""
+    """Queue emails of dead processes again; mark those as unknown that the mail server may have received."""
     results: Counter[str] = Counter()
     abandoned = Q(state=MailState.SENDING, claimed_until__lt=timezone.now())
     for mail in OutgoingMail.objects.filter(abandoned).iterator():
         if mail.data_started_at is None:
-            values: dict[str, Any] = {"state": MailState.QUEUED, "last_error": "The sender died before it was sent."}
+            values: dict[str, Any] = {"state": MailState.QUEUED, "last_error": _DIED_BEFORE_DATA}
         else:
-            values = _finished(MailState.UNKNOWN, "The sender died while the mail server had it; it may have arrived.")
+            values = _finished(MailState.UNKNOWN, _DIED_AFTER_DATA)
         with transaction.atomic():
             if _claim_of(mail).filter(abandoned).update(**values):
                 results[_announce_state(mail, values)] += 1
@@ -80,22 +84,22 @@ def recover_abandoned() -> Counter[str]:
 
 
 def _claim() -> OutgoingMail | None:
-    """The next mail that is due, for us alone."""
+    """Claim the next email that is due and return it; None if there is none."""
     now = timezone.now()
-    with transaction.atomic():  # on SQLite the write lock, on PostgreSQL the lock of this row
+    with transaction.atomic():  # SQLite locks the database, PostgreSQL this row
         due = OutgoingMail.objects.filter(state=MailState.QUEUED, next_try_at__lte=now).order_by("next_try_at", "id")
         mail = due.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
         if mail is None:
             return None
         mail.state, mail.attempts, mail.data_started_at = MailState.SENDING, mail.attempts + 1, None
-        # Longer than every step of a conversation that times out one after the other.
+        # Longer than an SMTP dialog in which every step takes almost EMAIL_TIMEOUT.
         mail.claimed_until = now + timedelta(seconds=60 + 10 * settings.EMAIL_TIMEOUT)
         mail.save(update_fields=["state", "attempts", "data_started_at", "claimed_until"])
     return mail
 
 
 def _claim_of(mail: OutgoingMail) -> QuerySet[OutgoingMail]:
-    """The row while it is still this attempt of this mail; "try again" in the admin begins to count anew."""
+    """Return the row while this attempt still owns it. A retry in the admin resets the attempts."""
     return OutgoingMail.objects.filter(pk=mail.pk, attempts=mail.attempts, claimed_until=mail.claimed_until)
 
 
@@ -106,7 +110,6 @@ def _deliver(mail: OutgoingMail, mailer: Mailer) -> str:
 
 
 def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
-
     def before_data() -> None:
         now = timezone.now()
         if not _claim_of(mail).filter(state=MailState.SENDING).update(data_started_at=now):
@@ -120,16 +123,16 @@ def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
     except SkipMail:
         _claim_of(mail).delete()
         return "dropped"
-    except Exception as error:  # noqa: BLE001 - one mail that cannot be sent must not stop the others
+    except Exception as error:  # noqa: BLE001 - one broken email must not stop the others
         values = _after_failure(mail, error)
-        # Unknown: somebody gave us up meanwhile, but we know the answer.
-        ours = _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN])
+        # Another process may have marked it unknown, but this one has the server's reply.
+        updatable = _claim_of(mail).filter(state__in=[MailState.SENDING, MailState.UNKNOWN])
     else:
         values = _finished(MailState.SENT, "") | {"text_body": "", "html_body": "", "headers": {}}
-        # Also where it was given up and waits for another try: it has arrived.
-        ours = OutgoingMail.objects.filter(pk=mail.pk, claimed_until=mail.claimed_until)
+        # Also if it was queued again: it has arrived.
+        updatable = OutgoingMail.objects.filter(pk=mail.pk, claimed_until=mail.claimed_until)
     with transaction.atomic():
-        if not ours.update(**values) and values["state"] != MailState.SENT:
+        if not updatable.update(**values) and values["state"] != MailState.SENT:
             return "lost"
         return _announce_state(mail, values)
 
@@ -137,8 +140,8 @@ def _attempt(mail: OutgoingMail, mailer: Mailer) -> str:
 def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
     bodies = render_bodies(mail)
     name = mail.recipient.rpartition("@")[0]
-    if not name or not name.isascii():  # Django sends nothing to the first, and to the second by another name
-        raise ValueError("No mail can be sent to this address.")
+    if not name or not name.isascii():  # Django skips the first and rewrites the second
+        raise ValueError("This address cannot receive email.")
     headers = {"Auto-Submitted": "auto-generated", **mail.headers, "Message-ID": mail.message_id}
     message = EmailMultiAlternatives(mail.subject, bodies.text, to=[mail.recipient], headers=headers)
     if bodies.html:
@@ -147,8 +150,8 @@ def _message(mail: OutgoingMail) -> EmailMultiAlternatives:
 
 
 def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
-    code = _refusal(error)
-    reason = _ADDRESS.sub("[address]", redact_text(f"{type(error).__name__}: {error}"))[:300]
+    code = _reply_code(error)
+    reason = _EMAIL_ADDRESS.sub("[address]", redact_text(f"{type(error).__name__}: {error}"))[:300]
     if code is None and mail.data_started_at is not None:
         return _finished(MailState.UNKNOWN, reason)
     is_temporary = isinstance(error, OSError | DatabaseError) if code is None else code < 500
@@ -158,9 +161,9 @@ def _after_failure(mail: OutgoingMail, error: Exception) -> dict[str, Any]:
     return {"state": MailState.QUEUED, "next_try_at": next_try_at, "last_error": reason}
 
 
-def _refusal(error: Exception) -> int | None:
-    """The server's answer about this mail (RFC 5321: 4yz for now, 5yz for ever); None where it said nothing of it."""
-    code = None  # a sign-in that it refuses, say, is about us, and is mended sooner or later
+def _reply_code(error: Exception) -> int | None:
+    """Return the server's reply code for this email (RFC 5321: 4yz temporary, 5yz permanent), or None."""
+    code = None  # also for rejected SMTP credentials: they concern the configuration, not this email
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code = next(iter(error.recipients.values()))[0]
     elif isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPDataError):
@@ -194,7 +197,7 @@ def _announce_state(mail: OutgoingMail, values: dict[str, Any]) -> str:
 
 
 def _context(mail: OutgoingMail) -> RequestContext:
-    """That of the request or the job that asked for this mail, so that its lines are found by its id."""
+    """Return the context of the request or job that queued this email, so that its log lines carry the same id."""
     job = request_context.current()
     return RequestContext(
         request_id=mail.request_id or (job.request_id if job else request_context.request_id("")),

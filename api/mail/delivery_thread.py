@@ -1,6 +1,6 @@
-"""Delivery in the background: by Celery where a broker is configured and answers, else in this process.
+"""Delivery in the background: by Celery if a broker is configured and responds, otherwise in this process.
 
-The broker is told by the thread too: one that stands still would hold the request for seconds.
+The thread also calls the broker, because a broker that does not respond would delay the request by seconds.
 """
 
 import atexit
@@ -20,26 +20,26 @@ logger = logging.getLogger(f"{API}.mail")
 
 
 class _DeliveryThread:
-    """One thread a process; it begins when somebody wakes it, and ends when nothing is due."""
+    """One thread per process. It starts on demand and ends when no email is due."""
 
     def __init__(self) -> None:
-        self._forget()
-        os.register_at_fork(after_in_child=self._forget)  # the parent's thread is not here
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)  # a child process does not have the parent's thread
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._asked_in: contextvars.Context | None = None  # of the request that asked last
+        self._requested_in: contextvars.Context | None = None  # context of the latest request
 
-    def wake(self) -> None:
+    def start(self) -> None:
         with self._lock:
-            self._asked_in = contextvars.copy_context()
+            self._requested_in = contextvars.copy_context()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="mail", daemon=True)
                 self._thread.start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Let the thread end its work; a mail that it cannot finish when the process ends is recovered later."""
+        """Wait for the thread. If the process ends first, another run recovers the unfinished email."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -48,7 +48,7 @@ class _DeliveryThread:
         capture_task_context("deliver_mail")
         try:
             while context := self._next():
-                if not context.run(_hand_over):
+                if not context.run(_enqueue_job):
                     deliver_due()
         except Exception:
             logger.exception("Mail delivery stopped", extra={"event": "mail_delivery_stopped"})
@@ -59,17 +59,17 @@ class _DeliveryThread:
 
     def _next(self) -> contextvars.Context | None:
         with self._lock:
-            context, self._asked_in = self._asked_in, None
+            context, self._requested_in = self._requested_in, None
             if context is None:
                 self._thread = None
             return context
 
 
-def _hand_over() -> bool:
-    """Whether Celery has the work now."""
+def _enqueue_job() -> bool:
+    """Enqueue the Celery job; return whether that succeeded."""
     if not settings.CELERY_BROKER_URL:
         return False
-    from backend.celery import app  # noqa: PLC0415 - only where there is a broker
+    from backend.celery import app  # noqa: PLC0415 - needed with a broker only
 
     try:
         app.send_task("api.deliver_mail", retry=False)
@@ -79,17 +79,17 @@ def _hand_over() -> bool:
     return True
 
 
-_worker = _DeliveryThread()
+_delivery_thread = _DeliveryThread()
 
 
 def schedule_delivery() -> None:
-    """See to it that what is due is delivered soon."""
-    _worker.wake()
+    """Deliver due emails soon, in the background."""
+    _delivery_thread.start()
 
 
 def wait_until_delivered() -> None:
-    """Wait until this process has delivered what it was woken for."""
-    _worker.join()
+    """Wait until this process has delivered the scheduled emails."""
+    _delivery_thread.join()
 
 
-atexit.register(_worker.join, 5)
+atexit.register(_delivery_thread.join, 5)

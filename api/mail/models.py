@@ -1,4 +1,4 @@
-"""The outbox: every mail that leaves is a row first, written in the transaction that causes it."""
+"""The outbox: each email is a row first, written in the transaction that causes it."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,32 +9,32 @@ class MailState(models.TextChoices):
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
-    UNKNOWN = "unknown"  # the connection, or we, died after the message was handed over and before the answer
+    UNKNOWN = "unknown"  # the connection or process died after the message was sent and before the reply
 
 
 class OutgoingMail(models.Model):
-    """One message to one person. Ids are plain numbers: what they speak of may go."""
+    """One email to one recipient. Ids are plain numbers, so that rows outlive the objects they name."""
 
     kind = models.CharField(max_length=40)
     recipient = models.EmailField(max_length=254)
-    user_id = models.BigIntegerField(null=True)  # the recipient, where he is one of ours
+    user_id = models.BigIntegerField(null=True)  # the recipient, if they have an account
     subject = models.CharField(max_length=200)
-    text_body = models.TextField()  # this and the next two are emptied once it is sent
+    text_body = models.TextField()  # emptied after sending, like the next two
     html_body = models.TextField(blank=True)
     headers = models.JSONField(default=dict)
     message_id = models.CharField(max_length=255, unique=True)
-    # What must happen once, like digest:2026-05-31:42; a second mail with the same key is not made.
-    once_key = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001 - null is no key
+    # Identifies an email that is sent once, like digest:2026-05-31:42. A second email with this key is not stored.
+    once_key = models.CharField(max_length=100, unique=True, null=True)  # noqa: DJ001 - null means no key
 
     state = models.CharField(max_length=10, choices=MailState, default=MailState.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField()
     claimed_until = models.DateTimeField(null=True)
-    data_started_at = models.DateTimeField(null=True)  # the mail server was about to get the message
+    data_started_at = models.DateTimeField(null=True)  # just before the mail server receives the message
     finished_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=300, blank=True)
 
-    # Whoever asked for it, for the line that says that it was sent.
+    # The user and the request that caused it, for the log line of the delivery.
     asked_by_id = models.BigIntegerField(null=True)
     asked_by_name = models.CharField(max_length=150, blank=True)
     asked_by_role = models.CharField(max_length=20, blank=True)

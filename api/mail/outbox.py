@@ -1,4 +1,4 @@
-"""Putting a mail into the outbox."""
+"""Functions that put emails into the outbox."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from backend import request_context
 
 @dataclass(frozen=True, kw_only=True)
 class MailDraft:
-    """What is to be sent to whom. `once_key` names what must happen once."""
+    """An email before it is stored. `once_key` identifies an email that is sent once."""
 
     kind: str
     recipient: str
@@ -31,40 +31,40 @@ class MailDraft:
     once_key: str | None = None
 
 
-def enqueue(letter: MailDraft, *, asked_by: Actor | None = None) -> OutgoingMail:
-    """A mail that leaves once the caller's transaction has committed, and not at all if it does not."""
+def enqueue(draft: MailDraft, *, asked_by: Actor | None = None) -> OutgoingMail:
+    """Store an email and schedule its delivery on commit of the caller's transaction."""
     with transaction.atomic():
-        mail = _row(letter, asked_by)
+        mail = _row(draft, asked_by)
         mail.save(force_insert=True)
         transaction.on_commit(delivery_thread.schedule_delivery, robust=True)
     return mail
 
 
-def enqueue_once(letters: Sequence[MailDraft]) -> set[str]:
-    """Many at once, but those whose key is there already; the keys of those that will leave. Two statements."""
-    rows = [_row(letter, None) for letter in letters]
+def enqueue_once(drafts: Sequence[MailDraft]) -> set[str]:
+    """Store many emails in two statements, except those whose key exists; return the keys of the stored ones."""
+    rows = [_row(draft, None) for draft in drafts]
     with transaction.atomic():
         OutgoingMail.objects.bulk_create(rows, ignore_conflicts=True)
-        ours = OutgoingMail.objects.filter(message_id__in=[row.message_id for row in rows])
-        keys = {key for key in ours.values_list("once_key", flat=True) if key}
+        stored = OutgoingMail.objects.filter(message_id__in=[row.message_id for row in rows])
+        keys = {key for key in stored.values_list("once_key", flat=True) if key}
         if keys:
             transaction.on_commit(delivery_thread.schedule_delivery, robust=True)
     return keys
 
 
-def _row(letter: MailDraft, asked_by: Actor | None) -> OutgoingMail:
+def _row(draft: MailDraft, asked_by: Actor | None) -> OutgoingMail:
     context = request_context.current()
     now = timezone.now()
     return OutgoingMail(
-        kind=letter.kind,
-        recipient=letter.recipient,
-        user_id=letter.user_id,
-        subject=subject_line(letter.subject),
-        text_body=letter.text_body,
-        html_body=letter.html_body,
-        headers=dict(letter.headers),
+        kind=draft.kind,
+        recipient=draft.recipient,
+        user_id=draft.user_id,
+        subject=subject_line(draft.subject),
+        text_body=draft.text_body,
+        html_body=draft.html_body,
+        headers=dict(draft.headers),
         message_id=make_msgid(domain=parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or None),
-        once_key=letter.once_key,
+        once_key=draft.once_key,
         next_try_at=now,
         created_at=now,
         asked_by_id=asked_by.pk if asked_by else None,
@@ -79,11 +79,11 @@ def _row(letter: MailDraft, asked_by: Actor | None) -> OutgoingMail:
 
 @transaction.atomic
 def retry(mail: OutgoingMail, *, actor: Actor) -> None:
-    """Another try of a mail that failed, or of which nobody knows; Conflict for the others."""
-    again = OutgoingMail.objects.filter(pk=mail.pk, state__in=[MailState.FAILED, MailState.UNKNOWN]).update(
+    """Queue a failed or unknown email again; raise Conflict for an email in another state."""
+    updated = OutgoingMail.objects.filter(pk=mail.pk, state__in=[MailState.FAILED, MailState.UNKNOWN]).update(
         state=MailState.QUEUED, attempts=0, next_try_at=timezone.now(), finished_at=None, last_error=""
     )
-    if not again:
-        raise Conflict("Only what failed, or may not have arrived, can be tried again.", code="not_failed")
+    if not updated:
+        raise Conflict("Only failed emails and emails that may not have arrived can be retried.", code="not_failed")
     record(Event.MAIL_RETRIED, actor=actor, target=mail)
     transaction.on_commit(delivery_thread.schedule_delivery, robust=True)

@@ -1,4 +1,4 @@
-"""Bodies that are written when the mail leaves: a link in them lives no longer than needed, and is in no table."""
+"""Email bodies that are rendered at delivery, so that their links are fresh and never stored."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class Bodies(NamedTuple):
 
 
 class SkipMail(Exception):
-    """There is no reason to send this mail, or not any more: its row goes."""
+    """Raised by a renderer if the email must not be sent: delivery deletes its row."""
 
 
 Renderer = Callable[[OutgoingMail], Bodies]
@@ -20,16 +20,16 @@ _renderers: dict[str, Renderer] = {}
 
 
 def renders(kind: str) -> Callable[[Renderer], Renderer]:
-    """Make the function the writer of all mails of a kind."""
+    """Register the decorated function as the renderer of a kind of email."""
 
-    def register(writer: Renderer) -> Renderer:
-        _renderers[kind] = writer
-        return writer
+    def register(renderer: Renderer) -> Renderer:
+        _renderers[kind] = renderer
+        return renderer
 
     return register
 
 
 def render_bodies(mail: OutgoingMail) -> Bodies:
-    """Raises NotWanted."""
-    writer = _renderers.get(mail.kind)
-    return writer(mail) if writer else Bodies(mail.text_body, mail.html_body)
+    """Return the bodies of an email; raise SkipMail if it must not be sent."""
+    renderer = _renderers.get(mail.kind)
+    return renderer(mail) if renderer else Bodies(mail.text_body, mail.html_body)

@@ -1,4 +1,4 @@
-"""Handing one message to the mail server, and telling the moment from which on it may have it."""
+"""SMTP connections with a hook for the moment just before the server receives the message."""
 
 import smtplib
 from collections.abc import Callable
@@ -13,22 +13,24 @@ Hook = Callable[[], None]
 _CLOSING = 421  # "service not available, closing transmission channel"
 
 
-class _TellsBeforeData:
+class _BeforeDataHook:
+    """Calls `before_data` before the SMTP command DATA."""
+
     before_data: Hook | None = None
-    is_data_told = False
+    has_data_started = False
 
     def data(self, msg: Any) -> Any:
         if self.before_data is not None:
-            self.is_data_told = True
+            self.has_data_started = True
             self.before_data()
         return super().data(msg)  # type: ignore[misc]
 
 
-class _SMTP(_TellsBeforeData, smtplib.SMTP):
+class _SMTP(_BeforeDataHook, smtplib.SMTP):
     pass
 
 
-class _SMTPS(_TellsBeforeData, smtplib.SMTP_SSL):
+class _SMTPS(_BeforeDataHook, smtplib.SMTP_SSL):
     pass
 
 
@@ -39,25 +41,28 @@ class _Backend(EmailBackend):
 
 
 class Mailer:
-    """One connection for many messages; opened when it is needed, and anew after it broke."""
+    """One connection for many messages. It opens on demand and again after a failure."""
 
     def __init__(self) -> None:
         self._is_smtp = settings.EMAIL_BACKEND == DJANGOS_SMTP
         self._backend: Any = _Backend() if self._is_smtp else mail.get_connection()
-        self.is_server_away = False  # it could not be reached, or refused our sign-in
+        self.is_server_unavailable = False  # unreachable, or it rejected the credentials
 
     def send(self, message: mail.EmailMessage, *, before_data: Hook) -> None:
-        """Raises what smtplib and sockets raise. `before_data` is called when the server has taken the recipient."""
+        """Send one message; raise the errors of smtplib and sockets.
+
+        Call `before_data` when the server has accepted the recipient, before it receives the message.
+        """
         try:
             is_new = self._open()
             try:
-                self._hand_over(message, before_data)
+                self._send(message, before_data)
             except OSError as error:
-                if is_new or not self._has_hung_up(error):
+                if is_new or not self._is_disconnect(error):
                     raise
                 self.close()
                 self._open()
-                self._hand_over(message, before_data)
+                self._send(message, before_data)
         except Exception:
             self.close()
             raise
@@ -66,27 +71,27 @@ class Mailer:
         try:
             return bool(self._backend.open())
         except Exception:
-            self.is_server_away = True
+            self.is_server_unavailable = True
             raise
 
-    def _hand_over(self, message: mail.EmailMessage, before_data: Hook) -> None:
+    def _send(self, message: mail.EmailMessage, before_data: Hook) -> None:
         if self._is_smtp:
             self._backend.connection.before_data = before_data
-            self._backend.connection.is_data_told = False
+            self._backend.connection.has_data_started = False
         else:
             before_data()
         self._backend.send_messages([message])
 
-    def _has_hung_up(self, error: OSError) -> bool:
-        """Servers take so many messages on a connection, or wait so long for the next one."""
-        if not self._is_smtp or self._backend.connection.is_data_told:
+    def _is_disconnect(self, error: OSError) -> bool:
+        """Return whether the server closed the connection, as it may after many messages or a pause."""
+        if not self._is_smtp or self._backend.connection.has_data_started:
             return False
         is_closing = getattr(error, "smtp_code", None) == _CLOSING
         return is_closing or isinstance(error, smtplib.SMTPServerDisconnected | ConnectionError)
 
     def close(self) -> None:
         if self._is_smtp and self._backend.connection is not None:
-            # Django's close() says QUIT and waits for the answer of a server that may not give one.
+            # Django's close() sends QUIT and would wait for a server that does not reply.
             self._backend.connection.close()
             self._backend.connection = None
         else:

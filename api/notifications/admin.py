@@ -1,4 +1,4 @@
-"""Notifications in the admin sites: who was told what, and has read it."""
+"""Notifications in the admin sites: recipients, content and time of reading."""
 
 from django.contrib import admin
 from django.db.models import Q

@@ -1,4 +1,4 @@
-"""What people are told about their tasks."""
+"""In-app messages about tasks."""
 
 from django.conf import settings
 from django.db import models
@@ -17,7 +17,7 @@ class Kind(models.TextChoices):
 
 
 class Notification(models.Model):
-    """One thing that one person is told. The title is a copy: who loses a task is still told which one it was."""
+    """One notification of one user. The title is a copy, so that former assignees can still read it."""
 
     recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
     kind = models.CharField(max_length=20, choices=Kind)

@@ -1,4 +1,4 @@
-"""Which notifications somebody sees: his own."""
+"""Queries for a user's own notifications."""
 
 from django.db.models import QuerySet
 
@@ -8,15 +8,15 @@ from api.users.models import User
 
 
 def notifications_of(user: User, *, unread: bool | None = None) -> QuerySet[Notification]:
-    """The newest first; `unread` keeps those that are, or those that are not."""
-    found = Notification.objects.filter(recipient=user)
+    """Return the user's notifications, newest first; `unread` selects only unread or only read ones."""
+    notifications = Notification.objects.filter(recipient=user)
     if unread is not None:
-        found = found.filter(read_at__isnull=unread)
-    return found.order_by("-id")
+        notifications = notifications.filter(read_at__isnull=unread)
+    return notifications.order_by("-id")
 
 
 def get_notification(*, actor: User, pk: int) -> Notification:
-    """NotFound if it is not his."""
+    """Return the actor's notification with this id; raise NotFound otherwise."""
     row = notifications_of(actor).filter(pk=pk).first()
     if row is None:
         raise NotFound

@@ -1,6 +1,6 @@
-"""Telling people about their tasks: a row for each person, and for urgent tasks a mail.
+"""Notifications about tasks: one row per recipient, and an email if the task is urgent.
 
-Whoever did it is left out, and so is everybody who does not see the task.
+The acting user gets none, and neither do users who cannot see the task.
 """
 
 import logging
@@ -26,7 +26,7 @@ from api.tasks.visibility import ReaderState, TaskState, sees
 from api.users.models import User
 from backend.logging_config import API
 
-OVERDUE_SINCE = timedelta(days=7)  # who was told of older ones may have read and lost his row since
+OVERDUE_SINCE = timedelta(days=7)  # cleanup may have deleted the read notifications of older tasks
 BATCH = 100  # tasks
 _EVENTS = {Event.TASK_CREATED, Event.TASK_UPDATED, Event.TASK_ASSIGNED, Event.TASK_STATUS_CHANGED, Event.TASK_COMPLETED}
 _REPORTED_FIELDS = ("status", "due_date", "assigned_to", "assigned_to_name")
@@ -35,24 +35,25 @@ logger = logging.getLogger(API)
 
 
 def mark_read(notification: Notification) -> None:
-    """The first time counts."""
+    """Mark a notification as read; keep the time of the first reading."""
     if notification.read_at is None:
         notification.read_at = timezone.now()
         notification.save(update_fields=["read_at"])
 
 
 def mark_all_read(user: User) -> None:
+    """Mark all unread notifications of a user as read."""
     Notification.objects.filter(recipient=user, read_at=None).update(read_at=timezone.now())
 
 
 @receiver(audit_event_recorded, dispatch_uid="api.notifications.services")
 def notify_of_change(event: Event, actor: User | None, target: Any, changes: Changes, **_: Any) -> None:
-    """In the transaction of the change: nobody is told of what did not happen."""
+    """Notify all recipients of a change, in its transaction, so that a rollback also removes the notifications."""
     if event not in _EVENTS:
         return
     kinds: dict[int, Kind] = {}
     if event != Event.TASK_CREATED:
-        kinds = _recipients(target, _kind_for_all(event, changes))
+        kinds = _recipients(target, _general_kind(event, changes))
     if "assigned_to" in changes:
         before, after = changes["assigned_to"]
         kinds |= {before: Kind.UNASSIGNED, after: Kind.ASSIGNED}
@@ -60,28 +61,31 @@ def notify_of_change(event: Event, actor: User | None, target: Any, changes: Cha
         kinds.pop(actor.pk, None)
     if not kinds:
         return
-    told = {name: changes[name] for name in _REPORTED_FIELDS if name in changes}
+    reported_changes = {name: changes[name] for name in _REPORTED_FIELDS if name in changes}
     _save_and_enqueue(
         [
-            _notification_for(reader, target, changes, actor=actor, told=told)
-            for reader in _allowed_recipients(target, kinds, changes)
+            _notification_for(recipient, target, changes, actor=actor, reported_changes=reported_changes)
+            for recipient in _allowed_recipients(target, kinds, changes)
         ]
     )
 
 
 def notify_overdue() -> int:
-    """Tell of tasks that became overdue, once of each; how many tasks. Any number of processes may do it at once."""
-    count = last = 0
-    while ids := list(_newly_overdue().filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        last = ids[-1]
+    """Notify recipients once of each task that became overdue; return the number of tasks.
+
+    Several processes can run this at the same time.
+    """
+    count = last_id = 0
+    while ids := list(_newly_overdue().filter(pk__gt=last_id).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        last_id = ids[-1]
         with transaction.atomic():
             lock_rows(Task.objects.filter(pk__in=ids))
-            # Another process may have told of some before we had the lock.
+            # Another process may have notified of some tasks while this one waited for the lock.
             tasks = _newly_overdue().filter(pk__in=ids)
             rows = [
-                _build_notification(Kind.OVERDUE, reader.person, task)
+                _build_notification(Kind.OVERDUE, recipient.user, task)
                 for task in tasks
-                for reader in _allowed_recipients(task, _recipients(task, Kind.OVERDUE), {})
+                for recipient in _allowed_recipients(task, _recipients(task, Kind.OVERDUE), {})
             ]
             _save_and_enqueue(rows)
         count += len({row.task_id for row in rows})
@@ -90,7 +94,8 @@ def notify_overdue() -> int:
     return count
 
 
-def _kind_for_all(event: Event, changes: Mapping[str, Any]) -> Kind | None:
+def _general_kind(event: Event, changes: Mapping[str, Any]) -> Kind | None:
+    """Return the kind for everyone except a new or former assignee."""
     if event == Event.TASK_COMPLETED:
         return Kind.COMPLETED
     if "status" in changes:
@@ -99,61 +104,65 @@ def _kind_for_all(event: Event, changes: Mapping[str, Any]) -> Kind | None:
 
 
 def _recipients(task: Task, kind: Kind | None) -> dict[int, Kind]:
-    """Who does it and who asked for it; of its end, and of its delay, whose house it is too."""
+    """Return assignee and creator, and the property's owners if the task is completed or overdue."""
     if kind is None:
         return {}
-    people = {task.created_by_id}
+    user_ids = {task.created_by_id}
     if task.assigned_to_id is not None:
-        people.add(task.assigned_to_id)
+        user_ids.add(task.assigned_to_id)
     if kind in {Kind.COMPLETED, Kind.OVERDUE}:
-        people |= set(User.objects.filter(properties=task.property_id).values_list("pk", flat=True))
-    return dict.fromkeys(people, kind)
+        user_ids |= set(User.objects.filter(properties=task.property_id).values_list("pk", flat=True))
+    return dict.fromkeys(user_ids, kind)
 
 
-class _Reader(NamedTuple):
-    """Somebody who is notified, and whether they saw the task before the change and see it now."""
+class _Recipient(NamedTuple):
+    """A user to notify, and whether they could see the task before the change and can see it now."""
 
-    person: User
+    user: User
     kind: Kind
-    saw: bool
-    sees: bool
+    saw_before: bool
+    sees_now: bool
 
 
-def _allowed_recipients(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_Reader]:
-    """Those of them who are active and see the task, or who saw it until it was assigned to somebody else."""
+def _allowed_recipients(task: Task, kinds: Mapping[int, Kind], changes: Changes) -> list[_Recipient]:
+    """Return the active users who can see the task, or could until it was reassigned."""
     now = TaskState(task.property_id, task.assigned_to_id, task.task_type)
     names = ("property", "assigned_to", "task_type")
     before = TaskState(*(changes[name][0] if name in changes else old for name, old in zip(names, now, strict=True)))
-    people = User.objects.filter(pk__in=[pk for pk in kinds if pk is not None], is_active=True).order_by("pk")
+    users = User.objects.filter(pk__in=[pk for pk in kinds if pk is not None], is_active=True).order_by("pk")
     owners = set(
         User.properties.through.objects.filter(
-            user__in=people, property__in={before.property_id, now.property_id} - {None}
+            user__in=users, property__in={before.property_id, now.property_id} - {None}
         ).values_list("user", "property")
     )
-    readers = []
-    for person in people:
-        saw, sees_now = (
+    recipients = []
+    for user in users:
+        saw_before, sees_now = (
             sees(
-                ReaderState(person.pk, person.role, person.department, (person.pk, state.property_id) in owners), state
+                ReaderState(user.pk, user.role, user.department, (user.pk, state.property_id) in owners),
+                state,
             )
             for state in (before, now)
         )
-        if sees_now or (saw and kinds[person.pk] is Kind.UNASSIGNED):
-            readers.append(_Reader(person, kinds[person.pk], saw, sees_now))
-    return readers
+        if sees_now or (saw_before and kinds[user.pk] is Kind.UNASSIGNED):
+            recipients.append(_Recipient(user, kinds[user.pk], saw_before, sees_now))
+    return recipients
 
 
 def _notification_for(
-    reader: _Reader, task: Task, changes: Changes, *, actor: User | None, told: Changes
+    recipient: _Recipient, task: Task, changes: Changes, *, actor: User | None, reported_changes: Changes
 ) -> Notification:
-    """What this person could see before the change, and can see after it."""
-    shown = {name: [old if reader.saw else None, new if reader.sees else None] for name, (old, new) in told.items()}
-    seen = task if reader.sees else _task_before(task, changes)
-    return _build_notification(reader.kind, reader.person, seen, actor=actor, changes=shown)
+    """Return a notification with only the values that this user could see before or can see after the change."""
+    visible_changes = {
+        name: [old if recipient.saw_before else None, new if recipient.sees_now else None]
+        for name, (old, new) in reported_changes.items()
+    }
+    visible_task = task if recipient.sees_now else _task_before(task, changes)
+    return _build_notification(recipient.kind, recipient.user, visible_task, actor=actor, changes=visible_changes)
 
 
 def _task_before(task: Task, changes: Changes) -> Task:
-    """The task as it was before the change, as far as notifications tell of it."""
+    """Return the task with the values that notifications show, as they were before the change."""
     former = copy(task)
     if "title" in changes:
         former.title = changes["title"][0]
@@ -167,17 +176,18 @@ def _task_before(task: Task, changes: Changes) -> Task:
 
 
 def _newly_overdue() -> QuerySet[Task]:
+    """Return recently overdue tasks without a notification about it."""
     now = timezone.now()
-    told = Exists(Notification.objects.filter(task=OuterRef("pk"), kind=Kind.OVERDUE))
-    rows = Task.objects.filter(overdue(now), ~told, due_date__gte=now - OVERDUE_SINCE)
+    is_notified = Exists(Notification.objects.filter(task=OuterRef("pk"), kind=Kind.OVERDUE))
+    rows = Task.objects.filter(overdue(now), ~is_notified, due_date__gte=now - OVERDUE_SINCE)
     return rows.filter(deleted_at=None, property__deleted_at=None).select_related("property")
 
 
 def _build_notification(
-    kind: Kind, person: User, task: Task, *, actor: User | None = None, changes: Mapping[str, Any] | None = None
+    kind: Kind, recipient: User, task: Task, *, actor: User | None = None, changes: Mapping[str, Any] | None = None
 ) -> Notification:
     return Notification(
-        recipient=person,
+        recipient=recipient,
         kind=kind,
         task=task,
         task_title=task.title,

@@ -1,4 +1,4 @@
-"""Running a background job, by Celery or by a command: named in Sentry, counted, and its failure in the log."""
+"""Records of job runs, from Celery and from commands."""
 
 import logging
 from collections.abc import Iterator
@@ -20,24 +20,27 @@ logger = logging.getLogger(API)
 
 @contextmanager
 def track_job_run(name: str, *, is_counted: bool = True) -> Iterator[None]:
-    """The block is a run of this job; not counted if it does only a part of the work."""
+    """Record the block as a run of this job: name it in Sentry, count it, and log a failure.
+
+    Pass `is_counted=False` if the block does only a part of the work.
+    """
     capture_task_context(name)
     started_at = timezone.now()
     try:
         yield
     except Exception:
-        # The database may be what failed; the log is told all the same.
+        # The database may be the cause of the failure: log it in any case.
         if is_counted:
             with suppress(DatabaseError):
-                _store_run(name, started_at, is_well=False)
+                _store_run(name, started_at, has_succeeded=False)
         logger.exception("Job failed", extra={"event": "job_failed", "job": name})
         raise
     if is_counted:
-        _store_run(name, started_at, is_well=True)
+        _store_run(name, started_at, has_succeeded=True)
 
 
 def jobs_queued() -> int | None:
-    """How many jobs wait at the broker; None where there is none, or it does not answer."""
+    """Return the number of jobs waiting at the broker; None without a broker or if it does not respond."""
     if not settings.CELERY_BROKER_URL:
         return None
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - only where there is a broker
@@ -48,18 +51,18 @@ def jobs_queued() -> int | None:
         with app.connection_for_read() as connection:  # type: ignore[no-untyped-call]
             queue = connection.default_channel.queue_declare(app.conf.task_default_queue, passive=True)
     except connection.channel_errors:
-        return 0  # nobody has ever asked for one
+        return 0  # the queue does not exist before the first job
     except (OSError, OperationalError):
         return None
     return int(queue.message_count)
 
 
-def _store_run(name: str, started_at: datetime, *, is_well: bool) -> None:
+def _store_run(name: str, started_at: datetime, *, has_succeeded: bool) -> None:
     times: dict[str, Any] = {"started_at": started_at, "finished_at": timezone.now()}
-    if is_well:
+    if has_succeeded:
         times["succeeded_at"] = times["finished_at"]
     JobRun.objects.update_or_create(
         name=name,
-        defaults=times | {"runs": F("runs") + 1, "failures": F("failures") + int(not is_well)},
-        create_defaults=times | {"runs": 1, "failures": int(not is_well)},
+        defaults=times | {"runs": F("runs") + 1, "failures": F("failures") + int(not has_succeeded)},
+        create_defaults=times | {"runs": 1, "failures": int(not has_succeeded)},
     )

@@ -1,6 +1,6 @@
-"""The background jobs: one table for Celery's beat, the commands, the timers in deploy/systemd and docs/operations.md.
+"""The background jobs: one table for Celery beat, the commands, the timers in deploy/systemd and docs/operations.md.
 
-A new job is a line here, a function in `api/jobs.py` and a command of the same name; tests compare the rest.
+A new job needs a line here, a function in `api/jobs.py` and a command of the same name. Tests compare the rest.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from django.conf import settings
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """When a job runs. Each can run twice without harm."""
+    """The schedule of a job. Every job can run twice without harm."""
 
     crontab: str  # in UTC: minute, hour, day of the month, month, day of the week
-    expires: int | None = None  # seconds; a worker that was away needs the last run only
-    setting: str = ""  # the boolean setting that switches the job off
+    expires: int | None = None  # seconds; after a pause, Celery runs only the last queued one
+    setting: str = ""  # the boolean setting that disables the job
 
     @property
     def is_enabled(self) -> bool:

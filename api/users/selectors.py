@@ -22,7 +22,7 @@ FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),
     Scope.BUT_SUPERUSERS: lambda _: ~Q(role=Role.SUPERUSER),
     Scope.STAFF_AND_VIEWERS: lambda _: Q(role__in=[Role.STAFF, Role.VIEWER]),
-    Scope.HIMSELF: lambda actor: Q(pk=actor.pk),
+    Scope.SELF: lambda actor: Q(pk=actor.pk),
 }
 
 

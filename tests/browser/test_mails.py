@@ -65,7 +65,7 @@ def test_a_notification_fits_a_telephone_and_a_desk_and_runs_nothing(house, page
     deliver_due()
 
     page.set_content(mailoutbox[0].alternatives[0].content)
-    page.get_by_text("This urgent task is yours now.").wait_for()
+    page.get_by_text("This urgent task is now assigned to you.").wait_for()
     page.get_by_role("heading", name="{{7*7}}").wait_for()
     look_by_day_and_night(page, "notification")
 

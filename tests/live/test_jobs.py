@@ -202,7 +202,7 @@ def test_two_beats_that_were_away_at_the_hour_and_a_command_send_one_mail_to_eac
     assert len(logs.entries("digest", event="digest_queued")) == 5
     runs = logs.entries("digest", event="digest_run_finished")
     assert sum(run["queued"] for run in runs) == 5
-    assert sum(run["queued"] + run["before"] for run in runs) == 15
+    assert sum(run["queued"] + run["already_sent"] for run in runs) == 15
     told = [line for line in logs.entries("info", logger="celery.beat") if "due task" in line["message"]]
     assert {"send_email_digest", "deliver_mail", "notify_overdue", "cleanup"} <= {
         line["message"].split("due task ")[1].split()[0] for line in told

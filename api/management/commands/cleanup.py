@@ -1,4 +1,4 @@
-"""`manage.py cleanup`, for cron."""
+"""`manage.py cleanup`: delete expired rows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py deliver_mail`, for cron: what is due, and what a process that died left behind."""
+"""`manage.py deliver_mail`: deliver due emails and recover those of dead processes."""
 
 import sys
 from typing import Any
@@ -10,12 +10,12 @@ from api.operations.job_runs import track_job_run
 
 
 class Command(BaseCommand):
-    help = "Deliver the mails that are due; exit status 1 if one failed for good or may or may not have arrived."
+    help = "Deliver the emails that are due. The exit status is 1 if one failed permanently or may not have arrived."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with track_job_run("deliver_mail"):
             results = deliver_due()
-        told = ", ".join(f"{results[state]} {state}" for state in ("sent", "queued", "failed", "unknown"))
-        self.stdout.write(f"{told.replace('queued', 'to be tried again')}.")
+        counts = ", ".join(f"{results[state]} {state}" for state in ("sent", "queued", "failed", "unknown"))
+        self.stdout.write(f"{counts.replace('queued', 'to be retried')}.")
         if results["failed"] or results["unknown"]:
             sys.exit(1)

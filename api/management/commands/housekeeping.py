@@ -1,4 +1,4 @@
-"""The former name of `manage.py cleanup`, for crontabs and timers of the release before."""
+"""The old name of `manage.py cleanup`, for existing crontabs and timers. The next release removes it."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from api.management.commands import cleanup
 
 
 class Command(cleanup.Command):
-    help = "The former name of cleanup. It goes with the next release."
+    help = "The old name of cleanup. The next release removes it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stderr.write("This command is now called cleanup; change your crontab or timer.")
+        self.stderr.write("This command is now called cleanup. Change your crontab or timer.")
         super().handle(*args, **options)

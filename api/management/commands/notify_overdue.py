@@ -1,4 +1,4 @@
-"""`manage.py notify_overdue`, for cron."""
+"""`manage.py notify_overdue`: notify users of newly overdue tasks."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from api.operations.job_runs import track_job_run
 
 
 class Command(BaseCommand):
-    help = "Tell people of tasks that became overdue, once of each."
+    help = "Notify users of tasks that became overdue, once per task."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with track_job_run("notify_overdue"):

@@ -1,4 +1,4 @@
-"""`manage.py preview_digest`: what somebody's digest would be now, without sending it."""
+"""`manage.py preview_digest`: show a user's current digest without sending it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from backend.files.private import open_private
 
 
 class Command(BaseCommand):
-    help = "Print the text of somebody's digest, and write its HTML into a file."
+    help = "Print the text of a user's current digest, and optionally write its HTML to a file."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--user", type=int, required=True, metavar="ID")
@@ -25,10 +25,10 @@ class Command(BaseCommand):
             raise CommandError("There is no such user.")
         digest = service.digest_of(user, now=timezone.now())
         if digest is None:
-            self.stdout.write(f"{user.display_name} has nothing to read.")
+            self.stdout.write(f"{user.display_name} has an empty digest: no email would be sent.")
             return
-        made = build_digest_mail(digest, once_key=None)
-        self.stdout.write(f"Subject: {made.subject}\n\n{made.text_body}")
+        draft = build_digest_mail(digest, once_key=None)
+        self.stdout.write(f"Subject: {draft.subject}\n\n{draft.text_body}")
         if options["html"]:
             with open_private(options["html"], "w") as file:
-                file.write(made.html_body)
+                file.write(draft.html_body)

@@ -1,4 +1,4 @@
-"""`manage.py send_email_digest`: the digests of a day into the outbox, and out."""
+"""`manage.py send_email_digest`: queue and deliver the digests of a day."""
 
 import sys
 from argparse import ArgumentTypeError
@@ -13,52 +13,51 @@ from api.mail.delivery import deliver_due
 from api.operations.job_runs import track_job_run
 from api.users.models import User
 
-BAR = 30  # characters
+BAR_WIDTH = 30  # characters
 
 
 class Command(BaseCommand):
-    help = "Send the daily digest, once to each person and UTC date; exit status 1 if one failed or may be lost."
+    help = "Send the daily digest, once per user and UTC date. The exit status is 1 if an email failed or may be lost."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--user", type=int, metavar="ID", help="to this person only")
-        parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="as if it were this UTC date")
-        parser.add_argument("--dry-run", action="store_true", help="count, and send nothing")
-        parser.add_argument("--force", action="store_true", help="also to those who had it")
+        parser.add_argument("--user", type=int, metavar="ID", help="send to this user only")
+        parser.add_argument("--date", type=_date, metavar="YYYY-MM-DD", help="send the digest of this UTC date")
+        parser.add_argument("--dry-run", action="store_true", help="count the digests without sending them")
+        parser.add_argument("--force", action="store_true", help="send again to users who already received it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         day, user_id = options["date"], options["user"]
         if user_id is not None and not User.objects.filter(pk=user_id).exists():
             raise CommandError("There is no such user.")
-        is_all = not options["dry_run"] and user_id is None and day is None
-        with track_job_run("send_email_digest", is_counted=is_all):
+        is_full_run = not options["dry_run"] and user_id is None and day is None
+        with track_job_run("send_email_digest", is_counted=is_full_run):
             results = service.send_digests(
                 day=day,
                 user_id=user_id,
                 is_forced=options["force"],
                 is_dry_run=options["dry_run"],
-                progress=self._bar(service.people(user_id)) if self.stderr.isatty() else None,
+                progress=self._progress_bar(service.count_recipients(user_id)) if self.stderr.isatty() else None,
             )
-        told = "{queued} queued, {before} had it before, {nothing} had nothing to read, {failed} failed".format(
-            **results
-        )
+        summary = "{queued} queued, {already_sent} already sent, {empty} empty, {failed} failed".format(**results)
         if options["dry_run"]:
-            told = f"Dry run: {told}"
+            summary = f"Dry run: {summary}"
         else:
-            # Beside whoever else delivers: the summary is about mails that left, not about those that wait.
+            # Deliver here as well, so that the summary reports sent emails and not queued ones.
             delivery_thread.wait_until_delivered()
             deliver_due()
-            delivered = service.delivered(day, user_id)
-            results["failed"] += delivered["failed"] + delivered["unknown"]
-            told += "; of this date: " + (", ".join(f"{n} {state}" for state, n in sorted(delivered.items())) or "none")
-        self.stdout.write(f"{told}.")
+            states = service.count_by_mail_state(day, user_id)
+            results["failed"] += states["failed"] + states["unknown"]
+            counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            summary += f"; of this date: {counts or 'none'}"
+        self.stdout.write(f"{summary}.")
         if results["failed"]:
             sys.exit(1)
 
-    def _bar(self, total: int) -> service.Progress:
+    def _progress_bar(self, total: int) -> service.Progress:
         def show(done: int) -> None:
-            filled = BAR * done // max(total, 1)
-            end = "\n" if done >= total else ""
-            self.stderr.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done} of {total}", ending=end)
+            filled = BAR_WIDTH * done // max(total, 1)
+            ending = "\n" if done >= total else ""
+            self.stderr.write(f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done} of {total}", ending=ending)
 
         return show
 
@@ -67,4 +66,4 @@ def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError("write a date like 2026-05-31") from None
+        raise ArgumentTypeError("write the date as YYYY-MM-DD, for example 2026-05-31") from None
