@@ -54,7 +54,7 @@ def test_bulk_actions_say_what_they_did_for_each(boss, one_of_each):
         f"One: assigned to {worker}.",
         "Two: not done. The task is completed; reopen it first.",
     ]
-    nobody = ["Nothing was assigned. Choose the person beside the action."]
+    nobody = ["Nothing was assigned. Choose a user next to the action."]
     assert act(boss, MANAGER, "task", "assign", one) == nobody
     assert act(boss, MANAGER, "task", "assign", one, assigned_to=factories.user(role="superuser").pk) == nobody
     assert act(boss, MANAGER, "task", "assign", one, assigned_to="x") == ["No action selected."]

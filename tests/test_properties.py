@@ -48,7 +48,7 @@ def test_two_properties_do_not_share_a_name(manager):
         manager.patch(f"/api/properties/{other.pk}/", {"name": BODY["name"]}),
     ):
         assert answer.status_code == 400
-        assert answer.json()["errors"][0] == {"field": "name", "code": "unique", "detail": "This is taken already."}
+        assert answer.json()["errors"][0] == {"field": "name", "code": "unique", "detail": "This is already taken."}
 
     manager.delete(f"/api/properties/{first}/")
     assert manager.post("/api/properties/", BODY).status_code == 201

@@ -81,7 +81,7 @@ def test_a_refusal_does_not_tell_titles_that_one_may_not_see(staff):
 
     answer = move(staff, task, "completed")
 
-    assert (answer.status_code, answer.json()["detail"]) == (409, f"The task waits for: {unseen.pk}.")
+    assert (answer.status_code, answer.json()["detail"]) == (409, f"Complete these tasks first: {unseen.pk}.")
 
 
 @pytest.mark.parametrize("state", [{"status": "canceled"}, {"deleted_at": datetime.now(UTC)}, {"status": "completed"}])

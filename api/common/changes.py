@@ -64,7 +64,7 @@ def unique_errors_as_invalid(unique_fields: Mapping[str, str]) -> Iterator[None]
     except IntegrityError as error:
         for constraint, field in unique_fields.items():
             if constraint in str(error):
-                raise Invalid({field: "This is taken already."}, code="unique") from None
+                raise Invalid({field: "This is already taken."}, code="unique") from None
         raise
 
 

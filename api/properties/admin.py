@@ -16,6 +16,8 @@ from api.users.selectors import actor_of
 
 
 class PropertyForm(forms.ModelForm):
+    """The form of a property. It reports a duplicate name next to its field."""
+
     class Meta:
         model = Property
         fields = ("name", "address", "property_type", "timezone", "access_notes", "owners", "is_active")

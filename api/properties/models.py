@@ -1,9 +1,10 @@
-"""The houses and flats that are looked after."""
+"""Rental properties."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from api.common.models import TrackedModel
 from api.users.models import DEFAULT_TIMEZONE, validate_timezone
 
 
@@ -17,8 +18,8 @@ class PropertyType(models.TextChoices):
     OTHER = "other"
 
 
-class Property(models.Model):
-    """A rental property. Deleting is soft, and hides its tasks with it."""
+class Property(TrackedModel):
+    """A rental property. A soft delete also hides its tasks."""
 
     name = models.CharField(max_length=200)
     address = models.CharField(max_length=500)
@@ -27,12 +28,7 @@ class Property(models.Model):
     access_notes = models.TextField(max_length=10_000, blank=True)
     owners = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="properties", blank=True)
     is_active = models.BooleanField(default=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    modified_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    created_at = models.DateTimeField()
-    modified_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, editable=False)
-    version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         verbose_name_plural = "properties"

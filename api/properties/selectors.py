@@ -1,4 +1,4 @@
-"""Which properties somebody sees."""
+"""Queries for the properties that a user can see."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,15 +22,18 @@ FILTERS: rules.ScopeFilters = {
 
 
 def visible_properties(actor: User, *, deleted: bool = False) -> QuerySet[Property]:
-    """Not the deleted ones; or only those, for who may restore them."""
+    """Return the properties that the actor can see; with `deleted`, only those that can be restored.
+
+    Raise Denied if the actor cannot see deleted properties.
+    """
     if deleted:
         rules.require("properties.view_deleted", actor)
-    seen = Property.objects.filter(rules.rows("properties.view", actor, FILTERS), deleted_at__isnull=not deleted)
-    return seen.select_related("created_by", "modified_by").prefetch_related("owners")
+    properties = Property.objects.filter(rules.rows("properties.view", actor, FILTERS), deleted_at__isnull=not deleted)
+    return properties.select_related("created_by", "modified_by").prefetch_related("owners")
 
 
 def get_property(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bool = False) -> Property:
-    """NotFound if the actor does not see this property, Denied if the rule does not allow it to him."""
+    """Return a property. Raise NotFound if the actor cannot see it, Denied if the rule does not cover it."""
     if lock:
         lock_rows(Property.objects.filter(pk=pk))
     visible = visible_properties(actor, deleted=deleted)
@@ -38,7 +41,7 @@ def get_property(*, actor: User, pk: int, rule: str, lock: bool = False, deleted
 
 
 def filter_properties(properties: QuerySet[Property], query: Mapping[str, Any]) -> QuerySet[Property]:
-    """`query`: search, property_type, is_active, owner, ordering."""
+    """Apply the validated parameters of the list (PropertyListParams)."""
     if text := query.get("search"):
         properties = properties.filter(Q(name__icontains=text) | Q(address__icontains=text))
     if "property_type" in query:
@@ -51,7 +54,7 @@ def filter_properties(properties: QuerySet[Property], query: Mapping[str, Any]) 
 
 
 def open_task_counts(property_ids: Iterable[int]) -> dict[int, int]:
-    """How many tasks are open at each of these properties."""
+    """Return the number of open tasks of each of these properties."""
     is_open = Q(tasks__status__in=OPEN_STATUSES, tasks__deleted_at=None)
-    counted = Property.objects.filter(pk__in=list(property_ids)).values_list("pk")
-    return dict(counted.annotate(open_tasks=Count("tasks", filter=is_open)))
+    properties = Property.objects.filter(pk__in=list(property_ids)).values_list("pk")
+    return dict(properties.annotate(open_tasks=Count("tasks", filter=is_open)))

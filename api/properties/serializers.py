@@ -1,4 +1,4 @@
-"""Properties in JSON."""
+"""Serializers and query parameters of properties."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from api.rest.query_params import BooleanParameter, IdParameter, ListParams, Ord
 from api.rest.serializers import StrictModelSerializer
 from api.users.models import User
 
-_NEW = {
+_NEW_PROPERTY = {
     "name": "Sea View 4",
     "address": "4 Harbour Road, Portland, ME 04101",
     "property_type": "apartment",
@@ -22,7 +22,7 @@ _NEW = {
 }
 EXAMPLE = {
     "id": 3,
-    **_NEW,
+    **_NEW_PROPERTY,
     "owners_name": ["Olga Owner"],
     "is_active": True,
     "open_task_count": 2,
@@ -41,7 +41,7 @@ class _OwnersField(IdListField):
 
 
 class _PropertyList(serializers.ListSerializer[Any]):
-    """Counts the open tasks of all its properties in one query."""
+    """A list that counts the open tasks of all its properties in one query."""
 
     def to_representation(self, data: Any) -> Any:
         rows = list(data)
@@ -53,25 +53,38 @@ class _PropertyList(serializers.ListSerializer[Any]):
 @extend_schema_serializer(
     examples=[
         OpenApiExample("A property", value=EXAMPLE, response_only=True),
-        OpenApiExample("A new property", value=_NEW, request_only=True),
+        OpenApiExample("A new property", value=_NEW_PROPERTY, request_only=True),
     ]
 )
 class PropertySerializer(StrictModelSerializer):
     owners = _OwnersField(max_length=50, required=False, help_text="Ids of users.")
-    owners_name = serializers.SerializerMethodField(help_text="In the order of owners.")
+    owners_name = serializers.SerializerMethodField(help_text="Names in the order of `owners`.")
     created_by = serializers.IntegerField(source="created_by_id", read_only=True)
     created_by_name = serializers.CharField(source="created_by.display_name", read_only=True)
     modified_by = serializers.IntegerField(source="modified_by_id", read_only=True)
     modified_by_name = serializers.CharField(source="modified_by.display_name", read_only=True)
-    open_task_count = serializers.SerializerMethodField(help_text="Pending and in progress.")
+    open_task_count = serializers.SerializerMethodField(help_text="Number of tasks that are pending or in progress.")
 
     class Meta:
         model = Property
         list_serializer_class = _PropertyList
         fields = (
-            *("id", "name", "address", "property_type", "timezone", "access_notes", "owners", "owners_name"),
-            *("is_active", "open_task_count", "created_by", "created_by_name", "modified_by", "modified_by_name"),
-            *("created_at", "modified_at"),
+            "id",
+            "name",
+            "address",
+            "property_type",
+            "timezone",
+            "access_notes",
+            "owners",
+            "owners_name",
+            "is_active",
+            "open_task_count",
+            "created_by",
+            "created_by_name",
+            "modified_by",
+            "modified_by_name",
+            "created_at",
+            "modified_at",
         )
         read_only_fields = ("id", "created_at", "modified_at")
 
@@ -91,5 +104,7 @@ class PropertyListParams(ListParams):
     property_type = serializers.ChoiceField(choices=PropertyType.choices, required=False)
     is_active = BooleanParameter(required=False)
     owner = IdParameter(required=False)
-    deleted = BooleanParameter(required=False, help_text="Only what can be restored; managers and up.")
+    deleted = BooleanParameter(
+        required=False, help_text="Only deleted properties that can be restored; managers and superusers only."
+    )
     ordering = OrderingParameter(("name", "created_at", "modified_at", "id"), required=False)

@@ -1,4 +1,4 @@
-"""What is done to properties."""
+"""Changes of properties."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,9 +17,9 @@ from api.properties.selectors import get_property
 from api.users.models import User
 from api.users.selectors import visible_users
 
-TAKEN = {"property_name_once": "name", "api_property.name": "name"}
+_UNIQUE_FIELDS = {"property_name_once": "name", "api_property.name": "name"}
 AUDITED = ("name", "address", "property_type", "timezone", "access_notes", "is_active")
-NOT_KEPT = "(not kept)"  # door codes stand in the access notes; the trail outlives them
+_NOT_STORED = "(not kept)"  # access notes contain door codes, and audit entries are never deleted
 
 
 @transaction.atomic
@@ -27,10 +27,10 @@ def create_property(*, actor: User, owners: Collection[int] = (), **values: Any)
     rules.require("properties.create", actor)
     now = timezone.now()
     row = Property(created_by=actor, modified_by=actor, created_at=now, modified_at=now, **values)
-    with unique_errors_as_invalid(TAKEN):
+    with unique_errors_as_invalid(_UNIQUE_FIELDS):
         row.save()
     changes = changes_of_new_row(row, AUDITED) | _set_owners(row, owners, actor=actor)
-    record(Event.PROPERTY_CREATED, actor=actor, target=row, changes=_without_notes(changes))
+    record(Event.PROPERTY_CREATED, actor=actor, target=row, changes=_without_access_notes(changes))
     return row
 
 
@@ -44,9 +44,9 @@ def update_property(
     if owners is not None:
         changes |= _set_owners(row, owners, actor=actor)
     if changes:
-        with unique_errors_as_invalid(TAKEN):
+        with unique_errors_as_invalid(_UNIQUE_FIELDS):
             save_changes(row, changes, actor=actor)
-        record(Event.PROPERTY_UPDATED, actor=actor, target=row, changes=_without_notes(changes))
+        record(Event.PROPERTY_UPDATED, actor=actor, target=row, changes=_without_access_notes(changes))
     return row
 
 
@@ -69,23 +69,23 @@ def restore_property(*, actor: User, property_id: int, if_match: IfMatch = None)
         with transaction.atomic():
             save_changes(row, {"deleted_at": None}, actor=actor)
     except IntegrityError:
-        raise Conflict("Another property has this name now. Rename that one first.", code="name_taken") from None
+        raise Conflict("Another property has this name now. Rename it first.", code="name_taken") from None
     record(Event.PROPERTY_RESTORED, actor=actor, target=row)
     return row
 
 
 def _set_owners(row: Property, owners: Collection[int], *, actor: User) -> dict[str, list[Any]]:
-    """Make these people the owners; Invalid if one of them does not exist or is disabled."""
+    """Set the owners; raise Invalid if a new owner does not exist, is disabled or is not visible to the actor."""
     old = sorted(row.owners.values_list("pk", flat=True))
     new = sorted(set(owners))
     if old == new:
         return {}
-    known = set(visible_users(actor).filter(pk__in=set(new) - set(old), is_active=True).values_list("pk", flat=True))
-    if missing := set(new) - set(old) - known:
+    visible = set(visible_users(actor).filter(pk__in=set(new) - set(old), is_active=True).values_list("pk", flat=True))
+    if missing := set(new) - set(old) - visible:
         raise Invalid({"owners": f"There is no active user with id {min(missing)}."}, code="does_not_exist")
     row.owners.set(new)
     return {"owners": [old, new]}
 
 
-def _without_notes(changes: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    return changes | ({"access_notes": [NOT_KEPT, NOT_KEPT]} if "access_notes" in changes else {})
+def _without_access_notes(changes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return changes | ({"access_notes": [_NOT_STORED, _NOT_STORED]} if "access_notes" in changes else {})

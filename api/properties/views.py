@@ -1,4 +1,4 @@
-"""/api/properties/."""
+"""Views of /api/properties/."""
 
 from functools import partial
 from typing import ClassVar
@@ -31,26 +31,26 @@ class PropertyViewSet(IdempotentCreateViewSet):
     }
 
     def get_row(self, rule: str) -> Property:
-        find = partial(get_property, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
-        return get_deleted(find, rule, self.actor) if self.action == "restore" else find()
+        get = partial(get_property, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
+        return get_deleted(get, rule, self.actor) if self.action == "restore" else get()
 
     @extend_schema(parameters=[PropertyListParams], responses=page_schema(PropertySerializer))
     def list(self, request: Request) -> Response:
-        """Properties that you may see: all for managers, active ones for the crew, one's own for owners."""
+        """List properties: all for managers and superusers, active ones for staff, their own for viewers."""
         visible = visible_properties(self.actor, deleted=self.query.get("deleted", False))
-        found = filter_properties(visible, self.query)
-        return Response(paginate(request, found, serialize_with(PropertySerializer), self.query))
+        properties = filter_properties(visible, self.query)
+        return Response(paginate(request, properties, serialize_with(PropertySerializer), self.query))
 
     @extend_schema(request=PropertySerializer, responses={201: PropertySerializer})
     def create(self, request: Request) -> Response:
-        """A new property; its name is not that of another one."""
+        """Create a property with a unique name."""
         return self.created_response(
             lambda: services.create_property(actor=self.actor, **self.validated_body(PropertySerializer))
         )
 
     @extend_schema(responses=PropertySerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """One property."""
+        """Return one property."""
         return self.object_response(self.row)
 
     @extend_schema(request=PropertySerializer, responses=PropertySerializer)
@@ -63,13 +63,13 @@ class PropertyViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Delete a property so that it can be restored; its tasks are hidden with it."""
+        """Delete a property. It can be restored; until then its tasks are hidden, too."""
         services.delete_property(actor=self.actor, property_id=pk, if_match=self.if_match)
         return Response(status=204)
 
     @extend_schema(request=EmptySerializer, responses=PropertySerializer)
     def restore(self, request: Request, pk: int) -> Response:
-        """Bring a deleted property and its tasks back; 409 if it is not deleted or its name is taken."""
+        """Restore a deleted property and its tasks; 409 if it is not deleted or its name is taken."""
         self.validated_body(EmptySerializer)
         row = services.restore_property(actor=self.actor, property_id=pk, if_match=self.if_match)
         return self.object_response(row)

@@ -26,12 +26,12 @@ from api.users.selectors import actor_of
 _DUE: dict[str | None, tuple[str, Callable[[datetime, datetime, timedelta], Q]]] = {
     "overdue": ("Overdue", lambda now, today, day: overdue(now)),
     "today": ("Due today", lambda now, today, day: Q(due_date__gte=today, due_date__lt=today + day)),
-    "week": ("Due in seven days", lambda now, today, day: Q(due_date__gte=today, due_date__lt=today + 7 * day)),
+    "week": ("Due within seven days", lambda now, today, day: Q(due_date__gte=today, due_date__lt=today + 7 * day)),
 }
 
 
 class DueFilter(admin.SimpleListFilter):
-    """Open tasks by when they are due, in the time zone of whoever looks."""
+    """Filters open tasks by due date, in the time zone of the signed-in user."""
 
     title = "due"
     parameter_name = "due"
@@ -49,11 +49,13 @@ class DueFilter(admin.SimpleListFilter):
 
 
 class AssignedFilter(admin.SimpleListFilter):
-    title = "assigned"
+    """Filters the signed-in user's tasks or unassigned tasks."""
+
+    title = "assignee"
     parameter_name = "assigned"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("me", "To me"), ("none", "To nobody")]
+        return [("me", "Assigned to me"), ("none", "Unassigned")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task] | None:
         values: dict[str | None, int | None] = {"me": request.user.pk, "none": None}
@@ -64,7 +66,8 @@ class TaskForm(forms.ModelForm):
     after = RelatedMultipleChoiceField(
         Task.objects.filter(deleted_at=None, property__deleted_at=None),
         required=False,
-        help_text="The task cannot be completed before these are.",
+        label="Depends on",
+        help_text="This task can be completed only after these tasks.",
     )
 
     class Meta:
@@ -87,7 +90,7 @@ class TaskAdmin(SoftDeletingAdmin):
     domain = "tasks"
     filters = FILTERS
     form = TaskForm
-    list_display = ("title", "property", "assigned_to", "shown_status", "shown_priority", "shown_due_date")
+    list_display = ("title", "property", "assigned_to", "displayed_status", "displayed_priority", "displayed_due_date")
     list_filter = (DueFilter, AssignedFilter, "status", "priority", "task_type", DeletedFilter)
     list_select_related = ("property", "assigned_to")
     search_fields = ("title", "description", "property__name")
@@ -100,7 +103,7 @@ class TaskAdmin(SoftDeletingAdmin):
     actions = ("assign", "unassign", "start", "complete", "cancel", "reopen", "restore")
     fieldsets = (
         (None, {"fields": ("title", "description", ("task_type", "priority"), "property", "assigned_to", "due_date")}),
-        ("After which tasks", {"classes": ("collapse",), "fields": ("after",)}),
+        ("Depends on", {"classes": ("collapse",), "fields": ("after",)}),
         (
             "State",
             {
@@ -117,7 +120,7 @@ class TaskAdmin(SoftDeletingAdmin):
         super().__init__(model, admin_site)
         assignee = Task._meta.get_field("assigned_to")
         field = RelatedChoiceField(
-            User.objects.all(), required=False, label="to", widget=RelatedSelect(assignee, admin_site)
+            User.objects.all(), required=False, label="Assignee", widget=RelatedSelect(assignee, admin_site)
         )
         self.action_form = type(  # type: ignore[misc]
             "TaskActionForm", (ActionForm,), {"assigned_to": field}
@@ -126,7 +129,7 @@ class TaskAdmin(SoftDeletingAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         form = super().get_form(request, obj, change=change, **kwargs)
         if "after" in form.base_fields:
-            field = form.base_fields["after"] = copy(form.base_fields["after"])  # declared once for both sites
+            field = form.base_fields["after"] = copy(form.base_fields["after"])  # both sites share the declared field
             field.widget = RelatedSelectMultiple(Task._meta.get_field("depends_on"), self.admin_site)
         return form
 
@@ -134,12 +137,12 @@ class TaskAdmin(SoftDeletingAdmin):
         return super().get_queryset(request).filter(property__deleted_at=None)
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Among open ones, or those of one status, none comes first for that."""
+        """Return the ordering without `open first` if the list is filtered by status or due date."""
         return self.ordering[1:] if {"status", "status__exact", "due"} & request.GET.keys() else self.ordering
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Task], search_term: str) -> Any:
-        tasks, may_repeat = super().get_search_results(request, queryset, "")
-        return search_tasks(tasks, search_term), may_repeat
+        tasks, may_have_duplicates = super().get_search_results(request, queryset, "")
+        return search_tasks(tasks, search_term), may_have_duplicates
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:2]
@@ -162,41 +165,41 @@ class TaskAdmin(SoftDeletingAdmin):
         services.delete_task(actor=actor_of(request), task_id=obj.pk)
 
     @admin.display(description="status", ordering="status")
-    def shown_status(self, task: Task) -> str:
+    def displayed_status(self, task: Task) -> str:
         return format_html('<span class="cosmo-status cosmo-{}">{}</span>', task.status, task.get_status_display())
 
     @admin.display(description="priority", ordering="priority")
-    def shown_priority(self, task: Task) -> str:
+    def displayed_priority(self, task: Task) -> str:
         return format_html(
             '<span class="cosmo-{}">{}</span>', Priority(task.priority).word, task.get_priority_display()
         )
 
     @admin.display(description="due", ordering="due_date")
-    def shown_due_date(self, task: Task) -> str:
+    def displayed_due_date(self, task: Task) -> str:
         due_date = f"{timezone.localtime(task.due_date):%a %d %b %Y, %H:%M}"
         due = format_html('<span class="cosmo-due">{}</span>', due_date)
         return format_html('<span class="cosmo-overdue">{} overdue</span>', due) if task.is_overdue else due
 
-    @admin.action(description="Assign to the person beside")
+    @admin.action(description="Assign to user")
     def assign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         form = self.action_form(request.POST)
         form.fields["action"].choices = self.get_action_choices(request)
         form.fields["assigned_to"].queryset = User.objects.filter(selectable_rows(self.admin_site, request, User))
-        person = form.cleaned_data["assigned_to"] if form.is_valid() else None
-        if person is None:
-            messages.error(request, "Nothing was assigned. Choose the person beside the action.")
+        assignee = form.cleaned_data["assigned_to"] if form.is_valid() else None
+        if assignee is None:
+            messages.error(request, "Nothing was assigned. Choose a user next to the action.")
             return
-        self._assign(request, queryset, person, f"assigned to {person}")
+        self._assign(request, queryset, assignee, f"assigned to {assignee}")
 
     @admin.action(description="Unassign")
     def unassign(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self._assign(request, queryset, None, "unassigned")
 
-    def _assign(self, request: HttpRequest, tasks: QuerySet[Task], person: User | None, done: str) -> None:
+    def _assign(self, request: HttpRequest, tasks: QuerySet[Task], assignee: User | None, past_participle: str) -> None:
         def change(task: Task) -> None:
-            services.assign_task(actor=actor_of(request), task_id=task.pk, assigned_to=person)
+            services.assign_task(actor=actor_of(request), task_id=task.pk, assigned_to=assignee)
 
-        self.apply_to_each(request, tasks, change, done)
+        self.apply_to_each(request, tasks, change, past_participle)
 
     @admin.action(description="Start")
     def start(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -221,8 +224,8 @@ class TaskAdmin(SoftDeletingAdmin):
 
         self.apply_to_each(request, queryset, change, "restored")
 
-    def _change_status(self, request: HttpRequest, tasks: QuerySet[Task], status: str, done: str) -> None:
+    def _change_status(self, request: HttpRequest, tasks: QuerySet[Task], status: str, past_participle: str) -> None:
         def change(task: Task) -> None:
             services.change_status(actor=actor_of(request), task_id=task.pk, status=status)
 
-        self.apply_to_each(request, tasks, change, done)
+        self.apply_to_each(request, tasks, change, past_participle)

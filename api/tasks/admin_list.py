@@ -1,6 +1,6 @@
-"""How the list of tasks in the admin sites is read: in parts that have indexes."""
+"""Queries of the task list in the admin sites, split into parts that have indexes."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Page
@@ -12,12 +12,12 @@ from api.common.choices import OPEN_STATUSES
 from api.properties.models import Property
 from api.tasks.models import Task
 
-# What is done comes last, or a year of it would stand before today.
+# Open tasks come first; otherwise a year of completed tasks would precede today's.
 OPEN_FIRST = Case(When(status__in=OPEN_STATUSES, then=0), default=1)
 
 
 class OpenFirstPaginator(CappedPaginator):
-    """No index has the order of OPEN_FIRST and the due date; its halves, open tasks and the others, have one each."""
+    """Reads open tasks and closed tasks separately: each part has an index, the combined ordering has none."""
 
     def page(self, number: int | str) -> Page[Any]:
         tasks: Any = self.object_list
@@ -27,38 +27,40 @@ class OpenFirstPaginator(CappedPaginator):
         start = (number - 1) * self.per_page
         stop = min(start + self.per_page, self.count)
         tasks = tasks.order_by("due_date", "id")
-        open_tasks, others = tasks.filter(status__in=OPEN_STATUSES), tasks.exclude(status__in=OPEN_STATUSES)
+        open_tasks, closed_tasks = tasks.filter(status__in=OPEN_STATUSES), tasks.exclude(status__in=OPEN_STATUSES)
         rows = list(open_tasks[start:stop])
         if len(rows) < stop - start:
-            before = start + len(rows) if rows else open_tasks.order_by()[:start].count()
-            rows += others[max(start - before, 0) : stop - before]
+            open_count = start + len(rows) if rows else open_tasks.order_by()[:start].count()
+            rows += closed_tasks[max(start - open_count, 0) : stop - open_count]
         return Page(rows, number, self)
 
 
 def search_tasks(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
-    """Tasks in which each word occurs: in the title, the description or the name of the property.
+    """Return the tasks that contain each word in the title, the description or the property's name.
 
-    The plans of PostgreSQL decide the form. Compared in a join, names cost twice as much. By their ids, few matches are
-    expected and all tasks read by several processes; with a subquery, many, and they are read in the order of the page.
+    PostgreSQL needs a different query for few and for many matches:
+
+    - Few: the ids of the matching properties as a list. It scans all tasks with several processes.
+    - Many: a subquery for these ids. It reads tasks in the order of the page and stops early.
+
+    A join with properties takes twice as long in both cases.
     """
     words = [_unquoted(word) for word in smart_split(text)]
-
-    def having(houses: Callable[[str], Any]) -> QuerySet[Task]:
-        found = tasks
-        for word in words:
-            found = found.filter(
-                Q(title__icontains=word) | Q(description__icontains=word) | Q(property__in=houses(word))
-            )
-        return found
-
     if not words:
         return tasks
-    found = having(lambda word: list(_named(word)))
-    few = materialize_small(found)
-    return having(_named) if few is found else few
+    with_id_lists = tasks.filter(*(_contains(word, list(_property_ids(word))) for word in words))
+    small_result = materialize_small(with_id_lists)
+    if small_result is not with_id_lists:
+        return small_result
+    return tasks.filter(*(_contains(word, _property_ids(word)) for word in words))
 
 
-def _named(word: str) -> QuerySet[Property, Any]:
+def _contains(word: str, property_ids: Iterable[int]) -> Q:
+    return Q(title__icontains=word) | Q(description__icontains=word) | Q(property__in=property_ids)
+
+
+def _property_ids(word: str) -> QuerySet[Property, int]:
+    """Return the ids of the properties whose name contains the word."""
     return Property.objects.filter(name__icontains=word).values_list("pk", flat=True)
 
 

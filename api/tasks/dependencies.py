@@ -1,4 +1,4 @@
-"""Which task waits for which."""
+"""Dependencies between tasks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,11 +11,14 @@ from api.tasks.models import Task, TaskDependency
 from api.tasks.selectors import dependencies, named_dependencies, visible_tasks
 from api.users.models import User
 
-_LOCK = 0x636F736D  # any number that nobody else uses
+_ADVISORY_LOCK = 0x636F736D  # an arbitrary number, used for this lock only
 
 
 def set_dependencies(task: Task, depends_on: Collection[int], *, actor: User) -> dict[str, list[Any]]:
-    """Make the task wait for these. Invalid for a task that the actor does not see, and for circles."""
+    """Set the task's dependencies and return the change.
+
+    Raise Invalid for tasks that the actor cannot see and for dependency cycles.
+    """
     old = dependencies([task.pk]).get(task.pk, [])
     new = sorted(set(depends_on))
     if old == new:
@@ -32,31 +35,35 @@ def set_dependencies(task: Task, depends_on: Collection[int], *, actor: User) ->
 
 
 def require_completable(task: Task, *, actor: User) -> None:
-    """Raise Conflict, naming them, while the task waits for open tasks; titles only where the actor sees them."""
-    waiting_for = Task.objects.filter(
+    """Raise Conflict if the task has open dependencies.
+
+    The message contains their ids, and titles only of tasks that the actor can see.
+    """
+    open_dependencies = Task.objects.filter(
         dependent_rows__task=task, status__in=OPEN_STATUSES, deleted_at=None, property__deleted_at=None
     )
-    open_ids = list(waiting_for.order_by("pk").values_list("pk", flat=True))
+    open_ids = list(open_dependencies.order_by("pk").values_list("pk", flat=True))
     if open_ids:
         titles = named_dependencies([task.pk], reader=actor)[task.pk]
         names = [f"{pk} ({titles[pk]})" if titles[pk] else str(pk) for pk in open_ids]
-        raise Conflict(f"The task waits for: {', '.join(names)}.", code="open_dependencies")
+        raise Conflict(f"Complete these tasks first: {', '.join(names)}.", code="open_dependencies")
 
 
 def _lock_dependency_changes() -> None:
-    """Two edits that are each harmless can close a circle together, and share no row that a lock could hold."""
+    """Serialize edits of dependencies: two valid edits can form a cycle together without sharing a row to lock."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
 
 
 def _reaches(start: Collection[int], goal: int) -> bool:
-    seen: set[int] = set()
+    """Return whether `goal` is in `start` or among its direct and indirect dependencies."""
+    visited: set[int] = set()
     frontier = set(start)
     while frontier:
         if goal in frontier:
             return True
-        seen |= frontier
-        followers = dependencies(sorted(frontier)).values()
-        frontier = {pk for ids in followers for pk in ids} - seen
+        visited |= frontier
+        next_ids = dependencies(sorted(frontier)).values()
+        frontier = {pk for ids in next_ids for pk in ids} - visited
     return False

@@ -1,7 +1,7 @@
-"""A task's history, as far as its reader saw the task when it was made.
+"""A task's history, limited to the times at which its reader could see the task.
 
-Managers and superusers read all of it. For the others the audit trail tells when they saw the task: what they could
-not see then, they cannot read now.
+Managers and superusers read the whole history. For other readers, the audit trail shows when they could see the task:
+entries from other times stay hidden.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ from api.tasks.visibility import ReaderState, TaskState, sees
 from api.users.models import User
 
 SYSTEM, FORMER_USER = "system", "Former user"
-MAX_SPANS = 100  # the latest; each is a term of the query, and SQLite nests at most a thousand
+MAX_SPANS = 100  # only the latest; each span is a term of the query, and SQLite limits their number
 
 _CREATED = {Event.TASK_CREATED, Event.PROPERTY_CREATED, Event.USER_CREATED}
-_HIDDEN = {  # whether the object was hidden: before, after
+_HIDDEN = {  # (was hidden before, is hidden after)
     **dict.fromkeys(_CREATED, (True, False)),
     **dict.fromkeys((Event.TASK_DELETED, Event.PROPERTY_DELETED), (False, True)),
     **dict.fromkeys((Event.TASK_RESTORED, Event.PROPERTY_RESTORED), (True, False)),
@@ -34,35 +34,37 @@ _HIDDEN = {  # whether the object was hidden: before, after
 
 
 class Span(NamedTuple):
-    """A time during which the reader saw the task."""
+    """A period in which the reader could see the task."""
 
-    first: int  # the entry that made it visible; 0: it always was
+    first: int  # the entry that made it visible; 0 if it always was
     last: int | None  # the entry that hid it
 
 
 @dataclass(frozen=True)
 class TaskHistory:
-    entries: QuerySet[AuditEntry]  # the newest first
-    spans: Sequence[Span] | None = None  # None: all of it, with labels
+    """The part of a task's history that one reader may see."""
+
+    entries: QuerySet[AuditEntry]  # newest first
+    spans: Sequence[Span] | None = None  # None: the whole history, with roles and usernames
 
     def rows(self, entries: QuerySet[AuditEntry]) -> list[dict[str, Any]]:
-        """Some of the entries as the API shows them."""
-        found = list(entries)
-        names = {} if self.spans is None else _display_names(entry.actor_id for entry in found)
+        """Return the API representation of some of the entries."""
+        page = list(entries)
+        names = {} if self.spans is None else _display_names(entry.actor_id for entry in page)
         return [
             {
                 "id": entry.pk,
                 "event": entry.event,
                 "actor": entry.actor_id,
                 "actor_name": entry.actor_label if self.spans is None else names.get(entry.actor_id, FORMER_USER),
-                "changes": self._shown(entry),
+                "changes": self._visible_changes(entry),
                 "at": entry.created_at,
             }
-            for entry in found
+            for entry in page
         ]
 
-    def _shown(self, entry: AuditEntry) -> dict[str, list[Any]]:
-        """Without the values from before the reader saw the task, or from after."""
+    def _visible_changes(self, entry: AuditEntry) -> dict[str, list[Any]]:
+        """Return the changes without values from times when the reader could not see the task."""
         for first, last in self.spans or ():
             if entry.pk == first:
                 return {name: [None, new] for name, (_, new) in entry.changes.items()}
@@ -72,14 +74,14 @@ class TaskHistory:
 
 
 def task_history(*, task: Task, reader: User) -> TaskHistory:
-    """Return what the reader may read of the history of a task that they see now."""
+    """Return the part of the history that the reader may see. They can see the task now."""
     entries = AuditEntry.objects.filter(object_type="task", object_id=task.pk).order_by("-id")
     entries = entries.exclude(event=Event.PERMISSION_DENIED)
     if rules.scope_of("tasks.view", reader.role) is Scope.ALL:
         return TaskHistory(entries)
     spans = list(_VisibilityTimeline(task, reader).spans())[-MAX_SPANS:]
-    seen = reduce(or_, map(_within, spans), Q(pk__in=[]))
-    return TaskHistory(entries.filter(seen, created_at__gte=reader.date_joined), spans)
+    visible = reduce(or_, map(_within, spans), Q(pk__in=[]))
+    return TaskHistory(entries.filter(visible, created_at__gte=reader.date_joined), spans)
 
 
 def _within(span: Span) -> Q:
@@ -87,15 +89,15 @@ def _within(span: Span) -> Q:
 
 
 class _VisibilityTimeline:
-    """Everything that decides whether the reader sees the task, as it was after each audit entry."""
+    """The facts that decide whether the reader can see the task, after each audit entry."""
 
     def __init__(self, task: Task, reader: User) -> None:
         self._reader = reader
-        about = {"task": task.pk, "user": reader.pk}
+        object_ids = {"task": task.pk, "user": reader.pk}
         decisive = Q(event__in=_HIDDEN) | Q(
             changes__has_any_keys=["property", "assigned_to", "task_type", "role", "department", "is_active"]
         )
-        entries = _entries(decisive, {kind: [pk] for kind, pk in about.items()})
+        entries = _entries(decisive, {kind: [pk] for kind, pk in object_ids.items()})
         of_task = [entry for entry in entries if entry.object_type == "task"]
         of_reader = [entry for entry in entries if entry.object_type == "user"]
         self._task_hidden = _hidden(of_task, present=task.deleted_at is not None)
@@ -124,19 +126,19 @@ class _VisibilityTimeline:
         self._points = sorted(entry.pk for entry in (*entries, *of_properties))
 
     def spans(self) -> Iterator[Span]:
-        """Yield the times during which the reader saw the task, the earliest first."""
-        first = 0 if self._saw(after=0) else None
+        """Yield the periods in which the reader could see the task, earliest first."""
+        first = 0 if self._is_visible(after=0) else None
         for point in self._points:
-            saw = self._saw(after=point)
-            if saw and first is None:
+            is_visible = self._is_visible(after=point)
+            if is_visible and first is None:
                 first = point
-            elif first is not None and not saw:
+            elif first is not None and not is_visible:
                 yield Span(first, point)
                 first = None
         if first is not None:
             yield Span(first, None)
 
-    def _saw(self, *, after: int) -> bool:
+    def _is_visible(self, *, after: int) -> bool:
         property_id = self._property.after(after)
         if property_id not in self._owned or self._active.after(after) is not True:
             return False
@@ -157,8 +159,8 @@ class _VisibilityTimeline:
         return sees(reader, task)
 
 
-def _entries(decisive: Q, about: Mapping[str, Iterable[int]]) -> list[AuditEntry]:
-    objects = reduce(or_, (Q(object_type=kind, object_id__in=ids) for kind, ids in about.items()))
+def _entries(decisive: Q, object_ids: Mapping[str, Iterable[int]]) -> list[AuditEntry]:
+    objects = reduce(or_, (Q(object_type=kind, object_id__in=ids) for kind, ids in object_ids.items()))
     return list(AuditEntry.objects.filter(decisive, objects).order_by("pk"))
 
 
@@ -172,7 +174,7 @@ def _timeline(entries: Sequence[AuditEntry], field: str, *, present: Any, absent
 
 
 def _changes(entries: Sequence[AuditEntry], field: str, *, absent: Any = UNKNOWN) -> Iterator[tuple[int, Any, Any]]:
-    """Yield (entry id, old, new); `absent` is what a new object has if its entry does not name the field."""
+    """Yield (entry id, old, new); `absent` is the initial value if the creation entry does not name the field."""
     for entry in entries:
         if field in entry.changes:
             yield entry.pk, *entry.changes[field]
@@ -181,6 +183,6 @@ def _changes(entries: Sequence[AuditEntry], field: str, *, absent: Any = UNKNOWN
 
 
 def _display_names(ids: Iterable[int | None]) -> dict[int | None, str]:
-    """Names without roles and usernames, as the API shows them beside ids."""
-    people = User.objects.filter(pk__in={pk for pk in ids if pk is not None})
-    return {None: SYSTEM, **{person.pk: person.display_name for person in people}}
+    """Return display names by user id, without roles and usernames."""
+    users = User.objects.filter(pk__in={pk for pk in ids if pk is not None})
+    return {None: SYSTEM, **{user.pk: user.display_name for user in users}}

@@ -1,4 +1,4 @@
-"""The work to be done at a property."""
+"""Tasks at properties, and their dependencies."""
 
 import builtins
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Length
 
 from api.common.choices import EARLIEST, LATEST, OPEN_STATUSES, Department, TaskStatus
+from api.common.models import TrackedModel
 from api.properties.models import Property
 
 MAX_DESCRIPTION = 10_000
@@ -26,12 +27,12 @@ class TaskType(models.TextChoices):
 
     @property
     def department(self) -> Department:
-        """The department of the same name, else the general one."""
+        """Return the department of the same name, otherwise general."""
         return Department(self.value) if self.value in Department else Department.GENERAL
 
 
 class Priority(models.IntegerChoices):
-    """Numbers, so that the database sorts them from low to urgent; the API speaks their names."""
+    """Priorities as numbers, so that the database sorts them from low to urgent. The API uses their names."""
 
     LOW = 1
     MEDIUM = 2
@@ -44,17 +45,17 @@ class Priority(models.IntegerChoices):
 
 
 def is_overdue(due_date: datetime, status: str, now: datetime) -> bool:
-    """The definition of overdue, for one task; `overdue()` is the same for a set."""
+    """Return whether one task is overdue. `overdue()` is the same definition as a query."""
     return due_date < now and status in OPEN_STATUSES
 
 
 def overdue(now: datetime) -> Q:
-    """The definition of overdue, for a set of tasks; `is_overdue()` is the same for one."""
+    """Return the condition for overdue tasks. `is_overdue()` is the same definition for one task."""
     return Q(due_date__lt=now, status__in=OPEN_STATUSES)
 
 
-class Task(models.Model):
-    """Deleting is soft. A task whose property is deleted is hidden with it."""
+class Task(TrackedModel):
+    """A task at a property. Tasks are soft deleted; a task of a deleted property is hidden, too."""
 
     title = models.CharField(max_length=200)
     description = models.TextField(max_length=MAX_DESCRIPTION, blank=True)
@@ -71,12 +72,7 @@ class Task(models.Model):
     depends_on = models.ManyToManyField(
         "self", through="TaskDependency", symmetrical=False, related_name="dependents", blank=True
     )
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    modified_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    created_at = models.DateTimeField()
-    modified_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, editable=False)
-    version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         constraints = [
@@ -105,8 +101,8 @@ class Task(models.Model):
             ),
         ]
         indexes = [
-            # Each ends with what the list is sorted by, so that a page is read and not sorted; and holds the property,
-            # which may be deleted, so that counting reads nothing but the index (PostgreSQL; SQLite leaves it out).
+            # Each index ends with the list's ordering, so that a page needs no sort. It includes the property, which
+            # can be deleted, so that PostgreSQL counts tasks from the index alone (SQLite ignores `include`).
             *(
                 models.Index(
                     fields=fields,
@@ -139,8 +135,9 @@ class Task(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    @builtins.property  # `property` is a field here
+    @builtins.property  # `property` is a field of this model
     def is_overdue(self) -> bool:
+        """Return whether the task is overdue now."""
         return is_overdue(self.due_date, self.status, datetime.now(UTC))
 
 

@@ -1,4 +1,4 @@
-"""Which tasks somebody sees, and how they are read."""
+"""Queries for the tasks that a user can see, and their API representation."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -37,7 +37,10 @@ FILTERS: rules.ScopeFilters = {
 
 
 def visible_tasks(actor: User, *, deleted: bool = False) -> QuerySet[Task]:
-    """Not the deleted ones, nor those of deleted properties; or only what can be restored, for who may do that."""
+    """Return the tasks that the actor can see, without tasks of deleted properties.
+
+    With `deleted`, return only the tasks that can be restored; raise Denied without permission.
+    """
     if deleted:
         rules.require("tasks.view_deleted", actor)
     return Task.objects.filter(
@@ -46,7 +49,7 @@ def visible_tasks(actor: User, *, deleted: bool = False) -> QuerySet[Task]:
 
 
 def get_task(*, actor: User, pk: int, rule: str, lock: bool = False, deleted: bool = False) -> Task:
-    """NotFound if the actor does not see this task, Denied if the rule does not allow it to him."""
+    """Return a task. Raise NotFound if the actor cannot see it, Denied if the rule does not cover it."""
     if lock:
         lock_rows(Task.objects.filter(pk=pk))
     visible = visible_tasks(actor, deleted=deleted)
@@ -58,7 +61,7 @@ NO_ASSIGNEE = "There is no user with id {pk_value} that you can assign."
 
 
 def visible_assignees(actor: User, *, task: Task | None = None) -> QuerySet[User]:
-    """Users whom the actor may name as assignee: those they see, and the one whom the task has."""
+    """Return the users that the actor can choose as assignee: visible users and the current assignee."""
     visible = visible_users(actor)
     if task is None or task.assigned_to_id is None:
         return visible
@@ -66,7 +69,7 @@ def visible_assignees(actor: User, *, task: Task | None = None) -> QuerySet[User
 
 
 def filter_tasks(tasks: QuerySet[Task], query: Mapping[str, Any], *, actor: User) -> QuerySet[Task]:
-    """`query`: the validated parameters of the list (TaskListQuery)."""
+    """Apply the validated parameters of the list (TaskListParams)."""
     conditions: dict[str, Q] = {
         name: Q((lookup, query[name]))
         for name, lookup in {
@@ -92,61 +95,73 @@ def filter_tasks(tasks: QuerySet[Task], query: Mapping[str, Any], *, actor: User
     return tasks.filter(*conditions.values()).order_by(*order_terms(query.get("ordering", "due_date")))
 
 
-_PEOPLE = ("assigned_to", "created_by", "modified_by")
+_USER_FIELDS = ("assigned_to", "created_by", "modified_by")
 _COLUMNS = (
-    *("id", "title", "description", "task_type", "status", "priority", "property_id", "property__name", "version"),
-    *("due_date", "started_at", "completed_at", "created_at", "modified_at"),
-    *(f"{person}_id" for person in _PEOPLE),
-    *(f"{person}__{part}" for person in _PEOPLE for part in ("first_name", "last_name", "username")),
+    "id",
+    "title",
+    "description",
+    "task_type",
+    "status",
+    "priority",
+    "property_id",
+    "property__name",
+    "version",
+    "due_date",
+    "started_at",
+    "completed_at",
+    "created_at",
+    "modified_at",
+    *(f"{field}_id" for field in _USER_FIELDS),
+    *(f"{field}__{part}" for field in _USER_FIELDS for part in ("first_name", "last_name", "username")),
 )
 
 
 class TaskRow(NamedTuple):
-    """A task as the API shows it, and the version that was read."""
+    """A task's API representation and its version."""
 
     version: int
-    shown: dict[str, Any]
+    data: dict[str, Any]
 
 
 def read_tasks(tasks: QuerySet[Task], *, reader: User) -> list[TaskRow]:
-    """In two queries at most, and without making a model of each."""
+    """Read tasks in at most two queries, without model instances."""
     now = timezone.now()
-    waits = Exists(TaskDependency.objects.filter(task=OuterRef("pk")))
-    columns = list(tasks.values(*_COLUMNS, waits=waits))
-    waiting = [row["id"] for row in columns if row["waits"]]
-    named = named_dependencies(waiting, reader=reader) if waiting else {}
-    return [TaskRow(row["version"], _as_json(row, named.get(row["id"], {}), now)) for row in columns]
+    has_dependencies = Exists(TaskDependency.objects.filter(task=OuterRef("pk")))
+    rows = list(tasks.values(*_COLUMNS, has_dependencies=has_dependencies))
+    dependent_ids = [row["id"] for row in rows if row["has_dependencies"]]
+    titles = named_dependencies(dependent_ids, reader=reader) if dependent_ids else {}
+    return [TaskRow(row["version"], _as_json(row, titles.get(row["id"], {}), now)) for row in rows]
 
 
 def task_rows(tasks: QuerySet[Task], *, reader: User) -> list[dict[str, Any]]:
-    """The tasks as the API shows them."""
-    return [task.shown for task in read_tasks(tasks, reader=reader)]
+    """Return the API representation of the tasks."""
+    return [task.data for task in read_tasks(tasks, reader=reader)]
 
 
 def read_task(*, actor: User, pk: int) -> TaskRow:
-    """NotFound if the actor does not see this task."""
+    """Return a task; raise NotFound if the actor cannot see it."""
     for task in read_tasks(visible_tasks(actor).filter(pk=pk), reader=actor):
         return task
     raise NotFound
 
 
 def dependencies(task_ids: list[int]) -> dict[int, list[int]]:
-    """What each of these tasks depends on, {id: [ids]}."""
-    found: dict[int, list[int]] = {}
+    """Return the dependencies of these tasks, {id: [ids]}."""
+    depends_on_ids: dict[int, list[int]] = {}
     pairs = TaskDependency.objects.filter(task__in=task_ids).order_by("depends_on_id")
     for task_id, depends_on_id in pairs.values_list("task_id", "depends_on_id"):
-        found.setdefault(task_id, []).append(depends_on_id)
-    return found
+        depends_on_ids.setdefault(task_id, []).append(depends_on_id)
+    return depends_on_ids
 
 
 def named_dependencies(task_ids: list[int], *, reader: User) -> dict[int, dict[int, str | None]]:
-    """The same with titles, {id: {id: title}}; None for a task that the reader does not see."""
+    """Return dependencies with titles, {id: {id: title}}; the title is None if the reader cannot see the task."""
     title = Case(When(depends_on__in=visible_tasks(reader), then=F("depends_on__title")))
     pairs = TaskDependency.objects.filter(task__in=task_ids).annotate(title=title).order_by("depends_on_id")
-    found: dict[int, dict[int, str | None]] = {}
-    for task_id, depends_on_id, name in pairs.values_list("task_id", "depends_on_id", "title"):
-        found.setdefault(task_id, {})[depends_on_id] = name
-    return found
+    titles: dict[int, dict[int, str | None]] = {}
+    for task_id, depends_on_id, visible_title in pairs.values_list("task_id", "depends_on_id", "title"):
+        titles.setdefault(task_id, {})[depends_on_id] = visible_title
+    return titles
 
 
 def _as_json(row: dict[str, Any], depends_on: dict[int, str | None], now: datetime) -> dict[str, Any]:
@@ -160,7 +175,7 @@ def _as_json(row: dict[str, Any], depends_on: dict[int, str | None], now: dateti
         "property": row["property_id"],
         "property_name": row["property__name"],
         "assigned_to": row["assigned_to_id"],
-        "assigned_to_name": _name(row, "assigned_to"),
+        "assigned_to_name": _display_name(row, "assigned_to"),
         "due_date": row["due_date"],
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
@@ -168,22 +183,25 @@ def _as_json(row: dict[str, Any], depends_on: dict[int, str | None], now: dateti
         "depends_on": list(depends_on),
         "depends_on_name": list(depends_on.values()),
         "created_by": row["created_by_id"],
-        "created_by_name": _name(row, "created_by"),
+        "created_by_name": _display_name(row, "created_by"),
         "modified_by": row["modified_by_id"],
-        "modified_by_name": _name(row, "modified_by"),
+        "modified_by_name": _display_name(row, "modified_by"),
         "created_at": row["created_at"],
         "modified_at": row["modified_at"],
     }
 
 
-def _name(row: dict[str, Any], person: str) -> str | None:
-    """User.display_name of a person in the row."""
-    full_name = f"{row[person + '__first_name']} {row[person + '__last_name']}".strip()
-    return full_name or row[person + "__username"] if row[f"{person}_id"] else None
+def _display_name(row: dict[str, Any], field: str) -> str | None:
+    """Return User.display_name of a user in the row, or None."""
+    full_name = f"{row[field + '__first_name']} {row[field + '__last_name']}".strip()
+    return full_name or row[field + "__username"] if row[f"{field}_id"] else None
 
 
 def summarize_tasks(tasks: QuerySet[Task], *, actor: User) -> dict[str, Any]:
-    """Counts by status, type and priority; those overdue; open ones due today, in the actor's time zone."""
+    """Return counts by status, type and priority, of overdue tasks, and of open tasks due today.
+
+    "Today" is in the actor's time zone.
+    """
     now = timezone.now()
     today = now.astimezone(ZoneInfo(actor.timezone)).replace(hour=0, minute=0, second=0, microsecond=0)
     due_today = Q(status__in=OPEN_STATUSES, due_date__gte=today, due_date__lt=today + timedelta(days=1))
@@ -192,14 +210,14 @@ def summarize_tasks(tasks: QuerySet[Task], *, actor: User) -> dict[str, Any]:
         **{f"type_{value}": Count("pk", filter=Q(task_type=value)) for value in TaskType.values},
         **{f"priority_{value}": Count("pk", filter=Q(priority=value)) for value in Priority.values},
     }
-    found = tasks.order_by().aggregate(
+    result = tasks.order_by().aggregate(
         total=Count("pk"), overdue=Count("pk", filter=overdue(now)), due_today=Count("pk", filter=due_today), **counts
     )
     return {
-        "total": found["total"],
-        "by_status": {value: found[f"status_{value}"] for value in TaskStatus.values},
-        "by_task_type": {value: found[f"type_{value}"] for value in TaskType.values},
-        "by_priority": {priority.word: found[f"priority_{priority.value}"] for priority in Priority},
-        "overdue": found["overdue"],
-        "due_today": found["due_today"],
+        "total": result["total"],
+        "by_status": {value: result[f"status_{value}"] for value in TaskStatus.values},
+        "by_task_type": {value: result[f"type_{value}"] for value in TaskType.values},
+        "by_priority": {priority.word: result[f"priority_{priority.value}"] for priority in Priority},
+        "overdue": result["overdue"],
+        "due_today": result["due_today"],
     }

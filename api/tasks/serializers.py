@@ -1,4 +1,4 @@
-"""Tasks in JSON."""
+"""Serializers and query parameters of tasks."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from api.users.models import User
 from backend.http.converters import MAX_ID
 
 PRIORITY_WORDS = [priority.word for priority in Priority]
-_NEW = {
+_NEW_TASK = {
     "title": "Change the linen",
     "description": "Two sets, in the cupboard of the hall.",
     "task_type": "laundry",
@@ -37,7 +37,7 @@ _NEW = {
 }
 EXAMPLE = {
     "id": 42,
-    **_NEW,
+    **_NEW_TASK,
     "depends_on_name": [],
     "status": "in_progress",
     "property_name": "Sea View 4",
@@ -56,6 +56,8 @@ EXAMPLE = {
 
 @extend_schema_field({"type": "string", "enum": PRIORITY_WORDS})
 class PriorityField(StrictChoiceField):
+    """A priority by its name."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=PRIORITY_WORDS, **kwargs)
 
@@ -67,7 +69,7 @@ class PriorityField(StrictChoiceField):
 
 
 class AssigneeField(RelatedIdField):
-    """A user whom the reader sees, or the task's present assignee."""
+    """The id of a user that the reader can see, or of the current assignee."""
 
     default_error_messages = {"does_not_exist": NO_ASSIGNEE}
 
@@ -81,13 +83,13 @@ class AssigneeField(RelatedIdField):
 @extend_schema_serializer(
     examples=[
         OpenApiExample("A task", value=EXAMPLE, response_only=True),
-        OpenApiExample("A new task", value=_NEW, request_only=True),
+        OpenApiExample("A new task", value=_NEW_TASK, request_only=True),
     ]
 )
 class TaskSerializer(StrictModelSerializer):
-    """What a body may hold, and for the schema what an answer holds; `selectors.read_tasks` makes the answers."""
+    """Validates request bodies and describes responses in the schema. `selectors.read_tasks` builds the responses."""
 
-    priority = PriorityField(required=False, help_text="Default medium.")
+    priority = PriorityField(required=False, help_text="Default: medium.")
     property = RelatedIdField(queryset=Property.objects.filter(deleted_at=None), noun="property")
     property_name = serializers.CharField(source="property.name", read_only=True)
     assigned_to = AssigneeField(allow_null=True, required=False)
@@ -100,7 +102,7 @@ class TaskSerializer(StrictModelSerializer):
     depends_on_name = serializers.ListField(
         child=serializers.CharField(allow_null=True),
         read_only=True,
-        help_text="Titles; null for a task that you do not see.",
+        help_text="Titles; null for a task that you cannot see.",
     )
     created_by = serializers.IntegerField(source="created_by_id", read_only=True)
     created_by_name = serializers.CharField(source="created_by.display_name", read_only=True)
@@ -110,10 +112,28 @@ class TaskSerializer(StrictModelSerializer):
     class Meta:
         model = Task
         fields = (
-            *("id", "title", "description", "task_type", "status", "priority", "property", "property_name"),
-            *("assigned_to", "assigned_to_name", "due_date", "started_at", "completed_at", "is_overdue"),
-            *("depends_on", "depends_on_name", "created_by", "created_by_name", "modified_by", "modified_by_name"),
-            *("created_at", "modified_at"),
+            "id",
+            "title",
+            "description",
+            "task_type",
+            "status",
+            "priority",
+            "property",
+            "property_name",
+            "assigned_to",
+            "assigned_to_name",
+            "due_date",
+            "started_at",
+            "completed_at",
+            "is_overdue",
+            "depends_on",
+            "depends_on_name",
+            "created_by",
+            "created_by_name",
+            "modified_by",
+            "modified_by_name",
+            "created_at",
+            "modified_at",
         )
         read_only_fields = ("id", "status", "started_at", "completed_at", "created_at", "modified_at")
 
@@ -136,15 +156,15 @@ class CountsSerializer(serializers.Serializer[Any]):
 
 
 class HistoryEntrySerializer(serializers.Serializer[Any]):
-    """For the schema; `history.TaskHistory` makes the answers."""
+    """Describes a history entry in the schema. `history.TaskHistory` builds the responses."""
 
     id = serializers.IntegerField()
     event = serializers.ChoiceField(choices=Event.choices)
     actor = serializers.IntegerField(allow_null=True)
     actor_name = serializers.CharField(
-        help_text="Username and role at that time for managers and superusers, otherwise the name that is shown now."
+        help_text="For managers and superusers the username and role at that time, otherwise the current display name."
     )
-    changes = ChangesField(help_text="null stands for a value of a time when you could not see the task, too.")
+    changes = ChangesField(help_text="A value is also null if you could not see the task at that time.")
     at = serializers.DateTimeField()
 
 
@@ -161,7 +181,7 @@ class AssigneeParameter(IdParameter):
 class TaskFilterParams(QueryParamsSerializer):
     search = SearchParameter(required=False)
     property = IdParameter(required=False)
-    status = serializers.MultipleChoiceField(choices=TaskStatus.choices, required=False, help_text="May repeat.")
+    status = serializers.MultipleChoiceField(choices=TaskStatus.choices, required=False, help_text="Repeatable.")
     task_type = serializers.ChoiceField(choices=TaskType.choices, required=False)
     priority = PriorityField(required=False)
     assigned_to = AssigneeParameter(required=False, help_text="An id, me or none.")
@@ -170,7 +190,9 @@ class TaskFilterParams(QueryParamsSerializer):
     due_before = RFC3339DateTimeField(required=False, help_text="Exclusive.")
     overdue = BooleanParameter(required=False)
     modified_since = RFC3339DateTimeField(required=False)
-    deleted = BooleanParameter(required=False, help_text="Only what can be restored; managers and up.")
+    deleted = BooleanParameter(
+        required=False, help_text="Only deleted tasks that can be restored; managers and superusers only."
+    )
 
 
 class TaskListParams(TaskFilterParams, ListParams):

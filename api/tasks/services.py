@@ -1,4 +1,4 @@
-"""What is done to tasks."""
+"""Changes of tasks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -20,7 +20,7 @@ from api.users.models import User
 
 AUDITED = ("title", "description", "task_type", "status", "priority", "property", "assigned_to", "due_date")
 
-# {from: {to: the rule that it takes}}
+# {from: {to: rule}}
 STATUS_TRANSITIONS: dict[str, dict[str, str]] = {
     TaskStatus.PENDING: {TaskStatus.IN_PROGRESS: "tasks.change_status", TaskStatus.CANCELED: "tasks.cancel"},
     TaskStatus.IN_PROGRESS: {TaskStatus.COMPLETED: "tasks.change_status", TaskStatus.CANCELED: "tasks.cancel"},
@@ -60,18 +60,18 @@ def update_task(
 
 
 def assign_task(*, actor: User, task_id: int, assigned_to: User | None, if_match: IfMatch = None) -> Task:
-    """Give the task to somebody, or to nobody."""
+    """Assign the task to a user, or unassign it with None."""
     return _reassign("tasks.assign", actor, task_id, assigned_to, if_match)
 
 
 def claim_task(*, actor: User, task_id: int, if_match: IfMatch = None) -> Task:
-    """Take an open task that nobody has; of two who claim at once, one gets it."""
+    """Assign an unassigned open task to the actor. Only the first of several simultaneous claims succeeds."""
     return _reassign("tasks.claim", actor, task_id, actor, if_match)
 
 
 @transaction.atomic
 def change_status(*, actor: User, task_id: int, status: str, if_match: IfMatch = None) -> Task:
-    """Move the task on; Conflict where its state does not allow that."""
+    """Change the status; raise Conflict if the current status does not allow this transition."""
     task = get_task(actor=actor, pk=task_id, rule="tasks.change_status", lock=True)
     require_match(task, if_match)
     rule = STATUS_TRANSITIONS[task.status].get(status)
@@ -123,9 +123,9 @@ def _reassign(rule: str, actor: User, task_id: int, assignee: User | None, if_ma
 
 
 def _require_assignable(actor: User, task: Task | None, assignee: User | None) -> None:
-    """Raise unless the task, or a new one, can get this assignee.
+    """Raise an error unless the task, or a new one, can be assigned to this user.
 
-    Visibility comes first: of a user whom the actor does not see, every error is that of an unknown id.
+    Check visibility first: for a user that the actor cannot see, the error is that of an unknown id.
     """
     if assignee is not None and not visible_assignees(actor, task=task).filter(pk=assignee.pk).exists():
         raise Invalid({"assigned_to": NO_ASSIGNEE.format(pk_value=assignee.pk)}, code="does_not_exist")
@@ -138,12 +138,12 @@ def _require_assignable(actor: User, task: Task | None, assignee: User | None) -
 
 
 def _times(task: Task, status: str) -> dict[str, Any]:
-    """When it was started and completed, after the move; reopening forgets both."""
+    """Return the changes of started_at and completed_at for a new status. Reopening clears both."""
     now = timezone.now()
-    times: dict[str, dict[str, Any]] = {
+    times_by_status: dict[str, dict[str, Any]] = {
         TaskStatus.PENDING: {"started_at": None, "completed_at": None},
         TaskStatus.IN_PROGRESS: {"started_at": now},
         TaskStatus.COMPLETED: {"completed_at": now},
         TaskStatus.CANCELED: {},
     }
-    return times[status]
+    return times_by_status[status]

@@ -1,4 +1,4 @@
-"""/api/tasks/."""
+"""Views of /api/tasks/."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -48,37 +48,41 @@ class TaskViewSet(IdempotentCreateViewSet):
     }
 
     def get_row(self, rule: str) -> Any:
-        if self.action == "retrieve":  # seeing it is the rule, and reading needs no model
+        if self.action == "retrieve":  # visibility is the only rule, and reading needs no model instance
             return read_task(actor=self.actor, pk=self.kwargs["pk"])
-        find = partial(get_task, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
-        return get_deleted(find, rule, self.actor) if self.action == "restore" else find()
+        get = partial(get_task, actor=self.actor, pk=self.kwargs["pk"], rule=rule)
+        return get_deleted(get, rule, self.actor) if self.action == "restore" else get()
 
     @extend_schema(parameters=[TaskListParams], responses=page_schema(TaskSerializer))
     def list(self, request: Request) -> Response:
-        """Tasks that you may see: all for managers, yours and open ones for the crew, those of one's properties."""
+        """List tasks.
+
+        Managers and superusers see all tasks. Staff see their own tasks and unassigned tasks of their department.
+        Viewers see the tasks of their properties.
+        """
         rows = partial(task_rows, reader=self.actor)
         return Response(paginate(request, self._matching_tasks(), rows, self.query))
 
     @extend_schema(parameters=[TaskFilterParams], responses=CountsSerializer)
     def summary(self, request: Request) -> Response:
-        """Counts of the tasks that the same filters list."""
+        """Count tasks, with the same filters as the list."""
         return Response(summarize_tasks(self._matching_tasks(), actor=self.actor))
 
     @extend_schema(request=TaskSerializer, responses={201: TaskSerializer})
     def create(self, request: Request) -> Response:
-        """A new task, pending."""
+        """Create a pending task."""
         return self.created_response(
             lambda: services.create_task(actor=self.actor, **self.validated_body(TaskSerializer))
         )
 
     @extend_schema(responses=TaskSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """One task."""
-        return Response(self.row.shown, headers={"ETag": etag(self.row)})
+        """Return one task."""
+        return Response(self.row.data, headers={"ETag": etag(self.row)})
 
     @extend_schema(request=TaskSerializer, responses=TaskSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Change a task; its status moves under status/."""
+        """Change a task. Its status changes under status/ only."""
         values = self.validated_body(TaskSerializer, self.row, partial=True)
         return self.object_response(
             services.update_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
@@ -86,21 +90,22 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Delete a task so that it can be restored."""
+        """Delete a task. It can be restored."""
         services.delete_task(actor=self.actor, task_id=pk, if_match=self.if_match)
         return Response(status=204)
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def restore(self, request: Request, pk: int) -> Response:
-        """Bring a deleted task back; 409 if it is not deleted."""
+        """Restore a deleted task; 409 if it is not deleted."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(request=StatusSerializer, responses=TaskSerializer)
     def change_status(self, request: Request, pk: int) -> Response:
-        """pending, in_progress, completed; open ones can be canceled, closed ones reopened, by managers.
+        """Change the status of a task.
 
-        409 for any other move, and for completing a task that waits for open ones.
+        Statuses advance from pending to in_progress to completed. Managers and superusers can also cancel open tasks
+        and reopen closed ones. Any other transition returns 409, and so does completing a task with open dependencies.
         """
         values = self.validated_body(StatusSerializer)
         return self.object_response(
@@ -109,7 +114,7 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=AssignSerializer, responses=TaskSerializer)
     def assign(self, request: Request, pk: int) -> Response:
-        """Give an open task to somebody, or to nobody (null)."""
+        """Assign an open task to a user, or unassign it (null)."""
         values = self.validated_body(AssignSerializer, self.row)
         return self.object_response(
             services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
@@ -117,19 +122,19 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def claim(self, request: Request, pk: int) -> Response:
-        """Take an open task of your department that nobody has; of two who claim at once, one gets it."""
+        """Claim an unassigned open task of your department. Only the first of several simultaneous claims succeeds."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(parameters=[PaginationParams], responses=page_schema(HistoryEntrySerializer))
     def history(self, request: Request, pk: int) -> Response:
-        """Who changed what, from what to what, and when; newest first.
+        """List the changes of a task, newest first: user, time, old and new values.
 
-        Staff and viewers read what happened while they could see the task. Of the change that showed it to them the old
-        values are null, of the change that hid it the new ones.
+        Staff and viewers see only changes made while they could see the task. In the change that made it visible to
+        them, old values are null; in the change that hid it, new values are null.
         """
-        seen = task_history(task=self.row, reader=self.actor)
-        return Response(paginate(request, seen.entries, seen.rows, self.query))
+        history = task_history(task=self.row, reader=self.actor)
+        return Response(paginate(request, history.entries, history.rows, self.query))
 
     def represent(self, row: Task) -> Any:
         return task_rows(Task.objects.filter(pk=row.pk), reader=self.actor)[0]

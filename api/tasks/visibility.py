@@ -1,4 +1,4 @@
-"""Who sees a task in a given state, former states included; `selectors.FILTERS` says the same of rows."""
+"""Visibility of a task in a given state, including former states. `selectors.FILTERS` is the same as SQL."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from api.tasks.models import TaskType
 
 
 class TaskState(NamedTuple):
-    """What decides who sees a task that exists. Values that nobody knows equal nothing."""
+    """The values of a task that decide who can see it. Unknown values equal nothing."""
 
     property_id: Any
     assigned_to_id: Any
@@ -18,12 +18,12 @@ class TaskState(NamedTuple):
 
 
 class ReaderState(NamedTuple):
-    """What decides which tasks an active user sees."""
+    """The values of an active user that decide which tasks they can see."""
 
     pk: int
     role: Any
     department: Any
-    owns_property: bool  # that of the task
+    owns_property: bool  # the property of the task
 
 
 def task_types_of(department: Any) -> list[str]:
@@ -48,6 +48,6 @@ SCOPES: Mapping[Scope, Callable[[ReaderState, TaskState], bool]] = {
 
 
 def sees(reader: ReaderState, task: TaskState) -> bool:
-    """Return whether the rules table lets this reader see this task."""
+    """Return whether the rules table makes this task visible to this reader."""
     scope = rules.scope_of("tasks.view", reader.role) if reader.role in Role.values else None
     return scope is not None and SCOPES[scope](reader, task)
