@@ -1,11 +1,11 @@
-"""A portfolio of holiday rentals on the coast of Maine: who works there, which houses, what there is to do."""
+"""The demo portfolio: users, properties and tasks of holiday rentals on the coast of Maine."""
 
 from api.common.choices import Department, Role
 from api.properties.models import PropertyType
 from api.tasks.models import Priority, TaskType
 
 # (username, first name, last name, role, department)
-PEOPLE = [
+USERS = [
     ("root.admin", "Ruth", "Okafor", Role.SUPERUSER, Department.GENERAL),
     ("simon.admin", "Simon", "Lindqvist", Role.SUPERUSER, Department.GENERAL),
     ("grace.admin", "Grace", "Tanaka", Role.SUPERUSER, Department.GENERAL),
@@ -40,8 +40,8 @@ PROPERTIES = [
     ("Rockland Captain's House", "30 Summer Street, Rockland, ME 04841", PropertyType.HOUSE, "james.owner"),
 ]
 
-# Each job: title, type, priority, description.
-JOBS = [
+# Each task: title, type, priority and description.
+TASKS = [
     ("Turnover clean", TaskType.CLEANING, Priority.HIGH, "Guests leave at 10, the next ones come at 4."),
     ("Deep clean of the kitchen", TaskType.CLEANING, Priority.MEDIUM, "Oven, hood and fridge seals."),
     ("Clean the windows", TaskType.CLEANING, Priority.LOW, "Inside and outside, salt on the sea side."),

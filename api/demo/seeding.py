@@ -1,4 +1,4 @@
-"""Filling an empty database with the demo portfolio, through the same services that the API calls."""
+"""Creation of the demo portfolio in an empty database, through the services that the API uses."""
 
 import random
 import secrets
@@ -10,7 +10,7 @@ from django.db import transaction
 
 from api.common.choices import Role, TaskStatus
 from api.common.errors import Conflict
-from api.demo.portfolio import JOBS, PEOPLE, PROPERTIES
+from api.demo.portfolio import PROPERTIES, TASKS, USERS
 from api.properties.models import Property
 from api.properties.services import create_property
 from api.tasks.services import change_status, create_task
@@ -20,8 +20,8 @@ from api.users.services import create_user
 TASK_COUNT = 320
 
 
-def require_playground() -> None:
-    """Raise Conflict where people may rely on the data."""
+def require_demo_allowed() -> None:
+    """Raise Conflict except in development and test."""
     if settings.DJANGO_ENVIRONMENT not in {"development", "test"}:
         raise Conflict(f"Demo data is for development; DJANGO_ENVIRONMENT is {settings.DJANGO_ENVIRONMENT}.")
 
@@ -32,11 +32,14 @@ def is_empty() -> bool:
 
 @transaction.atomic
 def seed(*, task_count: int = TASK_COUNT) -> dict[str, str]:
-    """People, properties and tasks, the same ones on every machine; {username: password} with fresh passwords."""
-    require_playground()
-    dice = random.Random(4)  # noqa: S311 - repeatable, not secret
-    passwords = {username: secrets.token_urlsafe(12) for username, *_ in PEOPLE}
-    people = {
+    """Create users, properties and tasks; return {username: password}.
+
+    The data is the same on every computer, except the passwords, which are random.
+    """
+    require_demo_allowed()
+    rng = random.Random(4)  # noqa: S311 - repeatable, not secret
+    passwords = {username: secrets.token_urlsafe(12) for username, *_ in USERS}
+    users = {
         username: create_user(
             actor=None,
             username=username,
@@ -47,51 +50,53 @@ def seed(*, task_count: int = TASK_COUNT) -> dict[str, str]:
             role=role,
             department=department,
         )
-        for username, first_name, last_name, role, department in PEOPLE
+        for username, first_name, last_name, role, department in USERS
     }
-    managers = [person for person in people.values() if person.role == Role.MANAGER]
-    houses = [
+    managers = [user for user in users.values() if user.role == Role.MANAGER]
+    properties = [
         create_property(
-            actor=dice.choice(managers), name=name, address=address, property_type=kind, owners=[people[owner].pk]
+            actor=rng.choice(managers), name=name, address=address, property_type=kind, owners=[users[owner].pk]
         )
         for name, address, kind, owner in PROPERTIES
     ]
-    crew = [person for person in people.values() if person.role == Role.STAFF]
+    staff = [user for user in users.values() if user.role == Role.STAFF]
     today = datetime.now(UTC).replace(hour=15, minute=0, second=0, microsecond=0)
     for number in range(task_count):
-        _make_task(dice, number, today, managers, crew, houses)
+        _make_task(rng, number, today, managers, staff, properties)
     return passwords
 
 
 def _make_task(
-    dice: random.Random,
+    rng: random.Random,
     number: int,
     today: datetime,
     managers: Sequence[User],
-    crew: Sequence[User],
-    houses: Sequence[Property],
+    staff: Sequence[User],
+    properties: Sequence[Property],
 ) -> None:
-    title, task_type, priority, description = JOBS[number % len(JOBS)]
-    days = dice.randint(-30, 30)
-    suited = [person for person in crew if person.department == task_type.department] or list(crew)
+    title, task_type, priority, description = TASKS[number % len(TASKS)]
+    days = rng.randint(-30, 30)
+    candidates = [user for user in staff if user.department == task_type.department] or list(staff)
     task = create_task(
-        actor=dice.choice(managers),
+        actor=rng.choice(managers),
         title=title,
         description=description,
         task_type=task_type,
         priority=priority,
-        property=houses[number % len(houses)],
-        assigned_to=dice.choice(suited) if dice.random() < 0.7 else None,
-        due_date=today + timedelta(days=days, hours=dice.randint(-6, 4)),
+        property=properties[number % len(properties)],
+        assigned_to=rng.choice(candidates) if rng.random() < 0.7 else None,
+        due_date=today + timedelta(days=days, hours=rng.randint(-6, 4)),
     )
-    for status in _history(dice, days):
-        by_crew = task.assigned_to is not None and status is not TaskStatus.CANCELED
-        change_status(actor=(task.assigned_to if by_crew else None) or task.created_by, task_id=task.pk, status=status)
+    for status in _status_changes(rng, days):
+        is_by_assignee = task.assigned_to is not None and status is not TaskStatus.CANCELED
+        change_status(
+            actor=(task.assigned_to if is_by_assignee else None) or task.created_by, task_id=task.pk, status=status
+        )
 
 
-def _history(dice: random.Random, days: int) -> list[TaskStatus]:
-    """What is past is mostly done; a few tasks were forgotten, and are overdue."""
+def _status_changes(rng: random.Random, days: int) -> list[TaskStatus]:
+    """Return the status transitions of a task: most past tasks are completed, a few stay open and are overdue."""
     if days < 0:
-        done = [TaskStatus.IN_PROGRESS, TaskStatus.COMPLETED]
-        return dice.choices([done, [TaskStatus.IN_PROGRESS], [TaskStatus.CANCELED], []], [80, 6, 6, 8])[0]
-    return dice.choices([[], [TaskStatus.IN_PROGRESS], [TaskStatus.CANCELED]], [85, 12, 3])[0]
+        completed = [TaskStatus.IN_PROGRESS, TaskStatus.COMPLETED]
+        return rng.choices([completed, [TaskStatus.IN_PROGRESS], [TaskStatus.CANCELED], []], [80, 6, 6, 8])[0]
+    return rng.choices([[], [TaskStatus.IN_PROGRESS], [TaskStatus.CANCELED]], [85, 12, 3])[0]
