@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from api.mail.delivery import RETRY_DELAYS, deliver_due
 from api.mail.outbox import MailDraft, enqueue
-from api.mail.smtp import _TellsBeforeData
+from api.mail.smtp import _BeforeDataHook
 from api.models import OutgoingMail
 from backend import request_context
 from backend.request_context import RequestContext
@@ -162,13 +162,13 @@ def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, smtp_s
 
 def test_a_claim_that_ran_out_sends_nothing(db, smtp_server, monkeypatch):
     mail = queue()
-    data = _TellsBeforeData.data
+    data = _BeforeDataHook.data
 
     def somebody_else_takes_it_first(self, message):
         OutgoingMail.objects.filter(pk=mail.pk).update(attempts=2, claimed_until=timezone.now())
         return data(self, message)
 
-    monkeypatch.setattr(_TellsBeforeData, "data", somebody_else_takes_it_first)
+    monkeypatch.setattr(_BeforeDataHook, "data", somebody_else_takes_it_first)
 
     assert deliver_due() == {"lost": 1}
     assert smtp_server.mails == []

@@ -14,7 +14,7 @@ from django.utils import timezone
 from api.mail import delivery
 from api.mail.delivery import RETRY_DELAYS, deliver_due
 from api.mail.outbox import retry
-from api.mail.smtp import _TellsBeforeData
+from api.mail.smtp import _BeforeDataHook
 from api.models import OutgoingMail
 from tests.mails import now_it_is, queue
 from tests.smtp import mail_server, silent_server
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_leaves")]
 @pytest.fixture
 def during_data(monkeypatch):
     """Makes something happen while the first mail is with the server: after it was taken, before we hear of it."""
-    data = _TellsBeforeData.data
+    data = _BeforeDataHook.data
     waiting = []
 
     def take(self, message):
@@ -34,7 +34,7 @@ def during_data(monkeypatch):
             waiting.pop()()
         return answer
 
-    monkeypatch.setattr(_TellsBeforeData, "data", take)
+    monkeypatch.setattr(_BeforeDataHook, "data", take)
     return waiting.append
 
 
@@ -164,7 +164,7 @@ def test_a_mail_that_was_given_up_too_early_is_sent_once_the_server_says_so(smtp
 
 def test_before_the_message_goes_out_a_clock_that_is_ahead_doubles_nothing(smtp_server, monkeypatch):
     mail = queue()
-    data = _TellsBeforeData.data
+    data = _BeforeDataHook.data
     others = []
 
     def another_machine_comes_first(self, message):
@@ -174,7 +174,7 @@ def test_before_the_message_goes_out_a_clock_that_is_ahead_doubles_nothing(smtp_
                 others.append(deliver_due())
         return data(self, message)
 
-    monkeypatch.setattr(_TellsBeforeData, "data", another_machine_comes_first)
+    monkeypatch.setattr(_BeforeDataHook, "data", another_machine_comes_first)
 
     assert deliver_due() == {"lost": 1}
     assert others[1] == {"queued": 1, "sent": 1}
