@@ -1,4 +1,4 @@
-"""Rows for tests. Nothing here is surprising: what a test is about, it says itself."""
+"""Rows for tests, with unsurprising defaults: each test states the values that matter."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -22,7 +22,7 @@ def password_hash() -> str:
 
 
 def user(**values: Any) -> User:
-    """A viewer, unless said otherwise, whose password is PASSWORD."""
+    """Create a user: by default a viewer whose password is PASSWORD."""
     number = next(_number)
     defaults = {"username": f"user{number}", "email": f"user{number}@example.com", "password": password_hash()}
     return User.objects.create(**(defaults | values))
@@ -45,14 +45,14 @@ def property_(*, owners: tuple[User, ...] = (), **values: Any) -> Property:
 
 
 def task(*, depends_on: tuple[Task, ...] = (), **values: Any) -> Task:
-    """A pending cleaning task, due tomorrow and assigned to nobody, unless said otherwise."""
-    house = values.pop("property", None) or property_()
-    creator = values.pop("created_by", None) or house.created_by
+    """Create a task: by default pending, for cleaning, due tomorrow and unassigned."""
+    task_property = values.pop("property", None) or property_()
+    creator = values.pop("created_by", None) or task_property.created_by
     now = datetime.now(UTC)
     defaults = {
         "title": f"Task {next(_number)}",
         "task_type": "cleaning",
-        "property": house,
+        "property": task_property,
         "due_date": now + timedelta(days=1),
         "created_by": creator,
         "modified_by": creator,
@@ -69,11 +69,11 @@ def task(*, depends_on: tuple[Task, ...] = (), **values: Any) -> Task:
 
 
 def notification(task: Task, recipient: User, **values: Any) -> Notification:
-    """That the task is due at another time."""
+    """Create a notification: by default about a changed due date."""
     defaults = {"kind": "due_date_changed", "task_title": task.title, "created_at": datetime.now(UTC)}
     return Notification.objects.create(task=task, recipient=recipient, **(defaults | values))
 
 
 def task_body(**values: Any) -> dict[str, Any]:
-    """What POST /api/tasks/ needs; `property` is the test's to give."""
+    """Return the required fields of POST /api/tasks/, except `property`."""
     return {"title": "Clean", "task_type": "cleaning", "due_date": "2030-05-31T15:00:00Z"} | values

@@ -1,4 +1,4 @@
-"""A task, two properties and a reader, for tests of who reads what of a history."""
+"""A task, two properties and a reader, for tests of history visibility."""
 
 from typing import Any
 
@@ -11,20 +11,23 @@ from tests.conftest import client_of, sign_in_again
 
 
 class World:
-    """The reader cleans and owns the Villa; the task is at the Loft and is Otto's. Every step is a request."""
+    """The reader owns the Villa and is in the cleaning department. The task is at the Loft, assigned to Otto.
+
+    Every step is a request.
+    """
 
     def __init__(self, role: str) -> None:
         self.manager = client_of(factories.user(role="manager", first_name="Max", last_name="Manager"))
         self.reader = client_of(self._user(role=role, first_name="Rita"))
         self.other = self._user(role="staff", first_name="Otto")
-        self.houses = {
+        self.properties = {
             "Loft": factories.property_(name=f"Loft {self.other.pk}"),
             "Villa": factories.property_(name=f"Villa {self.other.pk}", owners=(self.reader.user,)),
         }
         body = factories.task_body(
             title="Linen",
             description="Door code 1234",
-            property=self.houses["Loft"].pk,
+            property=self.properties["Loft"].pk,
             assigned_to=self.other.pk,
         )
         self.task: int = self.manager.post("/api/tasks/", body).json()["id"]
@@ -35,24 +38,24 @@ class World:
         return factories.user(last_name="Reader", department="cleaning", **values)
 
     def do(self, action: str, value: Any = None) -> int:
-        """Make a change; the status of the response, for some are not possible in every state."""
-        people = {"reader": self.reader.user.pk, "other": self.other.pk, None: None}
-        house = f"/api/properties/{self.houses[value].pk}/" if value in self.houses else ""
+        """Make a change and return the response status. Some changes are not possible in every state."""
+        user_ids = {"reader": self.reader.user.pk, "other": self.other.pk, None: None}
+        property_path = f"/api/properties/{self.properties[value].pk}/" if value in self.properties else ""
         patch, post, delete = self.manager.patch, self.manager.post, self.manager.delete
         requests = {
             "title": lambda: patch(self._path, {"title": value}),
-            "move": lambda: patch(self._path, {"property": self.houses[value].pk}),
+            "move": lambda: patch(self._path, {"property": self.properties[value].pk}),
             "move_and_describe": lambda: patch(
-                self._path, {"property": self.houses[value].pk, "description": "Nothing secret"}
+                self._path, {"property": self.properties[value].pk, "description": "Nothing secret"}
             ),
-            "assign": lambda: patch(self._path, {"assigned_to": people[value]}),
+            "assign": lambda: patch(self._path, {"assigned_to": user_ids[value]}),
             "type": lambda: patch(self._path, {"task_type": value}),
             "delete": lambda: delete(self._path),
             "restore": lambda: post(f"{self._path}restore/"),
-            "own": lambda: patch(house, {"owners": [self.reader.user.pk, self.other.pk]}),
-            "disown": lambda: patch(house, {"owners": [self.other.pk]}),
-            "delete_house": lambda: delete(house),
-            "restore_house": lambda: post(f"{house}restore/"),
+            "own": lambda: patch(property_path, {"owners": [self.reader.user.pk, self.other.pk]}),
+            "disown": lambda: patch(property_path, {"owners": [self.other.pk]}),
+            "delete_property": lambda: delete(property_path),
+            "restore_property": lambda: post(f"{property_path}restore/"),
             "department": lambda: patch(self._reader_path, {"department": value}),
             "role": lambda: patch(self._reader_path, {"role": value}),
             "disable": lambda: delete(self._reader_path),
@@ -61,7 +64,7 @@ class World:
         return int(requests[action]().status_code)
 
     def client(self) -> APIClient:
-        """The reader, signed in as they are now."""
+        """Return the reader's client, signed in with the current role."""
         self.reader.user.refresh_from_db()
         sign_in_again(self.reader)
         return self.reader
@@ -70,7 +73,7 @@ class World:
         return bool(self.client().get(self._path).status_code == 200)
 
     def history(self) -> list[dict[str, Any]]:
-        """What the reader reads, the oldest first, page by page."""
+        """Return the history that the reader sees, oldest first."""
         client, url, entries = self.client(), f"{self._path}history/?page_size=2", []
         while url:
             page = client.get(url).json()
@@ -80,5 +83,5 @@ class World:
         return entries[::-1]
 
     def entries(self, *, after: int = 0) -> list[AuditEntry]:
-        found = AuditEntry.objects.filter(object_type="task", object_id=self.task, pk__gt=after)
-        return list(found.order_by("pk"))
+        entries_of_task = AuditEntry.objects.filter(object_type="task", object_id=self.task, pk__gt=after)
+        return list(entries_of_task.order_by("pk"))

@@ -1,4 +1,4 @@
-"""A real SMTP server that does to mails what mail servers do; the recipient says what."""
+"""A real SMTP server. The recipient's address selects its reply."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ class ReceivedMail:
 
     @property
     def plain(self) -> str:
-        """The text of the message, decoded."""
+        """Return the decoded plain text body."""
         return self.message.get_body(("plain",)).get_content()
 
     @property
@@ -33,16 +33,16 @@ class ReceivedMail:
 
 
 class MailServer:
-    """Accepts everything but what is for one of the names below."""
+    """Accepts all emails except to the names below."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.mails: list[ReceivedMail] = []
-        self.refuses_for_now = False
-        self.thinks = 0.0  # seconds, about each message
-        self.takes_on_a_connection = 1_000  # mails; then it hangs up, as many do
-        self.says_so = True
-        # What it was told on each connection: [("MAIL" | "RCPT" | "DATA", the recipient where it is known)]
+        self.rejects_temporarily = False
+        self.delay = 0.0  # seconds before the reply to each message
+        self.emails_per_connection = 1_000  # then it disconnects, as many servers do
+        self.announces_disconnect = True
+        # The commands on each connection: [("MAIL" | "RCPT" | "DATA", recipient, if known)]
         self.conversations: list[list[tuple[str, str]]] = []
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):  # noqa: N802 - aiosmtpd's
@@ -52,8 +52,8 @@ class MailServer:
         return responses
 
     async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
-        if sum(verb == "DATA" for verb, _ in session.conversation) >= self.takes_on_a_connection:
-            server.transport.write(b"421 4.7.0 Too many messages\r\n" if self.says_so else b"")
+        if sum(verb == "DATA" for verb, _ in session.conversation) >= self.emails_per_connection:
+            server.transport.write(b"421 4.7.0 Too many messages\r\n" if self.announces_disconnect else b"")
             server.transport.close()
             return "421 4.7.0 Too many messages"
         session.conversation.append(("MAIL", ""))
@@ -63,8 +63,8 @@ class MailServer:
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
         session.conversation.append(("RCPT", address))
         if address.startswith("refused"):
-            return "550 5.1.1 There is nobody of this name"
-        if address.startswith("later@") or self.refuses_for_now:
+            return "550 5.1.1 No such user"
+        if address.startswith("later@") or self.rejects_temporarily:
             return "451 4.3.2 Try again later"
         if address.startswith("gone@"):
             server.transport.abort()
@@ -81,7 +81,7 @@ class MailServer:
             return "554 5.7.1 This looks like spam"
         if name == "full":
             return "452 4.2.2 The mailbox is full"
-        await asyncio.sleep(0.5 if name == "slow" else self.thinks)
+        await asyncio.sleep(0.5 if name == "slow" else self.delay)
         self.mails.append(ReceivedMail(envelope.rcpt_tos, envelope.content))
         if name == "garbled":
             return "What was that?"
@@ -98,7 +98,7 @@ def free_port() -> int:
 
 @contextmanager
 def mail_server(port: int | None = None, **options: Any) -> Iterator[MailServer]:
-    """Listens until the block ends; `options` are those of aiosmtpd's SMTP."""
+    """Listen until the block ends; `options` are those of aiosmtpd's SMTP."""
     server = MailServer(port or free_port())
     controller = Controller(server, hostname="127.0.0.1", port=server.port, **options)
     controller.start()
@@ -110,7 +110,7 @@ def mail_server(port: int | None = None, **options: Any) -> Iterator[MailServer]
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """The port of a server that takes connections and never says a word."""
+    """Yield the port of a server that accepts connections and never sends anything."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

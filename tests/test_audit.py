@@ -1,4 +1,4 @@
-"""The audit trail: what it keeps, for whom it shows, and that nobody can change it."""
+"""The audit trail: content, visibility and append-only rows."""
 
 import pytest
 from django.db import transaction
@@ -9,12 +9,12 @@ from tests import factories
 
 
 def history(client, task_id) -> list[dict]:
-    answer = client.get(f"/api/tasks/{task_id}/history/")
-    assert answer.status_code == 200, answer.content
-    return answer.json()["results"]
+    response = client.get(f"/api/tasks/{task_id}/history/")
+    assert response.status_code == 200, response.content
+    return response.json()["results"]
 
 
-def test_the_history_tells_who_changed_what_from_what_to_what(manager, staff):
+def test_history_shows_actor_and_old_and_new_values(manager, staff):
     body = factories.task_body(property=factories.property_(name="Loft").pk, title="Clean")
     task_id = manager.post("/api/tasks/", body).json()["id"]
     path = f"/api/tasks/{task_id}/"
@@ -51,7 +51,7 @@ def test_the_history_tells_who_changed_what_from_what_to_what(manager, staff):
     assert set(completed) == {"id", "event", "actor", "actor_name", "changes", "at"}
 
 
-def test_a_change_that_changes_nothing_leaves_no_trace(manager):
+def test_unchanged_update_writes_no_entry(manager):
     task = factories.task(title="Same")
 
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "Same"})
@@ -59,7 +59,7 @@ def test_a_change_that_changes_nothing_leaves_no_trace(manager):
     assert history(manager, task.pk) == []
 
 
-def test_the_trail_keeps_the_name_that_somebody_had(manager, superuser):
+def test_entry_keeps_former_name_of_renamed_actor(manager, superuser):
     task = factories.task()
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "New"})
     old = f"{manager.user.username} (manager)"
@@ -69,34 +69,34 @@ def test_the_trail_keeps_the_name_that_somebody_had(manager, superuser):
     assert history(superuser, task.pk)[0]["actor_name"] == old
 
 
-def test_whoever_sees_a_task_sees_its_history(manager, staff, viewer):
+def test_history_is_visible_with_its_task(manager, staff, viewer):
     task = factories.task(property=factories.property_(owners=(viewer.user,)), assigned_to=staff.user)
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "New"})
     factories.task()
 
     assert history(staff, task.pk) == history(viewer, task.pk)
-    (read,), (entry,) = history(staff, task.pk), history(manager, task.pk)
-    assert read == entry | {"actor_name": manager.user.display_name}
+    (visible_entry,), (entry,) = history(staff, task.pk), history(manager, task.pk)
+    assert visible_entry == entry | {"actor_name": manager.user.display_name}
     assert entry["actor_name"] == f"{manager.user.username} (manager)"
     manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": manager.user.pk})
     assert staff.get(f"/api/tasks/{task.pk}/history/").status_code == 404
 
 
-def test_a_refusal_is_kept_with_who_tried_what_and_from_where(staff):
+def test_denial_records_actor_action_and_client(staff):
     task = factories.task(assigned_to=staff.user, title="Old")
 
-    answer = staff.patch(
+    response = staff.patch(
         f"/api/tasks/{task.pk}/",
         {"title": "New"},
         REMOTE_ADDR="192.0.2.7",
         headers={"User-Agent": "Curious/1.0", "X-Request-ID": "trace-me-12345"},
     )
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
     entry = AuditEntry.objects.get(event="permission_denied")
     assert (entry.actor_id, entry.object_type, entry.object_id) == (staff.user.pk, "task", task.pk)
     assert (entry.detail, entry.ip_address, entry.user_agent) == ("tasks.edit", "192.0.2.7", "Curious/1.0")
-    assert entry.request_id == "trace-me-12345" == answer.headers["X-Request-ID"]
+    assert entry.request_id == "trace-me-12345" == response.headers["X-Request-ID"]
     task.refresh_from_db()
     assert task.title == "Old"
 
@@ -118,7 +118,7 @@ def test_a_refusal_is_kept_with_who_tried_what_and_from_where(staff):
         lambda entry: AuditEntry._base_manager.filter(pk=entry.pk).update(actor_label="nobody"),
     ],
 )
-def test_nobody_changes_or_deletes_an_entry(manager, tamper):
+def test_entry_rejects_changes_and_deletion(manager, tamper):
     manager.patch(f"/api/tasks/{factories.task().pk}/", {"title": "New"})
     entry = AuditEntry.objects.get()
     before = AuditEntry.objects.values().get()
@@ -130,13 +130,13 @@ def test_nobody_changes_or_deletes_an_entry(manager, tamper):
     assert AuditEntry.objects.values().get() == before
 
 
-def test_an_entry_is_there_exactly_when_its_change_is(manager, caplog, django_capture_on_commit_callbacks):
+def test_entry_exists_only_if_its_change_is_committed(manager, caplog, django_capture_on_commit_callbacks):
     body = {"title": "Clean", "task_type": "cleaning", "due_date": factories.task().due_date}
-    house = factories.property_()
+    property_ = factories.property_()
 
     def create_and_fail():
         with transaction.atomic():
-            create_task(actor=manager.user, property=house, **body)
+            create_task(actor=manager.user, property=property_, **body)
             raise RuntimeError
 
     with django_capture_on_commit_callbacks(execute=True), pytest.raises(RuntimeError):
@@ -145,6 +145,6 @@ def test_an_entry_is_there_exactly_when_its_change_is(manager, caplog, django_ca
     assert not AuditEntry.objects.exists()
     assert "Task created successfully" not in caplog.text
     with django_capture_on_commit_callbacks(execute=True):
-        create_task(actor=manager.user, property=house, **body)
+        create_task(actor=manager.user, property=property_, **body)
     assert AuditEntry.objects.count() == 1
     assert "Task created successfully" in caplog.text

@@ -1,4 +1,4 @@
-"""What cleanup deletes, and what stays."""
+"""The cleanup job."""
 
 from datetime import timedelta
 
@@ -24,14 +24,14 @@ KINDS = (
 
 
 def deleted(*counts: int) -> str:
-    """What the command prints for so many of each kind, zero for the rest."""
+    """Return the command's output for these counts, zero for the remaining kinds."""
     padded = [*counts, *[0] * (len(KINDS) - len(counts))]
     return f"Deleted: {', '.join(f'{count} {kind}' for count, kind in zip(padded, KINDS, strict=True))}.\n"
 
 
 @pytest.fixture
-def things(client, manager):
-    """One of everything that cleanup looks at."""
+def one_of_each_kind(client, manager):
+    """Create rows of every kind that cleanup deletes."""
     client.post("/api/auth/login/", {"username": manager.user.username, "password": "wrong"})
     body = {"name": "Loft", "address": "Quay"}
     manager.post("/api/properties/", body, headers={"Idempotency-Key": "make-a-loft"})
@@ -49,13 +49,13 @@ def cleanup(capsys) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("things")
-def test_what_is_young_stays(capsys):
+@pytest.mark.usefixtures("one_of_each_kind")
+def test_cleanup_keeps_recent_rows(capsys):
     assert cleanup(capsys) == deleted()
 
 
-@pytest.mark.usefixtures("things")
-def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, manager):
+@pytest.mark.usefixtures("one_of_each_kind")
+def test_cleanup_deletes_expired_rows_except_failed_emails_and_audit_entries(capsys, manager):
     entries, keys = AuditEntry.objects.count(), IdempotencyKey.objects.count()
     with time_machine.travel(timezone.now() + timedelta(days=29)):
         assert cleanup(capsys) == deleted(0, 0, 1, 0, 3, keys)
@@ -71,9 +71,9 @@ def test_what_is_old_goes_but_for_failures_open_sessions_and_the_trail(capsys, m
     assert AuditEntry.objects.count() == entries
 
 
-def test_former_command_name_still_deletes_and_names_the_new_one(db, capsys):
+def test_old_command_name_deletes_and_names_the_new_command(db, capsys):
     call_command("housekeeping")
 
-    screen = capsys.readouterr()
-    assert screen.out == deleted()
-    assert "now called cleanup" in screen.err
+    output = capsys.readouterr()
+    assert output.out == deleted()
+    assert "now called cleanup" in output.err

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever writes."""
+"""Constraints that the database enforces."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ NOW = datetime(2026, 5, 31, tzinfo=UTC)
     ],
     ids=str,
 )
-def test_a_task_that_cannot_be(db, values):
+def test_database_rejects_invalid_task(db, values):
     task = factories.task()
 
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -42,21 +42,21 @@ def test_a_task_that_cannot_be(db, values):
 @pytest.mark.parametrize(
     "values", [{"name": ""}, {"address": ""}, {"property_type": "castle"}, {"name": "Taken"}], ids=str
 )
-def test_a_property_that_cannot_be(db, values):
+def test_database_rejects_invalid_property(db, values):
     factories.property_(name="Taken")
-    house = factories.property_()
+    property_ = factories.property_()
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        Property.objects.filter(pk=house.pk).update(**values)
+        Property.objects.filter(pk=property_.pk).update(**values)
 
-    Property.objects.filter(pk=house.pk).update(deleted_at=NOW)
-    Property.objects.filter(pk=house.pk).update(name="Taken")
+    Property.objects.filter(pk=property_.pk).update(deleted_at=NOW)
+    Property.objects.filter(pk=property_.pk).update(name="Taken")
 
 
-def test_a_dependency_that_cannot_be(db):
+def test_database_rejects_invalid_dependency(db):
     task, other = factories.task(), factories.task()
     TaskDependency.objects.create(task=task, depends_on=other)
 
-    for waiting, awaited in ((task, task), (task, other)):
+    for dependent, dependency in ((task, task), (task, other)):
         with pytest.raises(IntegrityError), transaction.atomic():
-            TaskDependency.objects.create(task=waiting, depends_on=awaited)
+            TaskDependency.objects.create(task=dependent, depends_on=dependency)

@@ -1,4 +1,4 @@
-"""Staff and viewers read the history of the time when they saw the task, and no value from before or after."""
+"""Visibility of a task's history for staff and viewers: only values from times when they could see the task."""
 
 import pytest
 from django.db import connection
@@ -23,24 +23,24 @@ UPDATED = "task_updated"
 
 
 def history(client, task) -> list[dict]:
-    answer = client.get(f"/api/tasks/{task.pk}/history/")
-    assert answer.status_code == 200, answer.content
-    return answer.json()["results"]
+    response = client.get(f"/api/tasks/{task.pk}/history/")
+    assert response.status_code == 200, response.content
+    return response.json()["results"]
 
 
-def read(world: World) -> list[tuple[str, dict]]:
-    """(event, changes) with the names of related rows instead of their ids."""
-    return [(entry["event"], named(entry["changes"])) for entry in world.history()]
+def visible_changes(world: World) -> list[tuple[str, dict]]:
+    """Return (event, changes) with the names of related rows instead of their ids."""
+    return [(entry["event"], with_related_names(entry["changes"])) for entry in world.history()]
 
 
-def named(changes: dict) -> dict:
+def with_related_names(changes: dict) -> dict:
     for field, pair in changes.items():
         names = changes.get(f"{field}_name", pair)
         assert [name is None for name in names] == [value is None for value in pair]
-    short = {name: pair for name, pair in changes.items() if f"{name}_name" not in changes}
+    without_ids = {name: pair for name, pair in changes.items() if f"{name}_name" not in changes}
     return {
         name: [value.split(" ")[0] if name.endswith("_name") and value else value for value in pair]
-        for name, pair in short.items()
+        for name, pair in without_ids.items()
     }
 
 
@@ -56,8 +56,12 @@ SCENARIOS = {
     "moved away and back": (
         "viewer",
         [
-            *(("move", "Villa"), ("title", "Seen"), ("move_and_describe", "Loft")),
-            *(("title", "Secret"), ("move", "Villa"), ("title", "Seen again")),
+            ("move", "Villa"),
+            ("title", "Seen"),
+            ("move_and_describe", "Loft"),
+            ("title", "Secret"),
+            ("move", "Villa"),
+            ("title", "Seen again"),
         ],
         [
             (UPDATED, {"property_name": [None, "Villa"]}),
@@ -70,8 +74,12 @@ SCENARIOS = {
     "assigned to the reader, away and back": (
         "staff",
         [
-            *(("title", "Secret"), ("assign", "reader"), ("title", "Seen"), ("assign", "other")),
-            *(("title", "Secret 2"), ("assign", "reader")),
+            ("title", "Secret"),
+            ("assign", "reader"),
+            ("title", "Seen"),
+            ("assign", "other"),
+            ("title", "Secret 2"),
+            ("assign", "reader"),
         ],
         [
             (REASSIGNED, {"assigned_to_name": [None, "Rita"]}),
@@ -97,16 +105,27 @@ SCENARIOS = {
     "the reader changes the department": (
         "staff",
         [
-            *(("type", "laundry"), ("assign", None), ("title", "Secret"), ("department", "laundry")),
-            *(("title", "Seen"), ("department", "cleaning"), ("title", "Secret 2"), ("assign", "reader")),
+            ("type", "laundry"),
+            ("assign", None),
+            ("title", "Secret"),
+            ("department", "laundry"),
+            ("title", "Seen"),
+            ("department", "cleaning"),
+            ("title", "Secret 2"),
+            ("assign", "reader"),
         ],
         [(UPDATED, {"title": ["Secret", "Seen"]}), (REASSIGNED, {"assigned_to_name": [None, "Rita"]})],
     ),
-    "the reader becomes an owner, is none, and is one again": (
+    "the reader is added, removed and added again as an owner": (
         "viewer",
         [
-            *(("title", "Secret"), ("own", "Loft"), ("title", "Seen"), ("disown", "Loft")),
-            *(("title", "Secret 2"), ("own", "Loft"), ("title", "Seen again")),
+            ("title", "Secret"),
+            ("own", "Loft"),
+            ("title", "Seen"),
+            ("disown", "Loft"),
+            ("title", "Secret 2"),
+            ("own", "Loft"),
+            ("title", "Seen again"),
         ],
         [(UPDATED, {"title": ["Secret", "Seen"]}), (UPDATED, {"title": ["Secret 2", "Seen again"]})],
     ),
@@ -128,7 +147,9 @@ SCENARIOS = {
     "the property is deleted and restored": (
         "viewer",
         [
-            *(("move", "Villa"), ("delete_house", "Villa"), ("restore_house", "Villa")),
+            ("move", "Villa"),
+            ("delete_property", "Villa"),
+            ("restore_property", "Villa"),
             ("title", "Seen"),
         ],
         [(UPDATED, {"property_name": [None, "Villa"]}), (UPDATED, {"title": ["Linen", "Seen"]})],
@@ -136,8 +157,12 @@ SCENARIOS = {
     "a viewer becomes staff": (
         "viewer",
         [
-            *(("move", "Villa"), ("title", "Seen by the owner"), ("role", "staff")),
-            *(("title", "Secret"), ("assign", "reader"), ("title", "Seen")),
+            ("move", "Villa"),
+            ("title", "Seen by the owner"),
+            ("role", "staff"),
+            ("title", "Secret"),
+            ("assign", "reader"),
+            ("title", "Seen"),
         ],
         [
             (UPDATED, {"property_name": [None, "Villa"]}),
@@ -158,28 +183,28 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_reader_gets_what_they_saw_when(db, scenario):
+def test_history_contains_only_values_the_reader_could_see(db, scenario):
     role, steps, expected = SCENARIOS[scenario]
     world = World(role)
 
     for step in steps:
         assert world.do(*step) < 300, step
 
-    assert read(world) == expected
+    assert visible_changes(world) == expected
 
 
 ACTIONS = st.sampled_from(
     [
         ("title", "Towels"),
         ("title", "Soap"),
-        *(("move", house) for house in ("Loft", "Villa")),
-        *(("move_and_describe", house) for house in ("Loft", "Villa")),
-        *(("assign", person) for person in ("reader", "other", None)),
+        *(("move", name) for name in ("Loft", "Villa")),
+        *(("move_and_describe", name) for name in ("Loft", "Villa")),
+        *(("assign", assignee) for assignee in ("reader", "other", None)),
         *(("type", name) for name in ("cleaning", "laundry")),
         *(
-            (action, house)
-            for action in ("own", "disown", "delete_house", "restore_house")
-            for house in ("Loft", "Villa")
+            (action, name)
+            for action in ("own", "disown", "delete_property", "restore_property")
+            for name in ("Loft", "Villa")
         ),
         *((action, None) for action in ("delete", "restore", "disable", "enable")),
         *(("department", name) for name in ("cleaning", "laundry")),
@@ -188,10 +213,13 @@ ACTIONS = st.sampled_from(
 )
 
 
-SEEN = [("assign", "reader"), ("move", "Villa")]
-UNTIL_SEEN = [
-    *(("enable", None), ("restore_house", "Loft"), ("restore_house", "Villa"), ("restore", None)),
-    *(("own", "Villa"), *SEEN),
+MAKE_VISIBLE = [("assign", "reader"), ("move", "Villa")]
+MAKE_VISIBLE_AGAIN = [
+    ("enable", None),
+    ("restore_property", "Loft"),
+    ("restore_property", "Villa"),
+    ("restore", None),
+    *(("own", "Villa"), *MAKE_VISIBLE),
 ]
 
 
@@ -204,29 +232,30 @@ UNTIL_SEEN = [
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(role=st.sampled_from(["staff", "viewer"]), steps=st.lists(ACTIONS, min_size=4, max_size=14))
-def test_history_is_what_the_reader_saw_step_by_step(db, role, steps):
+def test_history_matches_visibility_after_random_steps(db, role, steps):
     world = World(role)
-    last, sees, expected = world.entries()[-1].pk, world.sees_task(), []
-    for step in [*SEEN, *steps, *UNTIL_SEEN]:
+    last_id, is_visible, expected = world.entries()[-1].pk, world.sees_task(), []
+    for step in [*MAKE_VISIBLE, *steps, *MAKE_VISIBLE_AGAIN]:
         world.do(*step)
-        saw, sees = sees, world.sees_task()
-        for entry in world.entries(after=last):
-            last = entry.pk
-            if saw or sees:
+        was_visible, is_visible = is_visible, world.sees_task()
+        for entry in world.entries(after=last_id):
+            last_id = entry.pk
+            if was_visible or is_visible:
                 changes = {
-                    name: [old if saw else None, new if sees else None] for name, (old, new) in entry.changes.items()
+                    name: [old if was_visible else None, new if is_visible else None]
+                    for name, (old, new) in entry.changes.items()
                 }
                 expected.append((entry.pk, changes))
 
-    assert sees
+    assert is_visible
     assert [(entry["id"], entry["changes"]) for entry in world.history()] == expected
 
 
-def test_history_starts_when_the_reader_joined(manager):
+def test_history_starts_when_reader_was_created(manager):
     task = factories.task(title="Linen")
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "Secret"})
-    for name in ("made.by.a.manager", "made.otherwise"):
-        if name == "made.by.a.manager":
+    for name in ("created.by.manager", "created.otherwise"):
+        if name == "created.by.manager":
             body = {"username": name, "email": f"{name}@example.com", "role": "staff", "department": "cleaning"}
             reader = client_of(User.objects.get(pk=manager.post("/api/users/", body).json()["id"]))
         else:
@@ -238,12 +267,12 @@ def test_history_starts_when_the_reader_joined(manager):
         assert [entry["changes"]["title"][1] for entry in history(reader, task)] == [name]
 
 
-def test_history_is_hidden_where_the_trail_contradicts_the_row(manager, viewer):
+def test_history_is_hidden_if_trail_contradicts_row(manager, viewer):
     loft, villa = factories.property_(), factories.property_(owners=(viewer.user,))
     task = factories.task(property=villa)
     path = f"/api/tasks/{task.pk}/"
     manager.patch(path, {"property": loft.pk})
-    Task.objects.filter(pk=task.pk).update(property=villa)  # no entry
+    Task.objects.filter(pk=task.pk).update(property=villa)  # without an audit entry
 
     manager.patch(path, {"title": "At one of the two"})
     assert [entry["changes"] for entry in history(viewer, task)] == [
@@ -251,28 +280,28 @@ def test_history_is_hidden_where_the_trail_contradicts_the_row(manager, viewer):
     ]
 
 
-def test_history_names_people_without_role_and_username(manager, staff, viewer):
+def test_history_shows_display_names_to_staff_and_viewers(manager, staff, viewer):
     User.objects.filter(pk=manager.user.pk).update(username="root.admin", first_name="Max", last_name="Manager")
     task = factories.task(property=factories.property_(owners=(viewer.user,)), assigned_to=staff.user)
     manager.user.refresh_from_db()
     sign_in_again(manager)
     manager.patch(f"/api/tasks/{task.pk}/", {"title": "Towels"})
-    about = {"event": "task_updated", "object_type": "task", "object_id": task.pk, "created_at": timezone.now()}
-    AuditEntry.objects.create(actor_id=2**40, actor_label="gone (superuser)", **about)
-    AuditEntry.objects.create(actor_id=None, actor_label="system", **about)
+    entry_values = {"event": "task_updated", "object_type": "task", "object_id": task.pk, "created_at": timezone.now()}
+    AuditEntry.objects.create(actor_id=2**40, actor_label="gone (superuser)", **entry_values)
+    AuditEntry.objects.create(actor_id=None, actor_label="system", **entry_values)
 
     for reader in (staff, viewer):
-        answer = reader.get(f"/api/tasks/{task.pk}/history/")
-        names = [entry["actor_name"] for entry in answer.json()["results"]]
+        response = reader.get(f"/api/tasks/{task.pk}/history/")
+        names = [entry["actor_name"] for entry in response.json()["results"]]
         assert names == ["system", "Former user", "Max Manager"]
-        assert b"root.admin" not in answer.content
-        assert b"(" not in answer.content
+        assert b"root.admin" not in response.content
+        assert b"(" not in response.content
     names = [entry["actor_name"] for entry in history(manager, task)]
     assert names == ["system", "gone (superuser)", "root.admin (manager)"]
 
 
 @pytest.mark.parametrize("role", ["staff", "viewer"])
-def test_history_costs_the_same_however_often_the_task_was_hidden(db, role):
+def test_history_query_count_is_independent_of_visibility_changes(db, role):
     world, counts = World(role), []
     world.do("assign", "reader")
     world.do("move", "Villa")
@@ -287,15 +316,15 @@ def test_history_costs_the_same_however_often_the_task_was_hidden(db, role):
     assert counts == [8, 8]
 
 
-def test_history_of_a_task_that_was_hidden_a_thousand_times_is_its_latest_part(manager, staff, viewer):
+def test_history_is_limited_to_latest_visibility_periods(manager, staff, viewer):
     task = factories.task(assigned_to=staff.user)
-    about = {"event": "task_assigned", "object_type": "task", "object_id": task.pk, "created_at": timezone.now()}
+    entry_values = {"event": "task_assigned", "object_type": "task", "object_id": task.pk, "created_at": timezone.now()}
     pairs = [[staff.user.pk, viewer.user.pk], [viewer.user.pk, staff.user.pk]] * 1_000
-    AuditEntry.objects.bulk_create(AuditEntry(changes={"assigned_to": pair}, **about) for pair in pairs)
+    AuditEntry.objects.bulk_create(AuditEntry(changes={"assigned_to": pair}, **entry_values) for pair in pairs)
 
     assert staff.get(f"/api/tasks/{task.pk}/history/").json()["count"] == 2 * MAX_SPANS - 1
     assert manager.get(f"/api/tasks/{task.pk}/history/").json()["count"] == 2_000
 
 
-def test_visibility_of_former_states_knows_every_scope():
+def test_visibility_of_former_states_covers_every_scope():
     assert SCOPES.keys() == FILTERS.keys()

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a POST that may be repeated."""
+"""Idempotency-Key: safe repetition of POST requests."""
 
 import uuid
 from datetime import timedelta
@@ -20,7 +20,7 @@ def post(client, body, key=KEY, path="/api/properties/"):
 
 
 @pytest.mark.parametrize("kind", ["tasks", "properties", "users"])
-def test_the_same_request_has_the_same_answer_and_happens_once(manager, kind):
+def test_repeated_request_gets_same_response_and_creates_one_row(manager, kind):
     bodies = {
         "tasks": factories.task_body(property=factories.property_().pk),
         "properties": BODY,
@@ -38,25 +38,25 @@ def test_the_same_request_has_the_same_answer_and_happens_once(manager, kind):
     assert model.objects.count() == before + 1
 
 
-def test_another_body_is_refused(manager):
+def test_reused_key_with_different_body_is_rejected(manager):
     post(manager, BODY)
 
-    answer = post(manager, BODY | {"name": "Another"})
+    response = post(manager, BODY | {"name": "Another"})
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
     assert Property.objects.count() == 1
 
 
-def test_a_key_belongs_to_one_person_and_one_address(manager):
+def test_key_belongs_to_one_user_and_one_path(manager):
     other = client_of(factories.user(role="manager"))
     post(manager, BODY)
 
     assert post(other, BODY | {"name": "Another"}).status_code == 201
-    person = {"username": "carla", "email": "carla@example.com", "role": "staff"}
-    assert post(manager, person, path="/api/users/").status_code == 201
+    user_body = {"username": "carla", "email": "carla@example.com", "role": "staff"}
+    assert post(manager, user_body, path="/api/users/").status_code == 201
 
 
-def test_after_a_day_it_is_a_new_request(manager):
+def test_key_expires_after_24_hours(manager):
     post(manager, BODY)
 
     with time_machine.travel(timezone.now() + timedelta(hours=23, minutes=59)):
@@ -67,12 +67,12 @@ def test_after_a_day_it_is_a_new_request(manager):
         assert post(manager, BODY | {"name": "Another"}).status_code == 201
 
 
-def test_a_request_that_failed_can_be_corrected(manager):
+def test_request_can_be_corrected_after_validation_error(manager):
     assert post(manager, BODY | {"timezone": "Nowhere"}).status_code == 400
     assert post(manager, BODY).status_code == 201
 
 
-def test_a_request_that_failed_while_it_was_carried_out_can_be_corrected(manager):
+def test_request_can_be_corrected_after_failed_change(manager):
     factories.property_(name=BODY["name"])
 
     assert post(manager, BODY).status_code == 400
@@ -81,18 +81,18 @@ def test_a_request_that_failed_while_it_was_carried_out_can_be_corrected(manager
 
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "ü", "a" * 256])
-def test_a_key_that_is_none_is_named(manager, key):
-    answer = post(manager, BODY, key=key)
+def test_invalid_key_is_rejected(manager, key):
+    response = post(manager, BODY, key=key)
 
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "Idempotency-Key"
     assert not Property.objects.exists()
 
 
-def test_while_the_first_request_runs_the_second_is_told_to_wait(manager, settings):
-    row = post(manager, BODY)
+def test_second_request_gets_409_while_first_is_running(manager, settings):
+    original = post(manager, BODY)
     Property.objects.all().delete()
-    # As a worker leaves it that is still at work, or that was killed.
+    # The state of a request that is still running or whose worker was killed.
     IdempotencyKey.objects.update(status=None, claim=uuid.uuid4(), claimed_at=timezone.now())
 
     waiting = post(manager, BODY)
@@ -103,26 +103,26 @@ def test_while_the_first_request_runs_the_second_is_told_to_wait(manager, settin
     with time_machine.travel(timezone.now() + timedelta(seconds=settings.WEB_TIMEOUT + 1)):
         taken_over = post(manager, BODY)
     assert taken_over.status_code == 201
-    assert taken_over.json()["name"] == row.json()["name"]
+    assert taken_over.json()["name"] == original.json()["name"]
     assert post(manager, BODY).content == taken_over.content
 
 
 @pytest.mark.parametrize("values", [{"role": "superuser"}, {"role": "manager"}, {"password": factories.PASSWORD}])
-def test_stored_response_is_not_returned_to_a_user_who_lost_the_right(superuser, values):
+def test_stored_response_is_denied_after_loss_of_permission(superuser, values):
     body = {"username": "carla", "email": "carla@example.com", "role": "staff"} | values
     assert post(superuser, body, path="/api/users/").status_code == 201
     assert post(superuser, body, path="/api/users/").status_code == 201
     superuser.user.role = "manager"
     superuser.user.save()
 
-    answer = post(superuser, body, path="/api/users/")
+    response = post(superuser, body, path="/api/users/")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
-    assert b"carla" not in answer.content
+    assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
+    assert b"carla" not in response.content
 
 
 @pytest.mark.parametrize("role", ["staff", "viewer"])
-def test_stored_response_is_not_returned_to_a_former_manager(manager, role):
+def test_stored_response_is_denied_to_former_manager(manager, role):
     body = factories.task_body(property=factories.property_().pk)
     assert post(manager, body, path="/api/tasks/").status_code == 201
     manager.user.role = role

@@ -1,4 +1,4 @@
-"""The background jobs: each run is counted, for /metrics and the detailed health; a failure is an error, told once."""
+"""Background job runs: each run is counted, and a failure is logged once."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ WORK = {
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", JOBS)
-def test_a_run_is_counted_by_command_and_by_celery(name):
+def test_job_run_is_counted_from_command_and_celery(name):
     call_command(name)
     jobs.TASKS[name]()
 
@@ -36,9 +36,9 @@ def test_a_run_is_counted_by_command_and_by_celery(name):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", JOBS)
-def test_a_failure_is_counted_and_logged_with_its_cause_once(name, logs, monkeypatch):
+def test_job_failure_is_counted_and_logged_once(name, logs, monkeypatch):
     jobs.TASKS[name]()
-    well = JobRun.objects.get(pk=name)
+    succeeded = JobRun.objects.get(pk=name)
 
     def fail(*_, **__):
         raise ValueError("it broke")
@@ -49,25 +49,25 @@ def test_a_failure_is_counted_and_logged_with_its_cause_once(name, logs, monkeyp
         call_command(name)
 
     job = JobRun.objects.get(pk=name)
-    assert (job.runs, job.failures, job.succeeded_at) == (2, 1, well.succeeded_at)
-    assert job.finished_at > well.finished_at
+    assert (job.runs, job.failures, job.succeeded_at) == (2, 1, succeeded.succeeded_at)
+    assert job.finished_at > succeeded.finished_at
     entry = logs.entry("error", event="job_failed")
     assert (entry["job"], entry["exception"]["message"]) == (name, "it broke")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_digest_for_one_person_or_for_show_is_no_run_of_the_job():
-    person = factories.user()
+def test_partial_digest_command_is_not_counted_as_a_run():
+    user = factories.user()
 
     call_command("send_email_digest", "--dry-run")
-    call_command("send_email_digest", "--user", str(person.pk))
+    call_command("send_email_digest", "--user", str(user.pk))
     call_command("send_email_digest", "--date", "2026-05-31")
 
     assert not JobRun.objects.exists()
 
 
 @pytest.mark.django_db
-def test_digests_that_are_switched_off_are_no_run(settings):
+def test_disabled_digest_job_is_not_counted_as_a_run(settings):
     settings.EMAIL_DIGEST_ENABLED = False
 
     jobs.TASKS["send_email_digest"]()
@@ -76,7 +76,7 @@ def test_digests_that_are_switched_off_are_no_run(settings):
 
 
 @pytest.mark.django_db
-def test_jobs_that_wait_at_the_broker_are_counted(settings):
+def test_queued_job_count_is_unknown_without_broker(settings):
     settings.CELERY_BROKER_URL = ""
     assert count()["jobs_queued"] is None
 
@@ -88,13 +88,13 @@ def test_jobs_that_wait_at_the_broker_are_counted(settings):
 
 @pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
 @pytest.mark.django_db
-def test_a_job_that_nobody_takes_waits_at_the_broker():
+def test_queued_job_count_includes_job_without_worker():
     from api.operations.job_runs import jobs_queued
     from backend.celery import app
 
     before = jobs_queued()
     queue = "test-of-job-runs"
-    app.conf.task_default_queue, given = queue, app.conf.task_default_queue
+    app.conf.task_default_queue, original_queue = queue, app.conf.task_default_queue
     try:
         assert jobs_queued() == 0
         app.send_task("api.deliver_mail", queue=queue)
@@ -102,5 +102,5 @@ def test_a_job_that_nobody_takes_waits_at_the_broker():
     finally:
         with app.connection_for_write() as connection:
             connection.default_channel.queue_purge(queue)
-        app.conf.task_default_queue = given
+        app.conf.task_default_queue = original_queue
     assert before is not None

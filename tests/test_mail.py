@@ -1,4 +1,4 @@
-"""The outbox against a real SMTP server: what each answer leads to, who asked, and what the log says."""
+"""The outbox with a real SMTP server: replies, states, context and log lines."""
 
 import threading
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tests.mails import now_it_is, queue
 from tests.smtp import mail_server, silent_server
 
 
-def test_a_mail_arrives_with_its_headers_and_both_bodies(db, smtp_server):
+def test_email_arrives_with_headers_and_both_bodies(db, smtp_server):
     mail = queue(html_body="<p>Rich text</p>", headers={"List-Unsubscribe": "<https://cosmo.example.com/u>"})
 
     assert deliver_due() == {"sent": 1}
@@ -43,7 +43,7 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(db, smtp_server):
 @pytest.mark.parametrize(
     ("recipient", "state", "reason"),
     [
-        ("refused@example.com", "failed", "nobody of this name"),
+        ("refused@example.com", "failed", "No such user"),
         ("later@example.com", "queued", "Try again later"),
         ("spam@example.com", "failed", "looks like spam"),
         ("full@example.com", "queued", "mailbox is full"),
@@ -57,7 +57,7 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(db, smtp_server):
         ("", "failed", "This address cannot receive email"),
     ],
 )
-def test_each_answer_leads_to_its_state_and_stops_no_other_mail(
+def test_server_reply_decides_state_and_stops_no_other_email(
     db, smtp_server, logs, recipient, state, reason, django_capture_on_commit_callbacks
 ):
     mail, other = queue(recipient), queue("other@example.com")
@@ -75,7 +75,7 @@ def test_each_answer_leads_to_its_state_and_stops_no_other_mail(
     assert reason in entry.get("reason", "")
 
 
-def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_more(db, smtp):
+def test_unavailable_server_is_retried_with_growing_pauses_until_failed(db, smtp):
     moment = timezone.now()
     with time_machine.travel(moment, tick=False) as clock:
         mail = queue()
@@ -90,10 +90,10 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses_and_then_no_mo
 
     assert pauses == sorted(set(pauses)) == list(RETRY_DELAYS)
     assert "Connection refused" in mail.last_error
-    assert mail.text_body == "Plain text"  # so that somebody can try again
+    assert mail.text_body == "Plain text"  # kept for a manual retry
 
 
-def test_a_server_that_comes_back_gets_what_waited(db, smtp):
+def test_queued_email_is_sent_when_server_returns(db, smtp):
     mail = queue()
     deliver_due()
     with mail_server(smtp.EMAIL_PORT) as smtp_server, time_machine.travel(timezone.now() + timedelta(minutes=2)):
@@ -103,7 +103,7 @@ def test_a_server_that_comes_back_gets_what_waited(db, smtp):
     assert now_it_is(mail) == "sent"
 
 
-def test_a_server_that_says_nothing_costs_no_more_than_the_timeout(db, smtp):
+def test_silent_server_costs_one_timeout(db, smtp):
     smtp.EMAIL_TIMEOUT = 1
     mail = queue()
     with silent_server() as smtp.EMAIL_PORT:
@@ -114,7 +114,7 @@ def test_a_server_that_says_nothing_costs_no_more_than_the_timeout(db, smtp):
     assert now_it_is(mail) == "queued"
 
 
-def test_a_mail_of_a_change_that_did_not_happen_never_was(db, smtp_server):
+def test_email_is_not_stored_if_transaction_rolls_back(db, smtp_server):
     def change_and_fail():
         with transaction.atomic():
             queue()
@@ -127,26 +127,26 @@ def test_a_mail_of_a_change_that_did_not_happen_never_was(db, smtp_server):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_asked_is_kept_and_the_line_has_his_request(smtp_server, logs, monkeypatch):
+def test_delivery_log_contains_requesting_user_and_request(smtp_server, logs, monkeypatch):
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
-    person = factories.user(role="manager")
+    manager = factories.user(role="manager")
     request_context.set_current(
         RequestContext(request_id="abcdefgh-1", ip_address="192.0.2.7", user_agent="Curious/1.0")
     )
-    mail = queue(asked_by=person, user_id=42)
+    mail = queue(asked_by=manager, user_id=42)
     request_context.set_current(None)
 
     deliver_due()
 
-    assert (mail.asked_by_id, mail.asked_by_name, mail.asked_by_role) == (person.pk, person.username, "manager")
+    assert (mail.asked_by_id, mail.asked_by_name, mail.asked_by_role) == (manager.pk, manager.username, "manager")
     assert (mail.ip_address, mail.user_agent) == ("192.0.2.7", "Curious/1.0")
     entry = logs.entry("info", event="mail_sent")
-    assert (entry["user_id"], entry["target_user_id"], entry["kind"]) == (person.pk, 42, "test")
+    assert (entry["user_id"], entry["target_user_id"], entry["kind"]) == (manager.pk, 42, "test")
     assert entry["request"]["id"] == "abcdefgh-1"
 
 
 @pytest.mark.parametrize(("has_started", "state"), [(False, "queued"), (True, "unknown")])
-def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, smtp_server, has_started, state):
+def test_abandoned_email_is_retried_or_marked_unknown(db, smtp_server, has_started, state):
     mail = queue()
     now = timezone.now()
     OutgoingMail.objects.update(
@@ -160,22 +160,22 @@ def test_what_a_dead_sender_left_is_tried_again_or_said_to_be_unknown(db, smtp_s
     assert len(smtp_server.mails) == (0 if has_started else 1)
 
 
-def test_a_claim_that_ran_out_sends_nothing(db, smtp_server, monkeypatch):
+def test_expired_claim_sends_nothing(db, smtp_server, monkeypatch):
     mail = queue()
     data = _BeforeDataHook.data
 
-    def somebody_else_takes_it_first(self, message):
+    def let_another_process_claim_first(self, message):
         OutgoingMail.objects.filter(pk=mail.pk).update(attempts=2, claimed_until=timezone.now())
         return data(self, message)
 
-    monkeypatch.setattr(_BeforeDataHook, "data", somebody_else_takes_it_first)
+    monkeypatch.setattr(_BeforeDataHook, "data", let_another_process_claim_first)
 
     assert deliver_due() == {"lost": 1}
     assert smtp_server.mails == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(smtp_server):
+def test_email_is_sent_after_commit(smtp_server):
     with transaction.atomic():
         mail = queue()
         assert smtp_server.mails == []
@@ -185,7 +185,7 @@ def test_a_mail_leaves_by_itself_once_its_transaction_has_committed(smtp_server)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
+def test_parallel_deliveries_send_each_email_once(smtp_server, monkeypatch):
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     for number in range(20):
         queue(f"person{number}@example.com")
@@ -206,7 +206,7 @@ def test_two_who_deliver_at_once_send_each_mail_once(smtp_server, monkeypatch):
     assert set(OutgoingMail.objects.values_list("state", "attempts")) == {("sent", 1)}
 
 
-def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, smtp_server, capsys):
+def test_command_prints_counts_and_fails_if_an_email_failed(db, smtp_server, capsys):
     queue()
     call_command("deliver_mail")
     assert capsys.readouterr().out == "1 sent, 0 to be retried, 0 failed, 0 unknown.\n"
@@ -218,7 +218,7 @@ def test_the_command_says_what_it_did_and_fails_where_somebody_must_look(db, smt
     assert "1 failed" in capsys.readouterr().out
 
 
-def test_a_subject_is_one_line_whatever_stands_in_it(db, smtp_server):
+def test_subject_is_limited_to_one_line(db, smtp_server):
     subject = "A\r\nBcc: x@example.com" + "y" * 300
     enqueue(MailDraft(kind="test", recipient="ada@example.com", subject=subject, text_body="Hello"))
 

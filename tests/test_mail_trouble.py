@@ -1,4 +1,4 @@
-"""Delivering mails while the server, the clock or somebody in the admin does what one does not expect."""
+"""Email delivery with failing servers, wrong clocks and simultaneous changes."""
 
 import ssl
 import subprocess
@@ -24,23 +24,23 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_leaves")]
 
 @pytest.fixture
 def during_data(monkeypatch):
-    """Makes something happen while the first mail is with the server: after it was taken, before we hear of it."""
+    """Return a function that sets a callback, which runs when the server has accepted the first email."""
     data = _BeforeDataHook.data
-    waiting = []
+    callbacks = []
 
-    def take(self, message):
-        answer = data(self, message)
-        if waiting:
-            waiting.pop()()
-        return answer
+    def send_then_call_back(self, message):
+        response = data(self, message)
+        if callbacks:
+            callbacks.pop()()
+        return response
 
-    monkeypatch.setattr(_BeforeDataHook, "data", take)
-    return waiting.append
+    monkeypatch.setattr(_BeforeDataHook, "data", send_then_call_back)
+    return callbacks.append
 
 
-@pytest.mark.parametrize("says_so", [True, False])
-def test_a_server_that_hangs_up_between_two_mails_is_called_again_at_once(smtp_server, says_so):
-    smtp_server.takes_on_a_connection, smtp_server.says_so = 2, says_so
+@pytest.mark.parametrize("announces_disconnect", [True, False])
+def test_disconnect_between_emails_reconnects_immediately(smtp_server, announces_disconnect):
+    smtp_server.emails_per_connection, smtp_server.announces_disconnect = 2, announces_disconnect
     for number in range(5):
         queue(f"person{number}@example.com")
 
@@ -50,7 +50,7 @@ def test_a_server_that_hangs_up_between_two_mails_is_called_again_at_once(smtp_s
     assert set(OutgoingMail.objects.values_list("attempts", flat=True)) == {1}
 
 
-def test_a_server_that_cannot_be_reached_costs_one_attempt_of_one_mail(smtp):
+def test_unreachable_server_costs_one_attempt_of_one_email(smtp):
     for number in range(5):
         queue(f"person{number}@example.com")
 
@@ -64,7 +64,7 @@ def test_a_server_that_cannot_be_reached_costs_one_attempt_of_one_mail(smtp):
     assert len(server.mails) == 5
 
 
-def test_a_silent_server_costs_one_timeout_however_many_wait(smtp):
+def test_silent_server_costs_one_timeout_for_all_emails(smtp):
     smtp.EMAIL_TIMEOUT = 1
     for number in range(5):
         queue(f"person{number}@example.com")
@@ -76,7 +76,7 @@ def test_a_silent_server_costs_one_timeout_however_many_wait(smtp):
     assert timezone.now() - started < timedelta(seconds=3)
 
 
-def test_a_run_ends_by_itself_and_the_next_one_goes_on(smtp_server, monkeypatch):
+def test_run_ends_after_time_limit_and_next_run_continues(smtp_server, monkeypatch):
     monkeypatch.setattr(delivery, "MAX_RUN_TIME", 0.2)
     for _ in range(3):
         queue("slow@example.com")
@@ -85,14 +85,14 @@ def test_a_run_ends_by_itself_and_the_next_one_goes_on(smtp_server, monkeypatch)
     assert deliver_due() == {"sent": 1}
 
 
-def test_a_sign_in_that_is_refused_is_tried_again(smtp):
+def test_rejected_smtp_credentials_are_retried(smtp):
     smtp.EMAIL_HOST_USER, smtp.EMAIL_HOST_PASSWORD = "cosmo", "not the right one"
     mail, _ = queue(), queue()
 
-    def refuse(server, session, envelope, mechanism, data):
+    def reject(server, session, envelope, mechanism, data):
         return AuthResult(success=False, handled=False)
 
-    with mail_server(smtp.EMAIL_PORT, authenticator=refuse, auth_require_tls=False) as server:
+    with mail_server(smtp.EMAIL_PORT, authenticator=reject, auth_require_tls=False) as server:
         assert deliver_due() == {"queued": 1}
 
     assert "Authentication" in OutgoingMail.objects.get(attempts=1).last_error
@@ -101,7 +101,7 @@ def test_a_sign_in_that_is_refused_is_tried_again(smtp):
     assert server.mails == []
 
 
-def test_without_tls_where_it_is_asked_for_nothing_is_said(smtp):
+def test_server_without_required_tls_gets_no_email(smtp):
     smtp.EMAIL_USE_TLS = True
     smtp.EMAIL_HOST_USER, smtp.EMAIL_HOST_PASSWORD = "cosmo", "secret of the mail server"
     mail = queue()
@@ -114,7 +114,7 @@ def test_without_tls_where_it_is_asked_for_nothing_is_said(smtp):
     assert server.mails == []
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_mail(smtp, tmp_path):
+def test_server_with_untrusted_certificate_gets_no_email(smtp, tmp_path):
     smtp.EMAIL_USE_TLS = True
     mail = queue()
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout key.pem -out cert.pem"
@@ -131,7 +131,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_mail(smtp, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["console", "filebased", "locmem", "dummy"])
-def test_other_ways_of_django_take_mails_too(settings, tmp_path, backend, capsys):
+def test_other_email_backends_send_each_email_once(settings, tmp_path, backend, capsys):
     settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     mail, other = queue(), queue("other@example.com")
@@ -139,42 +139,42 @@ def test_other_ways_of_django_take_mails_too(settings, tmp_path, backend, capsys
     assert deliver_due() == {"sent": 2}
 
     assert (now_it_is(mail), now_it_is(other)) == ("sent", "sent")
-    where = {
+    sent_text = {
         "console": lambda: capsys.readouterr().out,
         "filebased": lambda: "".join(path.read_text() for path in tmp_path.iterdir()),
         "locmem": lambda: str([message.extra_headers for message in outbox_of_django.outbox]),
         "dummy": lambda: mail.message_id + other.message_id,
     }[backend]()
-    assert (where.count(mail.message_id), where.count(other.message_id)) == (1, 1)
+    assert (sent_text.count(mail.message_id), sent_text.count(other.message_id)) == (1, 1)
 
 
-def test_a_mail_that_was_given_up_too_early_is_sent_once_the_server_says_so(smtp_server, during_data):
+def test_unknown_email_becomes_sent_when_server_accepts_it(smtp_server, during_data):
     mail = queue()
 
-    def another_machine_whose_clock_is_an_hour_ahead():
+    def recover_on_server_with_fast_clock():
         with time_machine.travel(timezone.now() + timedelta(hours=1)):
             assert deliver_due() == {"unknown": 1}
 
-    during_data(another_machine_whose_clock_is_an_hour_ahead)
+    during_data(recover_on_server_with_fast_clock)
 
     assert deliver_due() == {"sent": 1}
     assert now_it_is(mail) == "sent"
     assert len(smtp_server.mails) == 1
 
 
-def test_before_the_message_goes_out_a_clock_that_is_ahead_doubles_nothing(smtp_server, monkeypatch):
+def test_fast_clock_before_data_sends_no_duplicate(smtp_server, monkeypatch):
     mail = queue()
     data = _BeforeDataHook.data
     others = []
 
-    def another_machine_comes_first(self, message):
+    def deliver_on_another_server_first(self, message):
         if not others:
             others.append(None)
             with time_machine.travel(timezone.now() + timedelta(hours=1)):
                 others.append(deliver_due())
         return data(self, message)
 
-    monkeypatch.setattr(_BeforeDataHook, "data", another_machine_comes_first)
+    monkeypatch.setattr(_BeforeDataHook, "data", deliver_on_another_server_first)
 
     assert deliver_due() == {"lost": 1}
     assert others[1] == {"queued": 1, "sent": 1}
@@ -185,17 +185,17 @@ def test_before_the_message_goes_out_a_clock_that_is_ahead_doubles_nothing(smtp_
 @pytest.mark.parametrize(
     ("recipient", "state", "times"), [("ada@example.com", "sent", 1), ("spam@example.com", "failed", 2)]
 )
-def test_another_try_is_needed_only_where_the_first_one_turns_out_to_be_refused(
+def test_manual_retry_sends_again_only_if_first_attempt_is_rejected(
     smtp_server, during_data, superuser, recipient, state, times
 ):
     mail = queue(recipient)
 
-    def somebody_presses_try_again():
+    def retry_in_admin():
         with time_machine.travel(timezone.now() + timedelta(hours=1)):
             delivery.recover_abandoned()
         retry(mail, actor=superuser.user)
 
-    during_data(somebody_presses_try_again)
+    during_data(retry_in_admin)
     deliver_due()
 
     assert now_it_is(mail) == state
@@ -203,7 +203,7 @@ def test_another_try_is_needed_only_where_the_first_one_turns_out_to_be_refused(
     assert steps.count("DATA") == times
 
 
-def test_a_mail_that_was_deleted_while_it_was_sent_stops_no_other(smtp_server, during_data):
+def test_email_deleted_during_delivery_stops_no_other(smtp_server, during_data):
     mail, other = queue(), queue("other@example.com")
     during_data(lambda: OutgoingMail.objects.filter(pk=mail.pk).delete())
 
@@ -211,14 +211,14 @@ def test_a_mail_that_was_deleted_while_it_was_sent_stops_no_other(smtp_server, d
     assert now_it_is(other) == "sent"
 
 
-def test_a_database_that_does_not_answer_before_the_message_goes_out_is_no_end_of_the_mail(smtp_server, monkeypatch):
+def test_database_error_before_data_queues_email_again(smtp_server, monkeypatch):
     mail = queue()
     claim_of = delivery._claim_of
-    answers = [OperationalError("the connection is lost")]
+    responses = [OperationalError("the connection is lost")]
 
     def claim_of_once(row):
-        if answers:
-            raise answers.pop()
+        if responses:
+            raise responses.pop()
         return claim_of(row)
 
     monkeypatch.setattr(delivery, "_claim_of", claim_of_once)
@@ -228,7 +228,7 @@ def test_a_database_that_does_not_answer_before_the_message_goes_out_is_no_end_o
     assert smtp_server.mails == []
 
 
-def test_a_domain_with_other_letters_is_reached_by_its_ascii_form(smtp_server):
+def test_international_domain_is_sent_in_ascii(smtp_server):
     queue("ada@exämple.com")
 
     assert deliver_due() == {"sent": 1}
@@ -246,19 +246,19 @@ def test_a_domain_with_other_letters_is_reached_by_its_ascii_form(smtp_server):
         "\U0001f469\u200d\U0001f527 " * 50,
     ],
 )
-def test_any_subject_arrives_in_lines_that_mail_servers_take(smtp_server, subject):
+def test_any_subject_arrives_in_short_lines(smtp_server, subject):
     queue(subject=subject)
 
     assert deliver_due() == {"sent": 1}
 
     (received,) = smtp_server.mails
     assert max(len(line) for line in received.content.split(b"\r\n")) <= 998
-    shown = received.message["Subject"].strip()
-    assert shown.isprintable() or "\u200d" in shown
-    assert 0 < len(shown) <= 200
+    subject_received = received.message["Subject"].strip()
+    assert subject_received.isprintable() or "\u200d" in subject_received
+    assert 0 < len(subject_received) <= 200
 
 
-def test_long_lines_of_a_body_arrive_whole(smtp_server):
+def test_long_body_lines_arrive_unchanged(smtp_server):
     text = "ü" * 5_000 + "\n.\n" + "x" * 5_000
     queue(text_body=text, html_body=f"<p>{text}</p>")
 
@@ -269,15 +269,15 @@ def test_long_lines_of_a_body_arrive_whole(smtp_server):
     assert received.plain.replace("\r\n", "\n").strip() == text
 
 
-def test_who_has_lost_a_mail_in_the_middle_of_a_refusal_says_nothing(smtp_server, logs, monkeypatch):
+def test_lost_claim_during_rejection_logs_nothing(smtp_server, logs, monkeypatch):
     mail = queue("refused@example.com")
     after_failure = delivery._after_failure
 
-    def somebody_else_has_it(row, error):
+    def let_another_process_claim(row, error):
         OutgoingMail.objects.filter(pk=mail.pk).update(claimed_until=timezone.now() + timedelta(hours=1))
         return after_failure(row, error)
 
-    monkeypatch.setattr(delivery, "_after_failure", somebody_else_has_it)
+    monkeypatch.setattr(delivery, "_after_failure", let_another_process_claim)
 
     assert deliver_due() == {"lost": 1}
     assert now_it_is(mail) == "sending"

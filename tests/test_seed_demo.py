@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: the portfolio that a newcomer meets."""
+"""`manage.py seed_demo`: the demo portfolio."""
 
 import re
 from io import StringIO
@@ -11,14 +11,14 @@ from api.models import Property, Task, User
 
 @pytest.fixture
 def seeded(db, tmp_path):
-    """What the command printed, and where the accounts are."""
+    """Run the command; return its output and the path of the accounts file."""
     accounts = tmp_path / "accounts"
     output = StringIO()
     call_command("seed_demo", accounts=accounts, stdout=output)
     return output.getvalue(), accounts
 
 
-def test_the_portfolio_is_believable(client, seeded):
+def test_seed_creates_realistic_portfolio(client, seeded):
     assert Property.objects.count() == 12
     assert Task.objects.count() >= 300
     for role in ("superuser", "manager", "staff", "viewer"):
@@ -26,15 +26,15 @@ def test_the_portfolio_is_believable(client, seeded):
     printed, accounts = seeded
     username, password = re.search(r"manager +(\S+) +(\S+)\n", printed).groups()
     assert accounts.stat().st_mode & 0o777 == 0o600
-    answer = client.post("/api/auth/login/", {"username": username, "password": password})
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['access']}")
+    response = client.post("/api/auth/login/", {"username": username, "password": password})
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {response.json()['access']}")
     summary = client.get("/api/tasks/summary/").json()
     assert all(summary["by_status"].values())
     assert all(summary["by_task_type"].values())
     assert summary["overdue"] > 5
 
 
-def test_run_again_it_only_prints(seeded):
+def test_seed_only_prints_accounts_when_repeated(seeded):
     printed, accounts = seeded
     output = StringIO()
 
@@ -45,7 +45,7 @@ def test_run_again_it_only_prints(seeded):
     assert "/api/docs/" in output.getvalue()
 
 
-def test_people_who_are_there_already_stay_alone(db, tmp_path):
+def test_seed_changes_nothing_if_users_exist(db, tmp_path):
     User.objects.create(username="me", email="me@example.com")
     output = StringIO()
 

@@ -1,4 +1,4 @@
-"""The history of a task, and what the trail keeps of changes and refusals; the trail itself is in test_audit."""
+"""The history of a task, and audit events of changes and denials. test_audit.py tests the trail itself."""
 
 from datetime import UTC, datetime
 
@@ -12,9 +12,9 @@ from tests.conftest import sign_in_again
 
 
 def history(client, task) -> list[dict]:
-    answer = client.get(f"/api/tasks/{task.pk}/history/")
-    assert answer.status_code == 200, answer.content
-    return answer.json()["results"]
+    response = client.get(f"/api/tasks/{task.pk}/history/")
+    assert response.status_code == 200, response.content
+    return response.json()["results"]
 
 
 def denials() -> list[AuditEntry]:
@@ -32,7 +32,7 @@ def denials() -> list[AuditEntry]:
         ("due_date", "2030-05-31T15:00:00Z", "2030-06-01T15:00:00Z"),
     ],
 )
-def test_each_change_is_told_in_the_words_of_the_api(manager, field, old, new):
+def test_history_shows_values_as_in_the_api(manager, field, old, new):
     body = factories.task_body(property=factories.property_().pk) | {field: old}
     path = f"/api/tasks/{manager.post('/api/tasks/', body).json()['id']}/"
 
@@ -43,7 +43,7 @@ def test_each_change_is_told_in_the_words_of_the_api(manager, field, old, new):
     assert (created["event"], created["changes"][field]) == ("task_created", [None, old])
 
 
-def test_related_rows_are_told_with_their_names(manager, staff):
+def test_history_names_related_objects(manager, staff):
     old, new, other = factories.property_(name="Loft"), factories.property_(name="Villa"), factories.task()
     task = factories.task(property=old, assigned_to=staff.user)
 
@@ -58,7 +58,7 @@ def test_related_rows_are_told_with_their_names(manager, staff):
     }
 
 
-def test_moves_are_told_with_their_times(manager):
+def test_history_shows_times_of_status_transitions(manager):
     task = factories.task()
 
     for hour, status in enumerate(["in_progress", "completed", "pending"], start=1):
@@ -79,7 +79,7 @@ def test_moves_are_told_with_their_times(manager):
     ]
 
 
-def test_a_claim_is_told_as_an_assignment_to_oneself(staff):
+def test_claim_is_recorded_as_assignment_to_self(staff):
     task = factories.task()
 
     staff.post(f"/api/tasks/{task.pk}/claim/")
@@ -89,7 +89,7 @@ def test_a_claim_is_told_as_an_assignment_to_oneself(staff):
     assert entry["changes"]["assigned_to"] == [None, staff.user.pk]
 
 
-def test_the_history_comes_in_pages_newest_first(manager):
+def test_history_is_paginated_newest_first(manager):
     task = factories.task()
     for title in ("one", "two", "three"):
         manager.patch(f"/api/tasks/{task.pk}/", {"title": title})
@@ -101,48 +101,48 @@ def test_the_history_comes_in_pages_newest_first(manager):
     assert (first["count"], second["next"]) == (3, None)
     titles = [entry["changes"]["title"][1] for entry in first["results"] + second["results"]]
     assert titles == ["three", "two", "one"]
-    refused = manager.get(f"{path}?ordering=id")
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "ordering")
+    rejected = manager.get(f"{path}?ordering=id")
+    assert (rejected.status_code, rejected.json()["errors"][0]["field"]) == (400, "ordering")
 
 
-def test_the_history_is_of_this_task_alone_and_of_no_refusal(manager, staff):
+def test_history_excludes_other_objects_and_denials(manager, staff):
     task, other = factories.task(assigned_to=staff.user), factories.task()
-    # A property whose id is that of the task.
-    house = Property.objects.filter(pk=task.pk).first() or factories.property_(pk=task.pk)
-    for path in (f"/api/properties/{house.pk}/", f"/api/users/{staff.user.pk}/", f"/api/tasks/{other.pk}/"):
+    # A property with the same id as the task.
+    property_ = Property.objects.filter(pk=task.pk).first() or factories.property_(pk=task.pk)
+    for path in (f"/api/properties/{property_.pk}/", f"/api/users/{staff.user.pk}/", f"/api/tasks/{other.pk}/"):
         assert manager.delete(path).status_code == 204
     manager.patch(f"/api/users/{staff.user.pk}/", {"is_active": True})
     staff.user.refresh_from_db()
     sign_in_again(staff)
     assert staff.delete(f"/api/tasks/{task.pk}/").status_code in {403, 404}
 
-    manager.post(f"/api/properties/{house.pk}/restore/")
+    manager.post(f"/api/properties/{property_.pk}/restore/")
 
     assert history(manager, task) == []
 
 
-def test_an_address_or_a_device_shows_in_no_history(manager):
+def test_history_contains_no_ip_address_or_user_agent(manager):
     task = factories.task()
     manager.patch(
         f"/api/tasks/{task.pk}/", {"title": "New"}, REMOTE_ADDR="192.0.2.7", headers={"User-Agent": "Curious/1.0"}
     )
 
-    answer = manager.get(f"/api/tasks/{task.pk}/history/")
+    response = manager.get(f"/api/tasks/{task.pk}/history/")
 
     entry = AuditEntry.objects.get()
     assert (entry.ip_address, entry.user_agent) == ("192.0.2.7", "Curious/1.0")
-    assert answer.json()["count"] == 1
-    assert b"192.0.2.7" not in answer.content
-    assert b"Curious" not in answer.content
+    assert response.json()["count"] == 1
+    assert b"192.0.2.7" not in response.content
+    assert b"Curious" not in response.content
 
 
-def test_the_history_of_a_task_that_is_not_seen_is_not_found(manager, staff, viewer, client):
+def test_history_of_invisible_task_is_not_found(manager, staff, viewer, client):
     task = factories.task(assigned_to=staff.user)
     path = f"/api/tasks/{task.pk}/history/"
 
-    assert [who.get(path).status_code for who in (manager, staff, viewer, client)] == [200, 200, 404, 401]
+    assert [reader.get(path).status_code for reader in (manager, staff, viewer, client)] == [200, 200, 404, 401]
     manager.delete(f"/api/tasks/{task.pk}/")
-    assert [who.get(path).status_code for who in (manager, staff)] == [404, 404]
+    assert [reader.get(path).status_code for reader in (manager, staff)] == [404, 404]
     manager.post(f"/api/tasks/{task.pk}/restore/")
     assert [entry["event"] for entry in history(staff, task)] == ["task_restored", "task_deleted"]
     assert denials() == []
@@ -159,47 +159,51 @@ def test_the_history_of_a_task_that_is_not_seen_is_not_found(manager, staff, vie
         ("post", "/api/tasks/{task}/status/", {"status": "canceled"}, "tasks.cancel"),
         ("get", "/api/tasks/?deleted=true", None, "tasks.view_deleted"),
         ("post", "/api/properties/", {}, "properties.create"),
-        ("patch", "/api/properties/{house}/", {"name": "New"}, "properties.edit"),
+        ("patch", "/api/properties/{property}/", {"name": "New"}, "properties.edit"),
     ],
 )
-def test_every_refusal_is_kept_with_its_action(manager, staff, method, path, body, action):
+def test_denial_is_audited_with_its_action(manager, staff, method, path, body, action):
     task = factories.task(assigned_to=staff.user)
-    path = path.format(task=task.pk, house=task.property_id)
+    path = path.format(task=task.pk, property=task.property_id)
     before = type(task).objects.values().get()
 
-    answer = getattr(staff, method)(path, body)
+    response = getattr(staff, method)(path, body)
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
     (entry,) = denials()
     assert (entry.detail, entry.actor_id, entry.actor_label) == (
         action,
         staff.user.pk,
         f"{staff.user.username} (staff)",
     )
-    assert (entry.request_id, entry.ip_address) == (answer.headers["X-Request-ID"], "127.0.0.1")
+    assert (entry.request_id, entry.ip_address) == (response.headers["X-Request-ID"], "127.0.0.1")
     assert AuditEntry.objects.count() == 1
     assert type(task).objects.values().get() == before
     assert getattr(manager, method)(path, body).status_code != 403
     assert len(denials()) == 1
 
 
-def test_a_refusal_is_kept_where_the_request_rolled_back(manager):
+def test_denial_is_audited_after_rollback(manager):
     body = {"username": "boss", "email": "boss@example.com", "role": "manager"}
 
-    answer = manager.post("/api/users/", body, headers={"Idempotency-Key": "make-a-boss"})
+    response = manager.post("/api/users/", body, headers={"Idempotency-Key": "make-a-boss"})
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
     assert not User.objects.filter(username="boss").exists()
     assert not IdempotencyKey.objects.exists()
     assert [(entry.detail, entry.actor_id) for entry in denials()] == [("users.create as manager", manager.user.pk)]
 
 
-def test_a_change_that_fails_leaves_no_entry(manager):
-    taken, house, gone = factories.property_(name="Taken"), factories.property_(), factories.user(is_active=False)
-    path = f"/api/properties/{house.pk}/"
+def test_failed_change_writes_no_entry(manager):
+    taken, property_, disabled = (
+        factories.property_(name="Taken"),
+        factories.property_(),
+        factories.user(is_active=False),
+    )
+    path = f"/api/properties/{property_.pk}/"
 
     assert manager.patch(path, {"address": "New", "name": taken.name}).status_code == 400
-    assert manager.patch(path, {"address": "New", "owners": [gone.pk]}).status_code == 400
+    assert manager.patch(path, {"address": "New", "owners": [disabled.pk]}).status_code == 400
     assert not AuditEntry.objects.exists()
     assert manager.patch(path, {"address": "New"}).status_code == 200
     assert AuditEntry.objects.get().changes == {"address": ["1 Main Street", "New"]}

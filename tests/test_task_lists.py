@@ -1,4 +1,4 @@
-"""The list of tasks: what it filters, how it sorts, how it pages, what it sums up."""
+"""The task list: filters, ordering, pagination and summary."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,33 +15,33 @@ NOON = datetime(2026, 5, 31, 12, tzinfo=UTC)
 
 
 def titles(client, query="") -> list[str]:
-    answer = client.get(f"/api/tasks/?page_size=100&{query}")
-    assert answer.status_code == 200, answer.content
-    return [row["title"] for row in answer.json()["results"]]
+    response = client.get(f"/api/tasks/?page_size=100&{query}")
+    assert response.status_code == 200, response.content
+    return [row["title"] for row in response.json()["results"]]
 
 
 @pytest.fixture
 def tasks(manager):
-    """Tasks whose titles say what they are."""
+    """Create tasks whose titles describe them; return ids for queries."""
     with time_machine.travel(NOON, tick=False):
-        house, crew = factories.property_(), factories.user(role="staff")
+        property_, staff_user = factories.property_(), factories.user(role="staff")
         common = {"due_date": NOON + timedelta(days=1), "created_at": NOON, "modified_at": NOON}
         factories.task(title="a plain", **common)
-        factories.task(title="b house", property=house, **common)
+        factories.task(title="b property", property=property_, **common)
         factories.task(title="c started", status="in_progress", **common)
         factories.task(title="d done", status="completed", **common | {"due_date": NOON - timedelta(days=2)})
         factories.task(title="e laundry", task_type="laundry", **common)
         factories.task(title="f urgent", priority=4, **common)
         factories.task(title="g low", priority=1, **common)
-        factories.task(title="h hers", assigned_to=crew, **common)
+        factories.task(title="h staff", assigned_to=staff_user, **common)
         factories.task(title="i mine", assigned_to=manager.user, **common)
         factories.task(title="j late", **common | {"due_date": NOON - timedelta(seconds=1)})
         factories.task(title="k due now", **common | {"due_date": NOON})
         factories.task(title="l changed", **common | {"modified_at": NOON + timedelta(hours=1)})
-        factories.task(title="m Spülmaschine", description="50% off_now", created_by=crew, **common)
+        factories.task(title="m Spülmaschine", description="50% off_now", created_by=staff_user, **common)
         factories.task(title="n deleted", deleted_at=NOON, **common)
         sign_in_again(manager)
-        yield {"house": house.pk, "crew": crew.pk}
+        yield {"property": property_.pk, "staff_user": staff_user.pk}
 
 
 EVERYTHING = "abcdefghijklm"
@@ -51,15 +51,15 @@ EVERYTHING = "abcdefghijklm"
     ("query", "expected"),
     [
         ("", EVERYTHING),
-        ("property={house}", "b"),
+        ("property={property}", "b"),
         ("status=in_progress", "c"),
         ("status=in_progress&status=completed", "cd"),
         ("task_type=laundry", "e"),
         ("priority=urgent", "f"),
-        ("assigned_to={crew}", "h"),
+        ("assigned_to={staff_user}", "h"),
         ("assigned_to=me", "i"),
         ("assigned_to=none", "abcdefgjklm"),
-        ("created_by={crew}", "m"),
+        ("created_by={staff_user}", "m"),
         ("due_after=2026-05-31T12:00:00Z&due_before=2026-06-01T12:00:00Z", "k"),
         ("due_before=2026-05-31T12:00:00Z", "dj"),
         ("due_before=2026-05-31T14:00:00%2B02:00", "dj"),
@@ -78,10 +78,10 @@ EVERYTHING = "abcdefghijklm"
         ("property=999999999", ""),
     ],
 )
-def test_each_filter_finds_what_it_names(manager, tasks, query, expected):
-    found = titles(manager, query.format(**tasks))
+def test_filter_returns_matching_tasks(manager, tasks, query, expected):
+    matching_titles = titles(manager, query.format(**tasks))
 
-    assert "".join(sorted(title[0] for title in found)) == expected
+    assert "".join(sorted(title[0] for title in matching_titles)) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,20 +106,20 @@ def test_each_filter_finds_what_it_names(manager, tasks, query, expected):
         (f"search={'a' * 201}", "search"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_named(manager, query, field):
-    answer = manager.get(f"/api/tasks/?{query}")
+def test_invalid_parameter_is_rejected_by_name(manager, query, field):
+    response = manager.get(f"/api/tasks/?{query}")
 
-    assert answer.status_code == 400
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 @pytest.mark.parametrize("path", ["/api/tasks/1/", "/api/auth/me/", "/api/auth/sessions/"])
-def test_parameters_are_refused_where_there_are_none(manager, path):
+def test_unknown_parameter_is_rejected_outside_lists(manager, path):
     factories.task()
 
-    answer = manager.get(f"{path}?colour=red")
+    response = manager.get(f"{path}?colour=red")
 
-    assert answer.status_code in {400, 404}
+    assert response.status_code in {400, 404}
     assert manager.get("/api/auth/me/?colour=red").json()["errors"][0]["field"] == "colour"
 
 
@@ -137,15 +137,15 @@ def test_parameters_are_refused_where_there_are_none(manager, path):
         ("-priority,title", "f", "g"),
     ],
 )
-def test_lists_sort_by_what_they_are_told(manager, tasks, ordering, first, last):
-    found = titles(manager, f"ordering={ordering}")
+def test_ordering_sorts_list(manager, tasks, ordering, first, last):
+    matching_titles = titles(manager, f"ordering={ordering}")
 
-    assert (found[0][0], found[-1][0]) == (first, last)
+    assert (matching_titles[0][0], matching_titles[-1][0]) == (first, last)
 
 
 @pytest.mark.parametrize("field", ["due_date", "priority", "status", "created_at", "modified_at", "title"])
 @pytest.mark.parametrize("minus", ["", "-"])
-def test_a_page_is_read_from_an_index_and_not_sorted(manager, field, minus):
+def test_page_is_read_from_an_index_without_sort(manager, field, minus):
     with CaptureQueriesContext(connection) as queries:
         manager.get(f"/api/tasks/?ordering={minus}{field}")
     page = next(query["sql"] for query in queries if "description" in query["sql"] and "ORDER BY" in query["sql"])
@@ -162,36 +162,36 @@ def test_a_page_is_read_from_an_index_and_not_sorted(manager, field, minus):
     assert "Sort Key" not in plan
 
 
-def test_pages_follow_each_other(manager):
-    house = factories.property_()
-    made = [factories.task(property=house).pk for _ in range(5)]
+def test_pages_link_to_each_other(manager):
+    property_ = factories.property_()
+    task_ids = [factories.task(property=property_).pk for _ in range(5)]
 
-    seen, url = [], "/api/tasks/?page_size=2&ordering=id"
+    listed_ids, url = [], "/api/tasks/?page_size=2&ordering=id"
     while url:
         page = manager.get(url).json()
         assert page["count"] == 5
         assert page["count_is_capped"] is False
-        seen += [row["id"] for row in page["results"]]
+        listed_ids += [row["id"] for row in page["results"]]
         last, url = page, page["next"]
 
-    assert seen == made
+    assert listed_ids == task_ids
     assert "page=2" in last["previous"]
     assert "page=" not in manager.get(last["previous"]).json()["previous"].replace("page_size=", "")
     assert manager.get("/api/tasks/?page=4&page_size=2").status_code == 404
 
 
-def test_an_empty_list_is_an_empty_page(manager):
+def test_empty_list_returns_empty_page(manager):
     page = manager.get("/api/tasks/").json()
 
     assert page == {"count": 0, "count_is_capped": False, "next": None, "previous": None, "results": []}
 
 
 @pytest.mark.parametrize(("number", "capped"), [(10_000, False), (10_001, True)])
-def test_the_count_is_exact_up_to_ten_thousand(manager, number, capped):
+def test_count_is_exact_up_to_ten_thousand(manager, number, capped):
     example = factories.task()
     values = {name: getattr(example, name) for name in ("task_type", "property_id", "due_date", "created_at")}
-    people = {"created_by": manager.user, "modified_by": manager.user, "modified_at": example.created_at}
-    Task.objects.bulk_create(Task(title=f"Task {n}", **values, **people) for n in range(number - 1))
+    users = {"created_by": manager.user, "modified_by": manager.user, "modified_at": example.created_at}
+    Task.objects.bulk_create(Task(title=f"Task {n}", **values, **users) for n in range(number - 1))
 
     page = manager.get("/api/tasks/?page=100&page_size=100").json()
 
@@ -201,32 +201,32 @@ def test_the_count_is_exact_up_to_ten_thousand(manager, number, capped):
         assert len(manager.get(page["next"]).json()["results"]) == 1
 
 
-def test_a_row_of_the_list_is_the_task_itself(manager, tasks):
+def test_list_row_equals_task_detail(manager, tasks):
     factories.task(title="with", depends_on=(factories.task(), factories.task()), assigned_to=manager.user)
 
     for row in manager.get("/api/tasks/?page_size=100").json()["results"]:
         assert manager.get(f"/api/tasks/{row['id']}/").json() == row
 
 
-def test_the_crew_sees_its_own_tasks_and_open_ones_of_its_department(staff):
+def test_staff_see_own_and_unassigned_tasks_of_department(staff):
     factories.task(title="mine", assigned_to=staff.user, task_type="laundry")
-    factories.task(title="for anybody who cleans")
-    factories.task(title="somebody else's", assigned_to=factories.user(role="staff"))
+    factories.task(title="unassigned cleaning")
+    factories.task(title="assigned to another", assigned_to=factories.user(role="staff"))
     factories.task(title="for the laundry", task_type="laundry")
 
-    assert sorted(titles(staff)) == ["for anybody who cleans", "mine"]
+    assert sorted(titles(staff)) == ["mine", "unassigned cleaning"]
 
 
-def test_an_owner_sees_the_tasks_of_his_properties(viewer):
-    house = factories.property_(owners=(viewer.user, factories.user()))
-    factories.task(title="his", property=house)
-    factories.task(title="not his")
+def test_viewer_sees_tasks_of_own_properties(viewer):
+    property_ = factories.property_(owners=(viewer.user, factories.user()))
+    factories.task(title="own", property=property_)
+    factories.task(title="not own")
 
-    assert titles(viewer) == ["his"]
+    assert titles(viewer) == ["own"]
     assert viewer.get("/api/tasks/summary/").json()["total"] == 1
 
 
-def test_the_summary_counts_what_the_filters_find(manager, tasks):
+def test_summary_counts_filtered_tasks(manager, tasks):
     summary = manager.get("/api/tasks/summary/").json()
 
     assert summary["total"] == 13
@@ -242,7 +242,7 @@ def test_the_summary_counts_what_the_filters_find(manager, tasks):
 @pytest.mark.parametrize(
     ("timezone", "today"), [("America/New_York", 30), ("UTC", 31), ("Pacific/Auckland", 31)], ids=str
 )
-def test_today_is_the_asking_persons_day(manager, timezone, today):
+def test_due_today_uses_time_zone_of_user(manager, timezone, today):
     manager.patch("/api/auth/me/", {"timezone": timezone})
     for day in (29, 30, 31):
         due_date = datetime(2026, 5, day, 11, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""/api/tasks/: making, changing, giving away, deleting and restoring."""
+"""The task endpoints: create, change, assign, claim, delete and restore."""
 
 from datetime import UTC, datetime
 
@@ -13,20 +13,20 @@ READ_ONLY = ["id", "status", "started_at", "completed_at", "created_by", "modifi
 DERIVED = ["depends_on_name", "property_name", "assigned_to_name", "created_by_name", "is_overdue"]
 
 
-def fields_of(answer) -> set[str]:
-    return {error["field"] for error in answer.json()["errors"]}
+def fields_of(response) -> set[str]:
+    return {error["field"] for error in response.json()["errors"]}
 
 
-def test_a_manager_creates_a_task(manager):
-    house = factories.property_(name="Harbour Loft")
+def test_manager_creates_task(manager):
+    property_ = factories.property_(name="Harbour Loft")
     cleaner = factories.user(role="staff", first_name="Carla", last_name="Mendes")
-    body = factories.task_body(property=house.pk, assigned_to=cleaner.pk, priority="urgent", description="Twice.")
+    body = factories.task_body(property=property_.pk, assigned_to=cleaner.pk, priority="urgent", description="Twice.")
 
-    answer = manager.post("/api/tasks/", body)
+    response = manager.post("/api/tasks/", body)
 
-    assert answer.status_code == 201
-    task = answer.json()
-    assert answer.headers["Location"] == f"/api/tasks/{task['id']}/"
+    assert response.status_code == 201
+    task = response.json()
+    assert response.headers["Location"] == f"/api/tasks/{task['id']}/"
     assert body.items() <= task.items()
     assert task["status"] == "pending"
     assert task["property_name"] == "Harbour Loft"
@@ -34,10 +34,10 @@ def test_a_manager_creates_a_task(manager):
     assert task["created_by"] == task["modified_by"] == manager.user.pk
     assert task["created_by_name"] == manager.user.username
     assert task["depends_on"] == []
-    assert manager.get(answer.headers["Location"]).json() == task
+    assert manager.get(response.headers["Location"]).json() == task
 
 
-def test_what_is_left_out_has_its_default(manager):
+def test_omitted_field_has_default(manager):
     task = manager.post("/api/tasks/", factories.task_body(property=factories.property_().pk)).json()
 
     assert (task["priority"], task["description"], task["assigned_to"]) == ("medium", "", None)
@@ -45,19 +45,19 @@ def test_what_is_left_out_has_its_default(manager):
 
 
 @pytest.mark.parametrize("field", ["title", "task_type", "property", "due_date"])
-def test_a_required_field_that_is_missing_is_named(manager, field):
+def test_missing_required_field_is_rejected_by_name(manager, field):
     body = factories.task_body(property=factories.property_().pk)
     del body[field]
 
-    answer = manager.post("/api/tasks/", body)
+    response = manager.post("/api/tasks/", body)
 
-    assert answer.status_code == 400
-    assert fields_of(answer) == {field}
+    assert response.status_code == 400
+    assert fields_of(response) == {field}
     assert not Task.objects.exists()
 
 
 @pytest.mark.parametrize("field", [*READ_ONLY, *DERIVED, "no_such_field", "deleted_at", "version"])
-def test_a_field_that_nobody_sets_is_named_and_nothing_is_written(manager, field):
+def test_unknown_or_read_only_field_is_rejected_by_name(manager, field):
     task = factories.task()
     body = factories.task_body(property=task.property_id)
 
@@ -69,7 +69,7 @@ def test_a_field_that_nobody_sets_is_named_and_nothing_is_written(manager, field
     assert Task.objects.get().title == task.title
 
 
-def test_a_patch_changes_what_it_names_and_who_did_it(manager):
+def test_patch_changes_only_named_fields_and_modified_by(manager):
     task = factories.task(title="Old", description="Kept")
     before = manager.get(f"/api/tasks/{task.pk}/").json()
 
@@ -80,7 +80,7 @@ def test_a_patch_changes_what_it_names_and_who_did_it(manager):
     assert after["modified_by"] == manager.user.pk
 
 
-def test_a_deleted_task_is_gone_until_it_is_restored(manager, staff):
+def test_deleted_task_is_hidden_until_restored(manager, staff):
     task = factories.task(assigned_to=staff.user)
     path = f"/api/tasks/{task.pk}/"
 
@@ -97,30 +97,30 @@ def test_a_deleted_task_is_gone_until_it_is_restored(manager, staff):
     assert manager.post(f"{path}restore/").json()["code"] == "not_deleted"
 
 
-def test_deleting_a_property_hides_its_tasks_and_restoring_shows_them(manager):
+def test_deleted_property_hides_its_tasks_until_restored(manager):
     task = factories.task()
-    house = f"/api/properties/{task.property_id}/"
+    property_ = f"/api/properties/{task.property_id}/"
 
-    manager.delete(house)
+    manager.delete(property_)
     assert manager.get(f"/api/tasks/{task.pk}/").status_code == 404
     assert manager.get("/api/tasks/").json()["count"] == 0
     assert manager.get("/api/tasks/?deleted=true").json()["count"] == 0
 
-    manager.post(f"{house}restore/")
+    manager.post(f"{property_}restore/")
     assert manager.get(f"/api/tasks/{task.pk}/").status_code == 200
 
 
-def test_a_task_for_a_deleted_property_is_refused(manager):
-    house = factories.property_(deleted_at=datetime.now(UTC))
+def test_task_of_deleted_property_is_rejected(manager):
+    property_ = factories.property_(deleted_at=datetime.now(UTC))
 
-    answer = manager.post("/api/tasks/", factories.task_body(property=house.pk))
+    response = manager.post("/api/tasks/", factories.task_body(property=property_.pk))
 
-    assert answer.status_code == 400
-    assert fields_of(answer) == {"property"}
+    assert response.status_code == 400
+    assert fields_of(response) == {"property"}
 
 
 @pytest.mark.parametrize(
-    ("who", "status"),
+    ("user_values", "status"),
     [
         ({"role": "staff"}, 200),
         ({"role": "manager"}, 200),
@@ -128,56 +128,56 @@ def test_a_task_for_a_deleted_property_is_refused(manager):
         ({"role": "staff", "is_active": False}, 400),
     ],
 )
-def test_tasks_go_to_active_crew_and_managers(manager, who, status):
+def test_task_is_assignable_to_active_staff_and_managers(manager, user_values, status):
     task = factories.task()
-    person = factories.user(**who)
+    user = factories.user(**user_values)
 
-    assigned = manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": person.pk})
-    patched = manager.patch(f"/api/tasks/{task.pk}/", {"assigned_to": person.pk})
+    assigned = manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": user.pk})
+    patched = manager.patch(f"/api/tasks/{task.pk}/", {"assigned_to": user.pk})
 
     assert (assigned.status_code, patched.status_code) == (status, status)
     task.refresh_from_db()
-    assert task.assigned_to == (person if status == 200 else None)
+    assert task.assigned_to == (user if status == 200 else None)
     if status == 400:
         assert fields_of(assigned) == {"assigned_to"}
 
 
-def test_nobody_is_named_whom_one_does_not_see(manager, superuser):
+def test_manager_cannot_assign_invisible_user(manager, superuser):
     task = factories.task()
     body = {"assigned_to": superuser.user.pk}
 
-    answers = [
+    responses = [
         manager.post(f"/api/tasks/{task.pk}/assign/", body),
         manager.patch(f"/api/tasks/{task.pk}/", body),
         manager.post("/api/tasks/", factories.task_body(property=task.property_id) | body),
         manager.patch(f"/api/properties/{task.property_id}/", {"owners": [superuser.user.pk]}),
     ]
 
-    assert [answer.status_code for answer in answers] == [400] * 4
+    assert [response.status_code for response in responses] == [400] * 4
     assert superuser.post(f"/api/tasks/{task.pk}/assign/", body).status_code == 200
 
 
-def test_null_takes_a_task_from_somebody(manager, staff):
+def test_null_unassigns_task(manager, staff):
     task = factories.task(assigned_to=staff.user, task_type="maintenance")
 
-    answer = manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": None})
+    response = manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": None})
 
-    assert answer.json()["assigned_to"] is None
+    assert response.json()["assigned_to"] is None
     assert staff.get(f"/api/tasks/{task.pk}/").status_code == 404
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])
-def test_a_closed_task_is_not_given_to_anybody(manager, status):
+def test_closed_task_cannot_be_assigned(manager, status):
     task = factories.task(status=status)
-    person = factories.user(role="staff")
+    user = factories.user(role="staff")
 
-    answers = [
-        manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": person.pk}),
-        manager.patch(f"/api/tasks/{task.pk}/", {"assigned_to": person.pk}),
+    responses = [
+        manager.post(f"/api/tasks/{task.pk}/assign/", {"assigned_to": user.pk}),
+        manager.patch(f"/api/tasks/{task.pk}/", {"assigned_to": user.pk}),
         manager.post(f"/api/tasks/{task.pk}/claim/"),
     ]
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "task_closed")] * 3
+    assert [(response.status_code, response.json()["code"]) for response in responses] == [(409, "task_closed")] * 3
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_closed_task_is_not_given_to_anybody(manager, status):
         ("maintenance", "other", 404),
     ],
 )
-def test_the_crew_claims_open_tasks_of_its_own_department(staff, department, task_type, status):
+def test_staff_claim_open_tasks_of_own_department(staff, department, task_type, status):
     type(staff.user).objects.filter(pk=staff.user.pk).update(department=department)
     task = factories.task(task_type=task_type)
 
@@ -205,19 +205,19 @@ def test_the_crew_claims_open_tasks_of_its_own_department(staff, department, tas
     assert (task.assigned_to == staff.user) == (status == 200)
 
 
-def test_a_task_that_somebody_has_cannot_be_claimed(manager, staff):
+def test_assigned_task_cannot_be_claimed(manager, staff):
     task = factories.task(assigned_to=factories.user(role="staff", first_name="Carla"))
 
-    answer = manager.post(f"/api/tasks/{task.pk}/claim/")
+    response = manager.post(f"/api/tasks/{task.pk}/claim/")
 
-    assert answer.status_code == 409
-    assert "Carla" in answer.json()["detail"]
+    assert response.status_code == 409
+    assert "Carla" in response.json()["detail"]
     assert staff.post(f"/api/tasks/{task.pk}/claim/").status_code == 404
 
 
 @pytest.fixture
-def hidden(db) -> dict[str, int]:
-    """Ids that a manager cannot tell from each other."""
+def hidden_ids(db) -> dict[str, int]:
+    """Return ids that a manager must not be able to tell apart."""
     return {
         "unknown": 999_999,
         "superuser": factories.user(role="superuser").pk,
@@ -227,33 +227,35 @@ def hidden(db) -> dict[str, int]:
 
 @pytest.mark.parametrize("state", ["pending", "completed"])
 @pytest.mark.parametrize("kind", ["unknown", "superuser", "disabled superuser"])
-@pytest.mark.parametrize("way", ["create", "create with errors", "edit", "edit with errors", "edit stale", "assign"])
-def test_assignee_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden, way, kind, state):
+@pytest.mark.parametrize(
+    "request_kind", ["create", "create with errors", "edit", "edit with errors", "edit stale", "assign"]
+)
+def test_invisible_assignee_gets_same_error_as_unknown_id(manager, hidden_ids, request_kind, kind, state):
     task = factories.task(status=state)
-    path, pk = f"/api/tasks/{task.pk}/", hidden[kind]
-    wrong = {"assigned_to": pk, "title": "", "property": 999_999}
-    answer = {
+    path, pk = f"/api/tasks/{task.pk}/", hidden_ids[kind]
+    invalid_body = {"assigned_to": pk, "title": "", "property": 999_999}
+    response = {
         "create": lambda: manager.post("/api/tasks/", factories.task_body(property=task.property_id, assigned_to=pk)),
-        "create with errors": lambda: manager.post("/api/tasks/", factories.task_body() | wrong),
+        "create with errors": lambda: manager.post("/api/tasks/", factories.task_body() | invalid_body),
         "edit": lambda: manager.patch(path, {"assigned_to": pk}),
-        "edit with errors": lambda: manager.patch(path, wrong),
+        "edit with errors": lambda: manager.patch(path, invalid_body),
         "edit stale": lambda: manager.patch(path, {"assigned_to": pk}, headers={"If-Match": '"999"'}),
         "assign": lambda: manager.post(f"{path}assign/", {"assigned_to": pk}),
-    }[way]()
+    }[request_kind]()
 
-    assert answer.status_code == 400
-    errors = {error["field"]: error for error in answer.json()["errors"]}
+    assert response.status_code == 400
+    errors = {error["field"]: error for error in response.json()["errors"]}
     assert errors["assigned_to"] == {
         "field": "assigned_to",
         "code": "does_not_exist",
         "detail": f"There is no user with id {pk} that you can assign.",
     }
-    assert errors.keys() == ({"assigned_to", "title", "property"} if "errors" in way else {"assigned_to"})
-    if "errors" in way:
+    assert errors.keys() == ({"assigned_to", "title", "property"} if "errors" in request_kind else {"assigned_to"})
+    if "errors" in request_kind:
         assert errors["property"]["detail"] == "There is no property with id 999999 that you can choose."
 
 
-def test_assignee_whom_a_manager_does_not_see_may_stay(manager, superuser):
+def test_invisible_current_assignee_can_stay(manager, superuser):
     task = factories.task(assigned_to=superuser.user)
     path = f"/api/tasks/{task.pk}/"
 
@@ -263,25 +265,25 @@ def test_assignee_whom_a_manager_does_not_see_may_stay(manager, superuser):
     assert manager.post(f"{path}assign/", {"assigned_to": superuser.user.pk}).status_code == 400
 
 
-def test_service_assigns_no_user_whom_the_actor_does_not_see(manager, superuser):
+def test_service_rejects_invisible_assignee(manager, superuser):
     task = factories.task(status="completed")
 
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as error:
         assign_task(actor=manager.user, task_id=task.pk, assigned_to=superuser.user)
 
-    assert refusal.value.code == "does_not_exist"
+    assert error.value.code == "does_not_exist"
 
 
-def test_owner_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden):
-    house = factories.property_()
-    path = f"/api/properties/{house.pk}/"
+def test_invisible_owner_gets_same_error_as_unknown_id(manager, hidden_ids):
+    property_ = factories.property_()
+    path = f"/api/properties/{property_.pk}/"
 
-    answers = [manager.patch(path, {"owners": [pk]}).json()["errors"] for pk in hidden.values()]
+    responses = [manager.patch(path, {"owners": [pk]}).json()["errors"] for pk in hidden_ids.values()]
 
     assert [
-        errors[0]["detail"].replace(str(pk), "ID") for errors, pk in zip(answers, hidden.values(), strict=True)
+        errors[0]["detail"].replace(str(pk), "ID") for errors, pk in zip(responses, hidden_ids.values(), strict=True)
     ] == ["There is no active user with id ID."] * 3
-    assert {errors[0]["code"] for errors in answers} == {"does_not_exist"}
+    assert {errors[0]["code"] for errors in responses} == {"does_not_exist"}
 
 
 @pytest.mark.parametrize(
@@ -297,9 +299,9 @@ def test_owner_whom_a_manager_does_not_see_is_an_unknown_one(manager, hidden):
         ("get", "/api/properties/?owner={pk}"),
     ],
 )
-def test_user_whom_a_manager_does_not_see_is_like_an_unknown_one(manager, hidden, method, path):
-    answers = [getattr(manager, method)(path.format(pk=pk)) for pk in hidden.values()]
+def test_invisible_user_gets_same_response_as_unknown_id(manager, hidden_ids, method, path):
+    responses = [getattr(manager, method)(path.format(pk=pk)) for pk in hidden_ids.values()]
 
-    shown = [{key: value for key, value in answer.json().items() if key != "request_id"} for answer in answers]
-    assert len({answer.status_code for answer in answers}) == 1
-    assert shown[0] == shown[1] == shown[2]
+    bodies = [{key: value for key, value in response.json().items() if key != "request_id"} for response in responses]
+    assert len({response.status_code for response in responses}) == 1
+    assert bodies[0] == bodies[1] == bodies[2]

@@ -80,7 +80,7 @@ def kill_some(process: subprocess.Popen, dice: random.Random, app: Celery) -> No
 def test_workers_that_are_killed_lose_no_digest_and_double_none(tmp_path: Path, broker: str):
     dice = random.Random(4)
     with fresh_database(tmp_path) as database, mail_server() as server, Celery(broker=broker) as app:
-        server.thinks = 0.02
+        server.delay = 0.02
         variables = environment(
             tmp_path,
             DATABASE_URL=database,
