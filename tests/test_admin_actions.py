@@ -26,7 +26,7 @@ def test_a_task_is_made_changed_and_deleted_by_the_same_services_as_in_the_api(b
         "assigned_to": worker.pk,
         "due_date_0": "2030-05-31",
         "due_date_1": "09:00:00",
-        "after": [first.pk],
+        "dependencies": [first.pk],
     }
 
     made = browser.post(f"{site}/api/task/add/", values, follow=True)

@@ -43,7 +43,7 @@ ACTIONS = [
 FORMS = {
     "/api/task/add/": [
         {"title": "\x00", "due_date_0": "x"},
-        {"title": "t", "property": "abc", "assigned_to": HUGE, "after": ["x", HUGE]},
+        {"title": "t", "property": "abc", "assigned_to": HUGE, "dependencies": ["x", HUGE]},
         {"title": "t", "task_type": "cleaning", "priority": "2", "due_date_0": "9999-12-31", "due_date_1": "23:59"},
         {"title": "t", "task_type": "cleaning", "priority": "2", "due_date_0": "0001-01-01", "due_date_1": "00:00"},
     ],
@@ -100,7 +100,7 @@ def test_forms_that_nobody_fills_in_so(browse, path):
 @pytest.mark.parametrize(
     "query",
     [
-        *("due_date=abc", "property=%00", "assigned_to=abc", "after=1,x", "owners=x", "role=superuser", "email=%00"),
+        *("due_date=abc", "property=%00", "assigned_to=abc", "dependencies=1,x", "owners=x", "role=superuser", "email=%00"),
         *("_changelist_filters=%00", "_popup=1&_to_field=password", "_to_field=id&_popup=x", "is_active=x"),
     ],
 )

@@ -63,7 +63,7 @@ class AssignedFilter(admin.SimpleListFilter):
 
 
 class TaskForm(forms.ModelForm):
-    after = RelatedMultipleChoiceField(
+    dependencies = RelatedMultipleChoiceField(
         Task.objects.filter(deleted_at=None, property__deleted_at=None),
         required=False,
         label="Depends on",
@@ -76,8 +76,8 @@ class TaskForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk and "after" in self.fields:
-            self.fields["after"].initial = self.instance.depends_on.all()
+        if self.instance.pk and "dependencies" in self.fields:
+            self.fields["dependencies"].initial = self.instance.depends_on.all()
 
     def clean_due_date(self) -> datetime:
         due_date: datetime = self.cleaned_data["due_date"]
@@ -103,7 +103,7 @@ class TaskAdmin(SoftDeletingAdmin):
     actions = ("assign", "unassign", "start", "complete", "cancel", "reopen", "restore")
     fieldsets = (
         (None, {"fields": ("title", "description", ("task_type", "priority"), "property", "assigned_to", "due_date")}),
-        ("Depends on", {"classes": ("collapse",), "fields": ("after",)}),
+        ("Depends on", {"classes": ("collapse",), "fields": ("dependencies",)}),
         (
             "State",
             {
@@ -128,8 +128,9 @@ class TaskAdmin(SoftDeletingAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         form = super().get_form(request, obj, change=change, **kwargs)
-        if "after" in form.base_fields:
-            field = form.base_fields["after"] = copy(form.base_fields["after"])  # both sites share the declared field
+        if "dependencies" in form.base_fields:
+            # Both sites share the declared field: change a copy.
+            field = form.base_fields["dependencies"] = copy(form.base_fields["dependencies"])
             field.widget = RelatedSelectMultiple(Task._meta.get_field("depends_on"), self.admin_site)
         return form
 
@@ -153,8 +154,8 @@ class TaskAdmin(SoftDeletingAdmin):
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:  # noqa: FBT001
         names = form.changed_data if change else form.cleaned_data
         values = {name: form.cleaned_data[name] for name in names}
-        if "after" in values:
-            values["depends_on"] = [task.pk for task in values.pop("after")]
+        if "dependencies" in values:
+            values["depends_on"] = [task.pk for task in values.pop("dependencies")]
         if change:
             saved = services.update_task(actor=actor_of(request), task_id=obj.pk, **values)
         else:

@@ -72,9 +72,9 @@ def test_a_notification_fits_a_telephone_and_a_desk_and_runs_nothing(house, page
 
 STOP_URL = """
 from api.models import User
-from api.accounts.unsubscribe import List, stop_url
+from api.accounts.unsubscribe import MailingList, unsubscribe_url
 user = User.objects.create(username="ada", email="ada@example.com")
-print(stop_url(user, List.DIGEST))
+print(unsubscribe_url(user, MailingList.DIGEST))
 """
 OPTED_OUT = "from api.models import User; print(User.objects.get(username='ada').digest_opt_out)"
 
