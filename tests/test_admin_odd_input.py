@@ -100,7 +100,15 @@ def test_forms_that_nobody_fills_in_so(browse, path):
 @pytest.mark.parametrize(
     "query",
     [
-        *("due_date=abc", "property=%00", "assigned_to=abc", "dependencies=1,x", "owners=x", "role=superuser", "email=%00"),
+        *(
+            "due_date=abc",
+            "property=%00",
+            "assigned_to=abc",
+            "dependencies=x",
+            "owners=x",
+            "role=superuser",
+            "email=%00",
+        ),
         *("_changelist_filters=%00", "_popup=1&_to_field=password", "_to_field=id&_popup=x", "is_active=x"),
     ],
 )

@@ -54,7 +54,7 @@ def _is_secret(name: str) -> bool:
 def hides(name: str, value: Any) -> bool:
     """Return whether `value` is a secret because of its field's name.
 
-    None says nothing. Numbers and booleans are facts about secrets (12 ended sessions), unless the number is the secret.
+    None says nothing. Numbers and booleans are facts about secrets (9 ended sessions), unless the number is the secret.
     """
     if value is None or not is_secret(name):
         return False
