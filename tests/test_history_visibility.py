@@ -219,7 +219,8 @@ MAKE_VISIBLE_AGAIN = [
     ("restore_property", "Loft"),
     ("restore_property", "Villa"),
     ("restore", None),
-    *(("own", "Villa"), *MAKE_VISIBLE),
+    ("own", "Villa"),
+    *MAKE_VISIBLE,
 ]
 
 
