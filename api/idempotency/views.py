@@ -14,6 +14,8 @@ from api.rest.views import RuledViewSet
 class IdempotentCreateViewSet(RuledViewSet):
     """A collection whose POST honours Idempotency-Key."""
 
+    idempotent = ("create",)
+
     def created_response(self, create: Callable[[], Any]) -> Response:
         """201 with Location; with an Idempotency-Key, the same answer to the same request for a day.
 

@@ -26,25 +26,25 @@ class NotificationViewSet(RuledViewSet):
 
     @extend_schema(parameters=[NotificationListParams], responses=page_schema(NotificationSerializer))
     def list(self, request: Request) -> Response:
-        """What you are told about your tasks, the newest first."""
+        """List your notifications, the newest first."""
         found = notifications_of(self.actor, unread=self.query.get("unread"))
         return Response(paginate(request, found, serialize_with(NotificationSerializer), self.query))
 
     @extend_schema(responses=UnreadCountSerializer)
     def unread_count(self, request: Request) -> Response:
-        """How many you have not read."""
+        """Count your unread notifications."""
         return Response({"unread_count": notifications_of(self.actor, unread=True).count()})
 
     @extend_schema(request=EmptySerializer, responses=NotificationSerializer)
     def read(self, request: Request, pk: int) -> Response:
-        """You have read it."""
+        """Mark a notification as read."""
         self.validated_body(EmptySerializer)
         services.mark_read(self.row)
         return Response(self.represent(self.row))
 
     @extend_schema(request=EmptySerializer, responses=UnreadCountSerializer)
     def read_all(self, request: Request) -> Response:
-        """You have read all of them."""
+        """Mark all your notifications as read."""
         self.validated_body(EmptySerializer)
         services.mark_all_read(self.actor)
         return self.unread_count(request)

@@ -32,6 +32,7 @@ from api.tasks.serializers import (
 
 class TaskViewSet(IdempotentCreateViewSet):
     serializer_class = TaskSerializer
+    versioned = ("retrieve", "partial_update", "destroy", "restore", "assign", "claim", "change_status")
     queries: ClassVar = {"list": TaskListParams, "summary": TaskFilterParams, "history": PaginationParams}
     rules: ClassVar = {
         "list": "tasks.view",
@@ -55,30 +56,34 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(parameters=[TaskListParams], responses=page_schema(TaskSerializer))
     def list(self, request: Request) -> Response:
-        """Tasks that you may see: all for managers, yours and open ones for the crew, those of one's properties."""
+        """List the tasks that you can see.
+
+        Managers and superusers see all tasks. Staff see their own tasks and unassigned tasks of their department. Viewers see
+        the tasks of their properties.
+        """
         rows = partial(task_rows, reader=self.actor)
         return Response(paginate(request, self._matching_tasks(), rows, self.query))
 
     @extend_schema(parameters=[TaskFilterParams], responses=CountsSerializer)
     def summary(self, request: Request) -> Response:
-        """Counts of the tasks that the same filters list."""
+        """Count the tasks that the same filters list, by status, type and priority."""
         return Response(summarize_tasks(self._matching_tasks(), actor=self.actor))
 
     @extend_schema(request=TaskSerializer, responses={201: TaskSerializer})
     def create(self, request: Request) -> Response:
-        """A new task, pending."""
+        """Create a task. Its status is pending."""
         return self.created_response(
             lambda: services.create_task(actor=self.actor, **self.validated_body(TaskSerializer))
         )
 
     @extend_schema(responses=TaskSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """One task."""
+        """Return a task."""
         return Response(self.row.shown, headers={"ETag": etag(self.row)})
 
     @extend_schema(request=TaskSerializer, responses=TaskSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Change a task; its status moves under status/."""
+        """Change fields of a task. To change its status, use `POST /api/tasks/{id}/status/`."""
         values = self.validated_body(TaskSerializer, self.row, partial=True)
         return self.object_response(
             services.update_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
@@ -86,21 +91,23 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Delete a task so that it can be restored."""
+        """Delete a task. Managers and superusers can restore it."""
         services.delete_task(actor=self.actor, task_id=pk, if_match=self.if_match)
         return Response(status=204)
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def restore(self, request: Request, pk: int) -> Response:
-        """Bring a deleted task back; 409 if it is not deleted."""
+        """Restore a deleted task. Returns 409 if the task is not deleted."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(request=StatusSerializer, responses=TaskSerializer)
     def change_status(self, request: Request, pk: int) -> Response:
-        """pending, in_progress, completed; open ones can be canceled, closed ones reopened, by managers.
+        """Change the status of a task.
 
-        409 for any other move, and for completing a task that waits for open ones.
+        Assignees start and complete their tasks: pending, in_progress, completed. Managers and superusers can also cancel
+        open tasks and reopen closed ones. Returns 409 for any other transition, and for completing a task that depends on
+        open tasks.
         """
         values = self.validated_body(StatusSerializer)
         return self.object_response(
@@ -109,7 +116,7 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=AssignSerializer, responses=TaskSerializer)
     def assign(self, request: Request, pk: int) -> Response:
-        """Give an open task to somebody, or to nobody (null)."""
+        """Assign an open task to a user. Send null to remove the assignee."""
         values = self.validated_body(AssignSerializer, self.row)
         return self.object_response(
             services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
@@ -117,16 +124,16 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def claim(self, request: Request, pk: int) -> Response:
-        """Take an open task of your department that nobody has; of two who claim at once, one gets it."""
+        """Assign an unassigned open task of your department to yourself. Returns 409 if it has an assignee already."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(parameters=[PaginationParams], responses=page_schema(HistoryEntrySerializer))
     def history(self, request: Request, pk: int) -> Response:
-        """Who changed what, from what to what, and when; newest first.
+        """List the changes of a task, the newest first, with their user, old and new values.
 
-        Staff and viewers read what happened while they could see the task. Of the change that showed it to them the old
-        values are null, of the change that hid it the new ones.
+        Staff and viewers get the changes made while they could see the task. In the change that made the task visible to
+        them, the old values are null. In the change that hid it, the new values are null.
         """
         seen = task_history(task=self.row, reader=self.actor)
         return Response(paginate(request, seen.entries, seen.rows, self.query))
