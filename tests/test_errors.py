@@ -55,6 +55,41 @@ def test_errors_of_clients_are_problems(client, manager, staff):
     problem(manager.generic("POST", "/api/tasks/", "a", content_type="text/plain"), 415, "unsupported_media_type")
 
 
+def error_detail(answer, field: str) -> str:
+    return {error["field"]: error["detail"] for error in answer.json()["errors"]}[field]
+
+
+def test_ordering_error_lists_allowed_fields(manager):
+    assert "due_date" in error_detail(manager.get("/api/tasks/?ordering=due"), "ordering")
+
+
+def test_choice_filter_error_lists_allowed_values(manager):
+    expected = '"done" is not a valid choice. Use one of: pending, in_progress, completed, canceled.'
+
+    assert error_detail(manager.get("/api/tasks/?status=pending&status=done"), "status") == expected
+
+
+def test_choice_field_error_lists_allowed_values_when_input_is_huge(manager):
+    answer = manager.post("/api/tasks/", factories.task_body(priority="a" * 10_000))
+
+    assert error_detail(answer, "priority").endswith("Use one of: low, medium, high, urgent.")
+
+
+def test_unknown_parameter_error_lists_allowed_parameters(manager):
+    assert "page_size" in error_detail(manager.get("/api/notifications/?size=5"), "size")
+
+
+def test_read_only_status_error_names_status_endpoint(manager):
+    answer = manager.patch(f"/api/tasks/{factories.task().pk}/", {"status": "completed"})
+
+    assert "POST /api/tasks/{id}/status/" in error_detail(answer, "status")
+
+
+@pytest.mark.parametrize(("path", "has_hint"), [("/api/tasks", True), ("/api/nope", False), ("/api/nope/", False)])
+def test_not_found_suggests_trailing_slash_when_such_url_exists(client, path, has_hint):
+    assert ("slash at the end" in problem(client.get(path), 404, "not_found")["detail"]) == has_hint
+
+
 ACCEPTS = ("text/html", "application/xml", "text/plain;q=0.5", "image/*", "/", ",", "text", "", "a" * 7_000)
 
 

@@ -43,7 +43,7 @@ RESET_REQUESTED = "If there is an account with this address, a mail is on its wa
 
 class LoginView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
-    throttled = ("post",)
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer, auth=[])
@@ -126,7 +126,7 @@ class SessionView(RuledAPIView):
 class MeView(RuledAPIView):
     rules: ClassVar = {"get": "account.use", "patch": "account.use"}
     versioned = ("get", "patch")
-    throttled = ("patch",)
+    login_throttled = ("patch",)
 
     @extend_schema(responses=UserSerializer)
     def get(self, request: Request) -> Response:
@@ -143,7 +143,7 @@ class MeView(RuledAPIView):
 
 class PasswordResetView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
-    throttled = ("post",)
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
@@ -155,7 +155,7 @@ class PasswordResetView(RuledAPIView):
 
 class PasswordResetConfirmView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
-    throttled = ("post",)
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
@@ -181,7 +181,7 @@ class UserPasswordResetView(RuledAPIView):
 
 class PasswordChangeView(RuledAPIView):
     rules: ClassVar = {"post": "account.use"}
-    throttled = ("post",)
+    login_throttled = ("post",)
 
     @extend_schema(request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:

@@ -97,7 +97,7 @@ class CosmoAutoSchema(AutoSchema):
             413: has_body,
             415: has_body,
             422: self._is_idempotent,
-            429: self._action in getattr(self.view, "throttled", ()),
+            429: self._action in getattr(self.view, "login_throttled", ()),
             500: True,
             503: True,
         }

@@ -25,7 +25,7 @@ class RuledAPIView(APIView):
     # Actions with these properties; the OpenAPI document is built from them.
     idempotent: ClassVar[Collection[str]] = ()  # honor Idempotency-Key and return an ETag
     versioned: ClassVar[Collection[str]] = ()  # return an ETag; all but GET honor If-Match
-    throttled: ClassVar[Collection[str]] = ()  # can return 429
+    login_throttled: ClassVar[Collection[str]] = ()  # count attempts in the login throttle and can return 429
     row: Any  # the object that the URL names; set by RulePermission
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -58,8 +58,8 @@ class TaskViewSet(IdempotentCreateViewSet):
     def list(self, request: Request) -> Response:
         """List the tasks that you can see.
 
-        Managers and superusers see all tasks. Staff see their own tasks and unassigned tasks of their department. Viewers see
-        the tasks of their properties.
+        Managers and superusers see all tasks. Staff see their own tasks and unassigned tasks of their department.
+        Viewers see the tasks of their properties.
         """
         rows = partial(task_rows, reader=self.actor)
         return Response(paginate(request, self._matching_tasks(), rows, self.query))
@@ -105,9 +105,9 @@ class TaskViewSet(IdempotentCreateViewSet):
     def change_status(self, request: Request, pk: int) -> Response:
         """Change the status of a task.
 
-        Assignees start and complete their tasks: pending, in_progress, completed. Managers and superusers can also cancel
-        open tasks and reopen closed ones. Returns 409 for any other transition, and for completing a task that depends on
-        open tasks.
+        Assignees start and complete their tasks: pending, in_progress, completed. Managers and superusers can also
+        cancel open tasks and reopen closed ones. Returns 409 for any other transition, and for completing a task that
+        depends on open tasks.
         """
         values = self.validated_body(StatusSerializer)
         return self.object_response(
@@ -132,8 +132,8 @@ class TaskViewSet(IdempotentCreateViewSet):
     def history(self, request: Request, pk: int) -> Response:
         """List the changes of a task, the newest first, with their user, old and new values.
 
-        Staff and viewers get the changes made while they could see the task. In the change that made the task visible to
-        them, the old values are null. In the change that hid it, the new values are null.
+        Staff and viewers get the changes made while they could see the task. In the change that made the task visible
+        to them, the old values are null. In the change that hid it, the new values are null.
         """
         seen = task_history(task=self.row, reader=self.actor)
         return Response(paginate(request, seen.entries, seen.rows, self.query))

@@ -68,8 +68,8 @@ class UserViewSet(IdempotentCreateViewSet):
     def partial_update(self, request: Request, pk: int) -> Response:
         """Change fields of a user.
 
-        On your own account, you can change profile fields only; change your email with `PATCH /api/auth/me/`. A new email, a
-        new role or disabling the account ends all sessions of the user.
+        On your own account, you can change profile fields only; change your email with `PATCH /api/auth/me/`. A new
+        email, a new role or disabling the account ends all sessions of the user.
         """
         rule = self._own_rule("users.edit")
         if "password" in request.data:
