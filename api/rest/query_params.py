@@ -61,11 +61,12 @@ class OrderingParameter(serializers.RegexField):
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         self.names = names
         name_pattern = f"-?(?:{'|'.join(names)})"
-        kwargs |= {"help_text": "Comma-separated field names. A leading minus sorts in descending order."}
+        error = f"Use up to four of these, comma-separated: {', '.join(names)}. A leading minus sorts in descending order."
+        kwargs |= {
+            "help_text": "Comma-separated field names. A leading minus sorts in descending order.",
+            "error_messages": {"invalid": error},
+        }
         super().__init__(rf"^{name_pattern}(?:,{name_pattern}){{0,3}}\Z", trim_whitespace=False, **kwargs)
-        self.error_messages["invalid"] = (
-            f"Use up to four of these, comma-separated: {', '.join(names)}. A leading minus sorts in descending order."
-        )
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1})
