@@ -62,10 +62,10 @@ def test_the_page_shows_the_last_hour_as_it_was(logs, browsers, manager, monkeyp
 
     page = look(browsers[MANAGER], MANAGER)
 
-    assert "Requests a minute 4" in page
-    assert "Errors a minute 1" in page
-    assert "The service is up. 1 request of the last hour failed." in page
-    assert re.search(r"GET /api/properties/ p95 \d+ ms 3 requests, slowest \d+ ms, \d+\.0 queries each", page)
+    assert "Requests per minute 4" in page
+    assert "Errors per minute 1" in page
+    assert "The service is up. 1 request in the last hour failed." in page
+    assert re.search(r"GET /api/properties/ p95 \d+ ms 3 requests, slowest \d+ ms, \d+\.0 queries per request", page)
     assert "api/properties/views.py:" in page
     assert "PropertyViewSet.list" in page
 
@@ -109,8 +109,8 @@ def test_a_fresh_start_has_a_page_too(tmp_path, settings, browsers, site):
     page = look(browsers[site], site)
 
     assert "No requests yet." in page
-    assert "All is well." in page
-    assert "Nothing." in look(browsers[site], site, level="ERROR")
+    assert "All systems work." in page
+    assert "No matching records." in look(browsers[site], site, level="ERROR")
 
 
 def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
     monkeypatch.setattr(request_stats, "SECONDS", 60)  # it is the bytes that cut here
     assert "Covers the last" not in look(browsers[MANAGER], MANAGER)
     monkeypatch.setattr(request_stats, "MAX_BYTES", 100_000)
-    assert re.search(r"Covers the last (29|30) minutes : there are more lines", look(browsers[MANAGER], MANAGER))
+    assert re.search(r"Covers the last (29|30) minutes : the log has more lines", look(browsers[MANAGER], MANAGER))
 
 
 def _minutes_before(timestamp: str, minutes: int) -> str:
@@ -147,9 +147,9 @@ def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
 
     page = look(browsers[MANAGER], MANAGER)
 
-    assert "Database: does not answer. Cache: does not work. Disk of the logs: 1.5 % free." in page
+    assert "Database: does not respond. Cache: does not work. Log disk: 1.5 % free." in page
     assert "Log files: info.log: No space left on device." in page
-    assert "All is well" not in page
+    assert "All systems work" not in page
 
 
 def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs, browsers, manager):
@@ -214,7 +214,7 @@ def test_hostile_lines_are_text(logs, browsers):
 def test_nonsense_is_answered_with_a_message(logs, browsers, query):
     page = look(browsers[ADMIN], ADMIN, status=400, **query)
 
-    assert "Correct what is marked" in page
+    assert "Correct the marked fields" in page
     assert not AuditEntry.objects.filter(event="logs_read").exists()
 
 
@@ -294,10 +294,10 @@ def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browse
     page = browser.get(f"{MANAGER}/operations/")
     shown = text_of(page)
 
-    assert "Errors a minute 0" in shown
-    assert "Requests a minute 1" in shown
+    assert "Errors per minute 0" in shown
+    assert "Requests per minute 1" in shown
     assert "GET /api/tasks/" not in shown
-    assert "Errors of the last day None." in shown
+    assert "Errors in the last day None." in shown
     assert "Failed login attempt" not in shown
     assert "Form validation failed" not in shown
     for name, value in superusers_traces.items():
