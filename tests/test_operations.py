@@ -55,7 +55,7 @@ def fail(client, monkeypatch) -> None:
         assert client.get("/api/tasks/").status_code == 500
 
 
-def test_the_page_shows_the_last_hour_as_it_was(logs, browsers, manager, monkeypatch):
+def test_page_shows_statistics_of_last_hour(logs, browsers, manager, monkeypatch):
     for _ in range(3):
         manager.get("/api/properties/")
     fail(manager, monkeypatch)
@@ -70,7 +70,7 @@ def test_the_page_shows_the_last_hour_as_it_was(logs, browsers, manager, monkeyp
     assert "PropertyViewSet.list" in page
 
 
-def test_errors_of_one_place_are_one_line_that_leads_to_their_records(logs, browsers, manager, monkeypatch):
+def test_error_group_links_to_its_records(logs, browsers, manager, monkeypatch):
     for _ in range(3):
         fail(manager, monkeypatch)
     logging.getLogger("api").error("Something else")
@@ -84,7 +84,7 @@ def test_errors_of_one_place_are_one_line_that_leads_to_their_records(logs, brow
     assert sorted(found, key=len) == [["Something else"], ["Unhandled exception"] * 3]
 
 
-def test_a_slow_query_is_shown_with_its_place_in_the_code(logs, browsers, manager, settings):
+def test_slow_query_is_shown_with_source_location(logs, browsers, manager, settings):
     settings.SLOW_QUERY_THRESHOLD = 0
     manager.get("/api/tasks/summary/")
 
@@ -92,7 +92,7 @@ def test_a_slow_query_is_shown_with_its_place_in_the_code(logs, browsers, manage
     assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", look(browsers[MANAGER], MANAGER))
 
 
-def test_recent_security_events_are_there_and_usual_ones_are_not(logs, browsers, client):
+def test_page_shows_security_events_without_routine_events(logs, browsers, client):
     factories.user(username="ada", role="staff")
     client.post("/api/auth/login/", {"username": "ada", "password": "wrong"}, REMOTE_ADDR="192.0.2.9")
 
@@ -103,7 +103,7 @@ def test_recent_security_events_are_there_and_usual_ones_are_not(logs, browsers,
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_fresh_start_has_a_page_too(tmp_path, settings, browsers, site):
+def test_page_is_shown_without_log_files(tmp_path, settings, browsers, site):
     settings.LOGS_DIR = tmp_path / "not-there"
 
     page = look(browsers[site], site)
@@ -113,7 +113,7 @@ def test_a_fresh_start_has_a_page_too(tmp_path, settings, browsers, site):
     assert "No matching records." in look(browsers[site], site, level="ERROR")
 
 
-def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
+def test_page_states_its_range_when_truncated(logs, browsers, manager, monkeypatch):
     manager.get("/api/tasks/")
     path = logs.folder / "performance.log"
     (line,) = path.read_text().splitlines()
@@ -134,7 +134,7 @@ def _minutes_before(timestamp: str, minutes: int) -> str:
     return f"{datetime.fromisoformat(timestamp) - timedelta(minutes=minutes):%Y-%m-%dT%H:%M}"
 
 
-def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
+def test_failures_are_shown_first(logs, browsers, monkeypatch):
     broken = {"healthy": False, "duration_ms": 2000}
     monkeypatch.setattr(
         service_status,
@@ -152,7 +152,7 @@ def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
     assert "All systems work" not in page
 
 
-def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs, browsers, manager):
+def test_request_link_shows_records_of_all_files_oldest_first(logs, browsers, manager):
     task = factories.task()
     manager.delete(f"/api/tasks/{task.pk}/")
     browser = browsers[MANAGER]
@@ -165,7 +165,7 @@ def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_older_pages_end_where_the_files_begin(logs, browsers, site):
+def test_older_pages_reach_first_record(logs, browsers, site):
     for number in range(120):
         logging.getLogger("api").info("Counted", extra={"number": number})
     shown, path = [], f"{site}/operations/logs/?event=&text=Counted"
@@ -178,7 +178,7 @@ def test_older_pages_end_where_the_files_begin(logs, browsers, site):
     assert shown == [str(number) for number in range(119, -1, -1)]
 
 
-def test_hostile_lines_are_text(logs, browsers):
+def test_hostile_log_lines_are_escaped(logs, browsers):
     hostile = "<script>alert(1)</script>\x1b[2J\u202e'\"&"
     try:
         raise ValueError(hostile)
@@ -211,7 +211,7 @@ def test_hostile_lines_are_text(logs, browsers):
         {"older": "2026-05-31T12:00:00.000000Z~-1"},
     ],
 )
-def test_nonsense_is_answered_with_a_message(logs, browsers, query):
+def test_invalid_search_returns_400_with_message(logs, browsers, query):
     page = look(browsers[ADMIN], ADMIN, status=400, **query)
 
     assert "Correct the marked fields" in page
@@ -219,13 +219,13 @@ def test_nonsense_is_answered_with_a_message(logs, browsers, query):
 
 
 @pytest.mark.parametrize("older", ["9999-99-99T99:99:99.000000Z", "0000-00-00T00:00:00Z~999999999"])
-def test_an_address_that_somebody_made_up_is_no_fault(logs, browsers, older):
+def test_forged_cursor_causes_no_error(logs, browsers, older):
     logging.getLogger("api").info("Here")
 
     look(browsers[ADMIN], ADMIN, older=older)
 
 
-def test_looking_is_audited_with_what_was_asked_for_and_without_secrets(logs, root):
+def test_search_is_audited_without_secrets(logs, root):
     root.get(f"{ADMIN}/operations/logs/")
     root.get(f"{ADMIN}/operations/")
     assert not AuditEntry.objects.filter(event="logs_read").exists()
@@ -244,7 +244,7 @@ def test_looking_is_audited_with_what_was_asked_for_and_without_secrets(logs, ro
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("path", ["operations/", "operations/logs/"])
-def test_only_those_who_may_get_in_and_the_others_are_written_down(db, site, path):
+def test_users_without_permission_are_denied_and_audited(db, site, path):
     staff = browser_of(factories.user(role="staff"))
 
     assert staff.get(f"{site}/{path}").status_code == 403
@@ -253,7 +253,7 @@ def test_only_those_who_may_get_in_and_the_others_are_written_down(db, site, pat
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_the_start_page_leads_there_and_nothing_is_posted(browsers, site):
+def test_start_page_links_to_operations_page_and_post_returns_405(browsers, site):
     assert f'href="{site}/operations/"' in browsers[site].get(f"{site}/").content.decode()
     assert browsers[site].post(f"{site}/operations/logs/").status_code == 405
 
@@ -278,7 +278,7 @@ def superusers_traces(logs, browsers, monkeypatch) -> dict[str, str]:
     return {"user": str(chief.user.pk), "request_id": "request-of-chief", "text": "about him"}
 
 
-def test_a_superuser_sees_all_of_it(superusers_traces, root):
+def test_superuser_sees_records_of_superusers(superusers_traces, root):
     page = look(root, ADMIN)
 
     assert "Of an erased one" in page
@@ -288,7 +288,7 @@ def test_a_superuser_sees_all_of_it(superusers_traces, root):
 
 
 @pytest.mark.parametrize("who", SITES)
-def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browsers, who):
+def test_manager_site_hides_records_of_superusers(superusers_traces, browsers, who):
     browser = browsers[who]  # a superuser is a manager there
 
     page = browser.get(f"{MANAGER}/operations/")
@@ -306,7 +306,7 @@ def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browse
     assert left == ["Harmless", "User login successful"]
 
 
-def test_records_of_a_superuser_stay_hidden_from_managers_after_a_new_role(logs, browsers, superuser):
+def test_records_of_former_superuser_stay_hidden_from_managers(logs, browsers, superuser):
     chief = client_of(factories.user(username="chief", role="superuser"))
     path = f"/api/users/{chief.user.pk}/"
     chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
@@ -320,7 +320,7 @@ def test_records_of_a_superuser_stay_hidden_from_managers_after_a_new_role(logs,
     assert len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(chief.user.pk)}))) >= 3
 
 
-def test_every_route_has_a_place():
+def test_every_route_has_source_location():
     from api.operations import source_locations
 
     get_resolver()
@@ -338,7 +338,7 @@ def test_every_route_has_a_place():
     assert view_location("GET", "nowhere/") == ""
 
 
-def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, monkeypatch):
+def test_error_groups_stop_at_byte_limit(logs, browsers, monkeypatch):
     for number in range(400):
         logging.getLogger("api").error("Broken", extra={"filling": f"{number} " * 1_000})
     monkeypatch.setattr(error_groups, "MAX_BYTES", 0)

@@ -27,24 +27,24 @@ def queries_of(person) -> dict[str, int]:
     counts = {}
     for path in BASELINE:
         with CaptureQueriesContext(connection) as queries:
-            answer = person.get(path.format(task=task.pk, house=task.property_id))
-        assert answer.status_code == 200
+            response = person.get(path.format(task=task.pk, house=task.property_id))
+        assert response.status_code == 200
         counts[path] = len(queries)
     return counts
 
 
-def test_one_row_and_fifty_cost_the_same(manager):
+def test_query_count_is_independent_of_row_count(manager):
     make(1, manager.user)
     assert queries_of(manager) == BASELINE
     make(16, manager.user)
     assert queries_of(manager) == BASELINE
 
 
-def test_a_list_of_tasks_costs_at_most_four():
+def test_task_list_needs_at_most_four_queries():
     assert max(count for path, count in BASELINE.items() if path.startswith("/api/tasks/?")) <= 4
 
 
-def test_every_list_is_in_the_baseline():
+def test_baseline_contains_every_list():
     from api.urls import urlpatterns
 
     lists = {f"/api/{pattern.pattern}" for pattern in urlpatterns if _has_page(pattern.callback)}

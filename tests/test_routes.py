@@ -144,13 +144,13 @@ def _client(role, world, client):
 
 @pytest.mark.parametrize("position", range(len(PEOPLE)), ids=[str(person) for person in PEOPLE])
 @pytest.mark.parametrize(("method", "path", "expected"), ROWS, ids=[f"{method} {path}" for method, path, _ in ROWS])
-def test_each_person_gets_what_the_contract_says(world, client, method, path, expected, position):
+def test_each_role_gets_expected_status(world, client, method, path, expected, position):
     world["self"] = 1
     caller = _client(PEOPLE[position], world, client)
 
-    answer = caller.generic(method, path.format(**world), data="{}", content_type="application/json")
+    response = caller.generic(method, path.format(**world), data="{}", content_type="application/json")
 
-    assert answer.status_code == expected[position], answer.content
+    assert response.status_code == expected[position], response.content
 
 
 def _routes(resolver, prefix="/"):
@@ -175,7 +175,7 @@ def _methods(callback) -> set[str]:
     return {method.upper() for method in METHODS if hasattr(view, method) and method in allowed}
 
 
-def test_no_route_is_missing_from_the_table():
+def test_table_lists_every_route():
     def shape(path: str) -> str:
         parts = ["*" if part.startswith(("<", "{")) or part in {"MQ", "abc-def"} else part for part in path.split("/")]
         return "/".join(parts)
@@ -187,7 +187,7 @@ def test_no_route_is_missing_from_the_table():
     assert known - existing == set()
 
 
-def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
+def test_view_without_rule_denies_everyone(superuser, settings):
     from django.urls import path
     from rest_framework.response import Response
 
@@ -206,14 +206,14 @@ def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
 
 
 @pytest.mark.parametrize("role", PEOPLE[1:])
-def test_a_method_that_an_address_does_not_know_is_405(role, db):
-    answer = client_of(factories.user(role=role)).put("/api/tasks/", {})
+def test_unsupported_method_returns_405(role, db):
+    response = client_of(factories.user(role=role)).put("/api/tasks/", {})
 
-    assert answer.status_code == 405
-    assert answer.json()["code"] == "method_not_allowed"
+    assert response.status_code == 405
+    assert response.json()["code"] == "method_not_allowed"
 
 
-def test_a_worker_has_imported_every_view_before_its_first_request(tmp_path):
+def test_worker_imports_views_before_first_request(tmp_path):
     code = "import sys, backend.wsgi; sys.exit('api.operations.views' not in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment(tmp_path), check=False)
