@@ -1,4 +1,4 @@
-"""Every error under /api/ has one shape (RFC 9457), whoever responses it."""
+"""Every error under /api/ is a problem (RFC 9457), whichever layer returns it."""
 
 from http import HTTPStatus
 
@@ -148,10 +148,10 @@ def test_server_error_hides_internals(manager, monkeypatch, path):
 
 @pytest.mark.usefixtures("_debug")
 def test_unreachable_database_returns_503(manager, monkeypatch):
-    def away(*_):
+    def fail(*_):
         raise OperationalError("could not connect to server: secret-host")
 
-    monkeypatch.setattr(selectors.rules, "rows", away)
+    monkeypatch.setattr(selectors.rules, "rows", fail)
 
     response = manager.get("/api/tasks/")
 
@@ -175,10 +175,10 @@ def test_read_only_database_returns_503_with_reason(manager, monkeypatch):
 def test_outage_is_logged_with_cause_and_sends_no_email(manager, monkeypatch, settings, mailoutbox, caplog):
     settings.ADMINS = [("Tech", "tech@example.com")]
 
-    def away(*_):
+    def fail(*_):
         raise OperationalError("could not connect to server: secret-host")
 
-    monkeypatch.setattr(selectors.rules, "rows", away)
+    monkeypatch.setattr(selectors.rules, "rows", fail)
 
     for _ in range(3):
         manager.get("/api/tasks/")
@@ -189,11 +189,11 @@ def test_outage_is_logged_with_cause_and_sends_no_email(manager, monkeypatch, se
 
 @pytest.mark.parametrize("path", ["/admin/", "/manager/"])
 def test_page_returns_503_with_retry_after_when_database_is_unreachable(root, monkeypatch, logs, path):
-    def away(*_, **__):
+    def fail(*_, **__):
         raise OperationalError("could not connect to server: secret-host")
 
     root.raise_request_exception = False
-    monkeypatch.setattr("api.accounts.browser_sessions._is_open", away)
+    monkeypatch.setattr("api.accounts.browser_sessions._is_open", fail)
 
     response = root.get(path)
 
@@ -207,10 +207,10 @@ def test_page_returns_503_with_retry_after_when_database_is_unreachable(root, mo
 
 
 def test_denial_returns_503_when_it_cannot_be_audited(staff, monkeypatch):
-    def away(*_, **__):
+    def fail(*_, **__):
         raise OperationalError("could not connect")
 
-    monkeypatch.setattr("api.rest.problem_handler.record", away)
+    monkeypatch.setattr("api.rest.problem_handler.record", fail)
 
     problem(staff.post("/api/properties/", {}), 503, "service_unavailable")
 
@@ -235,8 +235,7 @@ def test_browser_session_requires_csrf_token(db):
 
 def test_logout_everywhere_ends_browser_session(db):
     browser = Client()
-    person = factories.user(role="manager")
-    browser.force_login(person)
+    browser.force_login(factories.user(role="manager"))
 
     assert browser.get("/api/auth/me/").status_code == 200
     assert browser.post("/api/auth/logout-all/", content_type="application/json").status_code == 204
@@ -278,14 +277,17 @@ def test_api_responses_are_not_cached(manager):
 
 def test_cors_allows_configured_origins_only(client, db, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,idempotency-key"}
+    preflight = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,idempotency-key",
+    }
 
-    named = client.options("/api/tasks/", headers={"Origin": "https://app.example.com"} | asks)
-    other = client.options("/api/tasks/", headers={"Origin": "https://evil.example.com"} | asks)
-    refused = client.get("/api/tasks/", headers={"Origin": "https://app.example.com"})
+    allowed = client.options("/api/tasks/", headers={"Origin": "https://app.example.com"} | preflight)
+    other = client.options("/api/tasks/", headers={"Origin": "https://evil.example.com"} | preflight)
+    without_preflight = client.get("/api/tasks/", headers={"Origin": "https://app.example.com"})
 
-    assert (named.status_code, named.headers["Access-Control-Allow-Origin"]) == (200, "https://app.example.com")
-    assert "idempotency-key" in named.headers["Access-Control-Allow-Headers"]
+    assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, "https://app.example.com")
+    assert "idempotency-key" in allowed.headers["Access-Control-Allow-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers
-    assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
-    assert "X-Request-ID" in refused.headers["Access-Control-Expose-Headers"]
+    assert without_preflight.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "X-Request-ID" in without_preflight.headers["Access-Control-Expose-Headers"]

@@ -1,4 +1,4 @@
-"""Every limit at its edge: what is as large as may be is taken, what is larger by one is not."""
+"""Every limit at its boundary: the maximum is accepted, one more is rejected."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def test_body_is_limited_to_one_megabyte(manager, size, status):
 
 @pytest.mark.parametrize(("levels", "code"), [(16, "invalid"), (17, "too_deep")])
 def test_body_is_limited_to_sixteen_levels(manager, levels, code):
-    deep = "[" * (levels - 1) + "]" * (levels - 1)  # the object is a level, too
+    deep = "[" * (levels - 1) + "]" * (levels - 1)  # the object is one level
 
     response = manager.generic("POST", "/api/tasks/", f'{{"title": {deep}}}', content_type="application/json")
 
@@ -78,8 +78,8 @@ def test_document_description_states_limits(document, words):
     assert words in document["info"]["description"]
 
 
-class Endless(io.RawIOBase):
-    """A body that goes on; counts what was read of it."""
+class EndlessBody(io.RawIOBase):
+    """An endless body that counts the bytes read."""
 
     def __init__(self, start: bytes) -> None:
         self.start, self.count = start, 0
@@ -94,7 +94,7 @@ class Endless(io.RawIOBase):
 @pytest.mark.parametrize("path", ["/api/tasks/", "/manager/login/", "/accounts/password-reset/", "/nowhere/"])
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json"])
 def test_body_is_not_read_when_content_length_is_too_large(client, db, path, kind):
-    body = Endless(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
+    body = EndlessBody(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
 
     response = client.request(
         REQUEST_METHOD="POST",
@@ -110,7 +110,7 @@ def test_body_is_not_read_when_content_length_is_too_large(client, db, path, kin
 @pytest.mark.parametrize("path", ["/manager/login/", "/accounts/password-reset/"])
 def test_uploaded_file_is_discarded(client, db, path, monkeypatch):
     received = []
-    monkeypatch.setattr("backend.http.uploads.NoUploads.receive_data_chunk", lambda *given: received.append(given))
+    monkeypatch.setattr("backend.http.uploads.NoUploads.receive_data_chunk", lambda *chunk: received.append(chunk))
     form = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"a" * 10_000 + b"\r\n--x--\r\n"
     )
@@ -120,11 +120,11 @@ def test_uploaded_file_is_discarded(client, db, path, monkeypatch):
     assert (response.status_code, received) == (200, [])
 
 
-SMALL = ["/api/auth/login/", "/api/auth/password/reset/", "/api/auth/refresh/", "/accounts/password-reset/"]
-SMALL += ["/admin/login/", "/manager/login/", "/unsubscribe/token/"]
+SMALL_BODY_PATHS = ["/api/auth/login/", "/api/auth/password/reset/", "/api/auth/refresh/", "/accounts/password-reset/"]
+SMALL_BODY_PATHS += ["/admin/login/", "/manager/login/", "/unsubscribe/token/"]
 
 
-@pytest.mark.parametrize("path", SMALL)
+@pytest.mark.parametrize("path", SMALL_BODY_PATHS)
 def test_unauthenticated_body_is_limited_to_16_kilobytes(client, db, path):
     fits, too_large = (client.generic("POST", path, b" " * size) for size in (16_384, 16_385))
 
@@ -134,13 +134,13 @@ def test_unauthenticated_body_is_limited_to_16_kilobytes(client, db, path):
         assert too_large.json()["detail"] == "The body is larger than 16 KiB."
 
 
-def named(count):
+def object_with_fields(count):
     return {f"a{number}": 1 for number in range(count)}
 
 
-LIMITS = [  # a body that fits, one that is too large, whose field is named, with which code
-    (named(200), named(201), "non_field_errors", "too_many_fields"),
-    ({"a": named(200)}, {"a": named(201)}, "a", "too_many_fields"),
+LIMITS = [  # accepted body, rejected body, field and code of the error
+    (object_with_fields(200), object_with_fields(201), "non_field_errors", "too_many_fields"),
+    ({"a": object_with_fields(200)}, {"a": object_with_fields(201)}, "a", "too_many_fields"),
     ({"a": [1] * 1_998}, {"a": [1] * 2_000}, "a", "too_many_values"),
     ({"a": [[]] * 998}, {"a": [[]] * 1_000}, "a", "too_many_values"),
 ]
@@ -148,11 +148,11 @@ LIMITS = [  # a body that fits, one that is too large, whose field is named, wit
 
 @pytest.mark.parametrize(("fits", "too_large", "field", "code"), LIMITS, ids=lambda value: str(value)[:12])
 def test_body_values_and_object_fields_are_limited(manager, fits, too_large, field, code):
-    read, refused = (manager.post("/api/tasks/", body) for body in (fits, too_large))
+    accepted, rejected = (manager.post("/api/tasks/", body) for body in (fits, too_large))
 
-    assert {error["code"] for error in read.json()["errors"]} <= {"unknown_field", "required"}
-    (error,) = refused.json()["errors"]
-    assert (refused.status_code, error["field"], error["code"]) == (400, field, code)
+    assert {error["code"] for error in accepted.json()["errors"]} <= {"unknown_field", "required"}
+    (error,) = rejected.json()["errors"]
+    assert (rejected.status_code, error["field"], error["code"]) == (400, field, code)
 
 
 @pytest.mark.parametrize("kind", ["separators", "commas in strings"])
@@ -169,25 +169,25 @@ def test_too_long_list_is_one_error(manager):
     assert (error["field"], error["code"]) == ("depends_on", "max_length")
 
 
-def lists_of(serializer, name=""):
+def list_fields_of(serializer, name=""):
     for field_name, field in getattr(serializer, "fields", {}).items():
         if not field.read_only:
-            yield from lists_of(field, f"{name}{field_name}.")
+            yield from list_fields_of(field, f"{name}{field_name}.")
             if isinstance(field, serializers.ListField | serializers.ListSerializer):
                 yield f"{name}{field_name}", field
 
 
 def test_every_list_field_checks_length_before_items(db):
     get_resolver().url_patterns  # noqa: B018 - imports every serializer
-    found = {
+    list_fields = {
         f"{kind.__name__}.{name}": field
         for kind in _below(StrictSerializer)
         if hasattr(kind, "Meta") or not issubclass(kind, serializers.ModelSerializer)
-        for name, field in lists_of(kind())
+        for name, field in list_fields_of(kind())
     }
 
-    assert set(found) >= {"TaskSerializer.depends_on", "PropertySerializer.owners"}
-    assert [name for name, field in found.items() if not isinstance(field, IdListField)] == []
+    assert set(list_fields) >= {"TaskSerializer.depends_on", "PropertySerializer.owners"}
+    assert [name for name, field in list_fields.items() if not isinstance(field, IdListField)] == []
 
 
 def _below(kind):

@@ -1,4 +1,4 @@
-"""The operations page and its log reader, on both sites: what they show, to whom, and of what."""
+"""The operations page and the log page of both sites: contents and access."""
 
 import html
 import logging
@@ -18,24 +18,24 @@ from tests.conftest import client_of
 from tests.live.server import PROJECT
 
 SITES = [ADMIN, MANAGER]
-# What is audited is logged once its transaction has committed.
+# Audit events are logged when their transaction commits.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_leaves")]
 
 
 @pytest.fixture
 def logs(logs, settings):
-    """The log files of this test are those that the page reads."""
+    """Let the pages read the log files of this test."""
     settings.LOGS_DIR = logs.folder
     return logs
 
 
 def text_of(page) -> str:
-    """What somebody reads there."""
+    """Return the visible text of a page."""
     without_style = re.sub(r"<(script|style).*?</\1>", "", page.content.decode(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", without_style)))
 
 
-def look(browser: Client, site: str, status: int = 200, **query) -> str:
+def open_page(browser: Client, site: str, status: int = 200, **query) -> str:
     path = f"{site}/operations/logs/" if query else f"{site}/operations/"
     page = browser.get(path, query)
     assert page.status_code == status
@@ -43,12 +43,12 @@ def look(browser: Client, site: str, status: int = 200, **query) -> str:
 
 
 def records_of(page) -> list[str]:
-    """The messages of the records on a page of the reader."""
+    """Return the messages of the records on a log page."""
     return [text.strip() for text in re.findall(r'<span class="ops-message">([^<]*)', page.content.decode())]
 
 
 def fail(client, monkeypatch) -> None:
-    """A request in whose view something breaks."""
+    """Send a request whose view raises an exception."""
     with monkeypatch.context() as patch:
         patch.setattr("api.tasks.views.visible_tasks", lambda *_, **__: {}["broken"])
         client.raise_request_exception = False
@@ -60,7 +60,7 @@ def test_page_shows_statistics_of_last_hour(logs, browsers, manager, monkeypatch
         manager.get("/api/properties/")
     fail(manager, monkeypatch)
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
     assert "Requests per minute 4" in page
     assert "Errors per minute 1" in page
@@ -80,23 +80,23 @@ def test_error_group_links_to_its_records(logs, browsers, manager, monkeypatch):
     assert re.search(r"KeyError 3 ×, last .*? api/tasks/\w+\.py:\d+ \w+", text_of(page))
     assert "Something else 1 ×" in text_of(page)
     links = re.findall(r'href="([^"]*file=error[^"]*)"', page.content.decode())
-    found = [records_of(browsers[MANAGER].get(html.unescape(link))) for link in links]
-    assert sorted(found, key=len) == [["Something else"], ["Unhandled exception"] * 3]
+    messages = [records_of(browsers[MANAGER].get(html.unescape(link))) for link in links]
+    assert sorted(messages, key=len) == [["Something else"], ["Unhandled exception"] * 3]
 
 
 def test_slow_query_is_shown_with_source_location(logs, browsers, manager, settings):
     settings.SLOW_QUERY_THRESHOLD = 0
     manager.get("/api/tasks/summary/")
 
-    # The place as the log has it; redaction takes sessions.py:65 for a secret.
-    assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", look(browsers[MANAGER], MANAGER))
+    # Redaction can take a location such as sessions.py:65 for a secret.
+    assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", open_page(browsers[MANAGER], MANAGER))
 
 
 def test_page_shows_security_events_without_routine_events(logs, browsers, client):
     factories.user(username="ada", role="staff")
     client.post("/api/auth/login/", {"username": "ada", "password": "wrong"}, REMOTE_ADDR="192.0.2.9")
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
     assert re.search(r"Failed login attempt · user \d+ · 192\.0\.2\.9 · request", page)
     assert "Admin access" not in page
@@ -106,11 +106,11 @@ def test_page_shows_security_events_without_routine_events(logs, browsers, clien
 def test_page_is_shown_without_log_files(tmp_path, settings, browsers, site):
     settings.LOGS_DIR = tmp_path / "not-there"
 
-    page = look(browsers[site], site)
+    page = open_page(browsers[site], site)
 
     assert "No requests yet." in page
     assert "All systems work." in page
-    assert "No matching records." in look(browsers[site], site, level="ERROR")
+    assert "No matching records." in open_page(browsers[site], site, level="ERROR")
 
 
 def test_page_states_its_range_when_truncated(logs, browsers, manager, monkeypatch):
@@ -122,10 +122,10 @@ def test_page_states_its_range_when_truncated(logs, browsers, manager, monkeypat
     older = [entry.replace(at[:16], _minutes_before(at, 30)) for entry in past]
     path.write_text("\n".join([*older, line]) + "\n")
 
-    monkeypatch.setattr(request_stats, "SECONDS", 60)  # it is the bytes that cut here
-    assert "Covers the last" not in look(browsers[MANAGER], MANAGER)
+    monkeypatch.setattr(request_stats, "SECONDS", 60)  # the byte limit is tested here
+    assert "Covers the last" not in open_page(browsers[MANAGER], MANAGER)
     monkeypatch.setattr(request_stats, "MAX_BYTES", 100_000)
-    assert re.search(r"Covers the last (29|30) minutes : the log has more lines", look(browsers[MANAGER], MANAGER))
+    assert re.search(r"Covers the last (29|30) minutes : the log has more lines", open_page(browsers[MANAGER], MANAGER))
 
 
 def _minutes_before(timestamp: str, minutes: int) -> str:
@@ -145,7 +145,7 @@ def test_failures_are_shown_first(logs, browsers, monkeypatch):
         service_status, "logs", lambda: {"info.log": {"dropped": 3, "last_error": "No space left on device"}}
     )
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
     assert "Database: does not respond. Cache: does not work. Log disk: 1.5 % free." in page
     assert "Log files: info.log: No space left on device." in page
@@ -168,14 +168,14 @@ def test_request_link_shows_records_of_all_files_oldest_first(logs, browsers, ma
 def test_older_pages_reach_first_record(logs, browsers, site):
     for number in range(120):
         logging.getLogger("api").info("Counted", extra={"number": number})
-    shown, path = [], f"{site}/operations/logs/?event=&text=Counted"
+    numbers, path = [], f"{site}/operations/logs/?event=&text=Counted"
     while path:
         page = browsers[site].get(path)
-        shown += re.findall(r"<dt>number</dt><dd>(\d+)</dd>", page.content.decode())
+        numbers += re.findall(r"<dt>number</dt><dd>(\d+)</dd>", page.content.decode())
         older = re.search(r'href="([^"]*)" rel="next"', page.content.decode())
         path = f"{site}/operations/logs/{html.unescape(older[1])}" if older else ""
 
-    assert shown == [str(number) for number in range(119, -1, -1)]
+    assert numbers == [str(number) for number in range(119, -1, -1)]
 
 
 def test_hostile_log_lines_are_escaped(logs, browsers):
@@ -212,7 +212,7 @@ def test_hostile_log_lines_are_escaped(logs, browsers):
     ],
 )
 def test_invalid_search_returns_400_with_message(logs, browsers, query):
-    page = look(browsers[ADMIN], ADMIN, status=400, **query)
+    page = open_page(browsers[ADMIN], ADMIN, status=400, **query)
 
     assert "Correct the marked fields" in page
     assert not AuditEntry.objects.filter(event="logs_read").exists()
@@ -222,7 +222,7 @@ def test_invalid_search_returns_400_with_message(logs, browsers, query):
 def test_forged_cursor_causes_no_error(logs, browsers, older):
     logging.getLogger("api").info("Here")
 
-    look(browsers[ADMIN], ADMIN, older=older)
+    open_page(browsers[ADMIN], ADMIN, older=older)
 
 
 def test_search_is_audited_without_secrets(logs, root):
@@ -259,79 +259,81 @@ def test_start_page_links_to_operations_page_and_post_returns_405(browsers, site
 
 
 @pytest.fixture
-def superusers_traces(logs, browsers, monkeypatch) -> dict[str, str]:
-    """What a superuser did, what was done to one, and what strangers tried at his door; {what to look for: value}."""
-    chief = client_of(factories.user(username="chief", role="superuser"))
+def superuser_records(logs, browsers, monkeypatch) -> dict[str, str]:
+    """Log requests of and about superusers and failed admin logins. Return search criteria that find them."""
+    superuser_client = client_of(factories.user(username="chief", role="superuser"))
     erased = factories.user(username="erased", role="superuser")
     task = factories.task()
-    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
-    chief.delete(f"/api/tasks/{task.pk}/")
-    fail(chief, monkeypatch)
+    superuser_client.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    superuser_client.delete(f"/api/tasks/{task.pk}/")
+    fail(superuser_client, monkeypatch)
     client = Client()
     client.post("/api/auth/login/", {"username": "chief", "password": "wrong"}, content_type="application/json")
     client.post("/admin/login/", {"username": "nobody", "password": "wrong"})
-    logging.getLogger("api").info("About him", extra={"target_user_id": chief.user.pk})
-    logging.getLogger("api").error("Of an erased one", extra={"user_id": erased.pk})
-    logging.getLogger("api").info("As text", extra={"user_id": str(chief.user.pk)})
+    logging.getLogger("api").info("About the superuser", extra={"target_user_id": superuser_client.user.pk})
+    logging.getLogger("api").error("About an erased superuser", extra={"user_id": erased.pk})
+    logging.getLogger("api").info("As text", extra={"user_id": str(superuser_client.user.pk)})
     erased.delete()
     logging.getLogger("api").info("Harmless")
-    return {"user": str(chief.user.pk), "request_id": "request-of-chief", "text": "about him"}
+    return {"user": str(superuser_client.user.pk), "request_id": "request-of-chief", "text": "about the superuser"}
 
 
-def test_superuser_sees_records_of_superusers(superusers_traces, root):
-    page = look(root, ADMIN)
+def test_superuser_sees_records_of_superusers(superuser_records, root):
+    page = open_page(root, ADMIN)
 
-    assert "Of an erased one" in page
+    assert "About an erased superuser" in page
     assert "Failed login attempt" in page
-    for name, value in superusers_traces.items():
+    for name, value in superuser_records.items():
         assert records_of(root.get(f"{ADMIN}/operations/logs/", {name: value}))
 
 
-@pytest.mark.parametrize("who", SITES)
-def test_manager_site_hides_records_of_superusers(superusers_traces, browsers, who):
-    browser = browsers[who]  # a superuser is a manager there
+@pytest.mark.parametrize("site", SITES)
+def test_manager_site_hides_records_of_superusers(superuser_records, browsers, site):
+    browser = browsers[site]  # a superuser is a manager there
 
     page = browser.get(f"{MANAGER}/operations/")
-    shown = text_of(page)
+    text = text_of(page)
 
-    assert "Errors per minute 0" in shown
-    assert "Requests per minute 1" in shown
-    assert "GET /api/tasks/" not in shown
-    assert "Errors in the last day None." in shown
-    assert "Failed login attempt" not in shown
-    assert "Form validation failed" not in shown
-    for name, value in superusers_traces.items():
+    assert "Errors per minute 0" in text
+    assert "Requests per minute 1" in text
+    assert "GET /api/tasks/" not in text
+    assert "Errors in the last day None." in text
+    assert "Failed login attempt" not in text
+    assert "Form validation failed" not in text
+    for name, value in superuser_records.items():
         assert records_of(browser.get(f"{MANAGER}/operations/logs/", {name: value})) == []
-    left = records_of(browser.get(f"{MANAGER}/operations/logs/", {"file": "info"}))
-    assert left == ["Harmless", "User login successful"]
+    visible = records_of(browser.get(f"{MANAGER}/operations/logs/", {"file": "info"}))
+    assert visible == ["Harmless", "User login successful"]
 
 
 def test_records_of_former_superuser_stay_hidden_from_managers(logs, browsers, superuser):
-    chief = client_of(factories.user(username="chief", role="superuser"))
-    path = f"/api/users/{chief.user.pk}/"
-    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
-    logging.getLogger("api").info("About them", extra={"target_user_id": chief.user.pk})
+    superuser_client = client_of(factories.user(username="chief", role="superuser"))
+    path = f"/api/users/{superuser_client.user.pk}/"
+    superuser_client.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    logging.getLogger("api").info("About them", extra={"target_user_id": superuser_client.user.pk})
 
     superuser.patch(path, {"role": "manager"})
-    logging.getLogger("api").info("About a manager", extra={"target_user_id": chief.user.pk})
+    logging.getLogger("api").info("About a manager", extra={"target_user_id": superuser_client.user.pk})
 
-    found = records_of(browsers[MANAGER].get(f"{MANAGER}/operations/logs/", {"user": str(chief.user.pk)}))
-    assert found == ["About a manager"]
-    assert len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(chief.user.pk)}))) >= 3
+    messages = records_of(browsers[MANAGER].get(f"{MANAGER}/operations/logs/", {"user": str(superuser_client.user.pk)}))
+    assert messages == ["About a manager"]
+    assert (
+        len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(superuser_client.user.pk)}))) >= 3
+    )
 
 
 def test_every_route_has_source_location():
     from api.operations import source_locations
 
     get_resolver()
-    found = {route: view_location("GET", route) for route in source_locations._views()}
+    locations = {route: view_location("GET", route) for route in source_locations._views()}
 
-    assert len(found) > 100
-    assert [route for route, place in found.items() if not place] == []
-    ours = [place for place in found.values() if place.startswith(("api/", "backend/"))]
-    assert len(ours) > 60
-    for place in ours:
-        path, _, line = place.partition(" ")[0].partition(":")
+    assert len(locations) > 100
+    assert [route for route, location in locations.items() if not location] == []
+    own_locations = [location for location in locations.values() if location.startswith(("api/", "backend/"))]
+    assert len(own_locations) > 60
+    for location in own_locations:
+        path, _, line = location.partition(" ")[0].partition(":")
         code = Path(PROJECT / path).read_text().splitlines()[int(line) - 1]
         assert code.lstrip().startswith(("def ", "class ", "@", "async "))
     assert view_location("DELETE", "api/tasks/<id:pk>/").endswith("TaskViewSet.destroy")
@@ -350,7 +352,7 @@ def test_error_groups_stop_at_byte_limit(logs, browsers, monkeypatch):
     ]
     path.write_text("\n".join(lines) + "\n")
 
-    page = look(browsers[ADMIN], ADMIN)
+    page = open_page(browsers[ADMIN], ADMIN)
 
     assert "Covers the time since" in page
     assert 100 <= int(re.search(r"Broken (\d+) ×", page)[1]) < 400

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page to try it."""
+"""The OpenAPI document and its docs page."""
 
 import re
 
@@ -26,13 +26,13 @@ def test_document_describes_every_route_and_its_errors(document):
         "/api/schema/",
         "/api/docs/",
     }
-    named = re.compile(r"\{\w+\}")
+    parameter = re.compile(r"\{\w+\}")
     documented = [(method, path) for method, path, _ in ROWS if path.startswith("/api/") and path not in undocumented]
-    expected = {f"{method} {named.sub('*', path)}" for method, path in documented}
-    found = {named.sub("*", name): operation for name, operation in operations(document)}
+    expected = {f"{method} {parameter.sub('*', path)}" for method, path in documented}
+    operations_by_name = {parameter.sub("*", name): operation for name, operation in operations(document)}
 
-    assert set(found) == expected
-    for name, operation in found.items():
+    assert set(operations_by_name) == expected
+    for name, operation in operations_by_name.items():
         assert operation["description"], name
         problems = {status: response for status, response in operation["responses"].items() if int(status) >= 400}
         assert {"400", "401", "500", "503"} <= set(problems), name
@@ -79,10 +79,10 @@ def test_docs_page_loads_only_own_files(manager, client):
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/html")
     html = page.content.decode()
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', html)
-    assert len(addresses) >= 4
-    for address in addresses:
-        assert address.startswith("/"), address
+    urls = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert len(urls) >= 4
+    for url in urls:
+        assert url.startswith("/"), url
     assert re.findall(r"<script>|<script [^>]*>[^<]", html) == [], "inline scripts would need unsafe-inline"
 
 
@@ -90,7 +90,7 @@ def test_server_serves_files_of_docs_page(server: Server):
     headers = server.sign_in("maria.manager", server.passwords["maria.manager"])
     html = server.request("GET", "/api/docs/", headers=headers).text
 
-    for address in re.findall(r'(?:src|href)="([^"]+)"', html):
-        response = requests.get(server.url + address, headers=headers, timeout=10)
-        assert response.status_code == 200, address
-        assert response.content, address
+    for path in re.findall(r'(?:src|href)="([^"]+)"', html):
+        response = requests.get(server.url + path, headers=headers, timeout=10)
+        assert response.status_code == 200, path
+        assert response.content, path

@@ -1,4 +1,4 @@
-"""ETag and If-Match: nobody overwrites what he has not seen."""
+"""ETag and If-Match prevent lost updates."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_if_match_follows_rfc_9110(manager, given, status):
 def test_every_task_change_checks_version(manager, method, action, body):
     path = f"/api/tasks/{factories.task().pk}/"
     etag = manager.get(path).headers["ETag"]
-    manager.patch(path, {"title": "Meanwhile"})
+    manager.patch(path, {"title": "Changed"})
 
     def call(**headers):
         return getattr(manager, method)(path + action, body, headers=headers)
