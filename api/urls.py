@@ -1,4 +1,4 @@
-"""Every route of the API on one screen."""
+"""All routes of the API."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""`make bench-logging`: formatting, redacting and writing one record, beside the peers that redact nothing, in one run.
+"""`make bench-logging`: compare the cost of one log record with two other libraries, which redact nothing.
 
-The peers are python-json-logger, and structlog with orjson, both on concurrent-log-handler. Every kind writes the same
-facts into a file of its own that rotates. Rounds alternate; what counts is the ratio of the medians.
+The others are python-json-logger, and structlog with orjson, both with concurrent-log-handler. Each library writes the
+same fields to its own rotating file. Rounds alternate; the result is the ratio of the medians.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from tests.live.server import PROJECT
 
 KINDS = ("cosmo", "python-json-logger", "structlog")
 ROTATE_AT = 20 * 1024 * 1024  # bytes
-FACTS = {"event": "task_created", "user_id": 42, "user_role": "manager", "task_id": 123, "property_id": 10}
+FIELDS = {"event": "task_created", "user_id": 42, "user_role": "manager", "task_id": 123, "property_id": 10}
 ENVIRONMENT = {"debug": False, "service": "cosmo-backend", "version": "1.0.0", "name": "production"}
 
 
 def writer_of(kind: str, path: Path) -> Callable[[], None]:
-    """A function that logs one record."""
+    """Return a function that logs one record."""
     logger = logging.getLogger("api.bench")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -38,14 +38,14 @@ def writer_of(kind: str, path: Path) -> Callable[[], None]:
         from concurrent_log_handler import ConcurrentRotatingFileHandler
 
         handler = ConcurrentRotatingFileHandler(str(path), maxBytes=ROTATE_AT, backupCount=5)
-        handler.setFormatter(_peer_formatter(kind))
+        handler.setFormatter(_other_formatter(kind))
     logger.addHandler(handler)
     if kind == "structlog":
         return _structlog_writer(logger)
-    return lambda: logger.info("Task created successfully", extra=FACTS)
+    return lambda: logger.info("Task created successfully", extra=FIELDS)
 
 
-def _peer_formatter(kind: str) -> logging.Formatter:
+def _other_formatter(kind: str) -> logging.Formatter:
     if kind == "structlog":
         return logging.Formatter("%(message)s")
     from pythonjsonlogger.orjson import OrjsonFormatter
@@ -81,12 +81,12 @@ def _structlog_writer(logger: logging.Logger) -> Callable[[], None]:
             structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value).decode()),
         ],
     )
-    facts = {name: value for name, value in FACTS.items() if name != "event"}
-    return lambda: bound.info("Task created successfully", event_name="task_created", **facts)
+    fields = {name: value for name, value in FIELDS.items() if name != "event"}
+    return lambda: bound.info("Task created successfully", event_name="task_created", **fields)
 
 
 def write(kind: str, path: Path, lines: int) -> None:
-    """Be one writing process: print the microseconds of CPU for a record."""
+    """Write records in this process, and print the CPU microseconds per record."""
     log = writer_of(kind, path)
     for _ in range(200):
         log()
@@ -99,7 +99,7 @@ def write(kind: str, path: Path, lines: int) -> None:
 
 
 def measure(kind: str, folder: Path, lines: int, processes: int) -> tuple[float, float]:
-    """(lines a second of all processes together, microseconds of CPU for a record)."""
+    """Return the lines per second of all processes together, and the CPU microseconds per record."""
     command = [sys.executable, "-m", "bench.log_records", "--write", kind, "--folder", str(folder), f"--lines={lines}"]
     writers = [
         subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

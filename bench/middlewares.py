@@ -1,4 +1,4 @@
-"""`make bench-logging`: what the three middlewares and their log line cost, in CPU and in requests a second."""
+"""`make bench-logging`: measure the cost of three middlewares and their log line, in CPU and requests per second."""
 
 import argparse
 import contextlib
@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 
-from bench.setup import machine, scene
+from bench.setup import describe_host, set_up
 from bench.wrk import load
 from tests.live.server import PROJECT, serving
 
 SETTINGS = {"on": "backend.settings", "off": "bench.reference.without_logging"}
 
 
-def spend(requests: int) -> None:
-    """Print the milliseconds of CPU for one request that does nothing else: a 404 outside the API, without a page."""
+def measure_cpu(requests: int) -> None:
+    """Print the CPU milliseconds of one minimal request: a GET of /, outside the API."""
     from django.core.wsgi import get_wsgi_application
 
     application = get_wsgi_application()
@@ -34,45 +34,45 @@ def spend(requests: int) -> None:
         "wsgi.input": io.BytesIO(),
     }
 
-    def ask(times: int) -> None:
+    def send_requests(times: int) -> None:
         for _ in range(times):
-            answer = application(dict(environ), lambda *_: None)
-            b"".join(answer)
-            answer.close()
+            response = application(dict(environ), lambda *_: None)
+            b"".join(response)
+            response.close()
 
-    ask(300)
+    send_requests(300)
     started = time.process_time()
-    ask(requests)
+    send_requests(requests)
     print((time.process_time() - started) / requests * 1e3)
 
 
-def cpu(variables: dict[str, str], requests: int) -> float:
-    command = [sys.executable, "-m", "bench.middlewares", "--spend", str(requests)]
-    with open(os.devnull, "w") as nowhere:
-        return float(subprocess.check_output(command, cwd=PROJECT, env=variables, stderr=nowhere))
+def run_measure_cpu(variables: dict[str, str], requests: int) -> float:
+    command = [sys.executable, "-m", "bench.middlewares", "--measure-cpu", str(requests)]
+    with open(os.devnull, "w") as null:
+        return float(subprocess.check_output(command, cwd=PROJECT, env=variables, stderr=null))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--spend", type=int)
+    parser.add_argument("--measure-cpu", type=int)
     options = parser.parse_args()
-    if options.spend:
-        spend(options.spend)
+    if options.measure_cpu:
+        measure_cpu(options.measure_cpu)
         return
-    with scene() as here, contextlib.ExitStack() as stack:
-        variables = {name: here.environment(DJANGO_SETTINGS_MODULE=settings) for name, settings in SETTINGS.items()}
+    with set_up() as setup, contextlib.ExitStack() as stack:
+        variables = {name: setup.environment(DJANGO_SETTINGS_MODULE=settings) for name, settings in SETTINGS.items()}
         costs: dict[str, list[float]] = {name: [] for name in SETTINGS}
         for _ in range(options.rounds):
             for name in SETTINGS:
-                costs[name].append(cpu(variables[name], 3_000))
+                costs[name].append(run_measure_cpu(variables[name], 3_000))
         rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
         servers = {
-            name: stack.enter_context(serving(variables[name], here.folder / f"{name}.console")) for name in SETTINGS
+            name: stack.enter_context(serving(variables[name], setup.folder / f"{name}.console")) for name in SETTINGS
         }
         for number in range(-1, options.rounds):
-            token = here.tokens()["cosmo"]
+            token = setup.tokens()["cosmo"]
             for name, server in servers.items():
                 cost = load(server, "/api/tasks/", token=token, seconds=options.seconds)
                 if number >= 0:
@@ -81,8 +81,8 @@ def main() -> None:
 
 
 def report(costs: dict[str, list[float]], rates: dict[str, list[float]]) -> None:
-    print(f"The three middlewares and their log line: {machine()}\n")
-    print(f"{'':<12}{'CPU ms a request':>18}{'task list, requests/s':>24}")
+    print(f"The three middlewares and their log line: {describe_host()}\n")
+    print(f"{'':<12}{'CPU ms/request':>18}{'task list, requests/s':>24}")
     for name in SETTINGS:
         print(f"{name:<12}{statistics.median(costs[name]):>18.3f}{statistics.median(rates[name]):>24.1f}")
     extra = statistics.median(on - off for on, off in zip(costs["on"], costs["off"], strict=True))

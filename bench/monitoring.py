@@ -1,8 +1,8 @@
-"""`make bench-monitoring`: what the hooks of metrics and of Sentry cost the task list, in CPU a request.
+"""`make bench-monitoring`: measure the CPU cost of metrics and Sentry for a request of the task list.
 
-CPU of the process instead of requests a second, because other work on the machine changes it less. In each round one
-process of each kind starts, and they take turns with a few requests; what counts is the median of the turns' ratios.
-The Sentry that the last row talks to is another process.
+CPU time varies less with other load on the host than requests per second. In each round, one process of each variant
+starts, and they take turns with a few requests. The result is the median of the ratios of the turns. The Sentry server
+runs in another process.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
 
-from bench.setup import TASKS, machine, scene
+from bench.setup import TASKS, describe_host, set_up
 from tests.live.server import PROJECT
 
-# What a request meets, but for the handler that counts log records.
+# The hooks of a request, except the handler that counts log records.
 HOOKS = (
     "backend.telemetry.metrics.observe_request",
     "backend.middleware.add_request_context",
@@ -37,18 +37,18 @@ NAMES = {
 ALLOWED = {"metrics": 0.05, "sentry": 0.15}
 
 
-def nothing(*_: object) -> None:
+def do_nothing(*_: object) -> None:
     pass
 
 
-def spend(requests: int, token: str, *, is_bare: bool) -> None:
-    """For each line of stdin, print the milliseconds of CPU that all threads here spend on one list of 20 tasks."""
+def measure_cpu(requests: int, token: str, *, is_bare: bool) -> None:
+    """For each line of stdin, print the CPU milliseconds of all threads for one list of 20 tasks."""
     from backend.telemetry import metric_files
     from backend.wsgi import application
 
     if is_bare:
         for hook in HOOKS:
-            mock.patch(hook, nothing).start()
+            mock.patch(hook, do_nothing).start()
     else:
         metric_files.share_values(os.environ["METRICS_FOLDER"], str(os.getpid()))  # as deploy/gunicorn.conf.py
     environ = {
@@ -66,30 +66,30 @@ def spend(requests: int, token: str, *, is_bare: bool) -> None:
     }
     statuses: set[str] = set()
 
-    def ask(times: int) -> None:
+    def send_requests(times: int) -> None:
         for _ in range(times):
-            answer = application(dict(environ), lambda status, *_: statuses.add(status))
-            b"".join(answer)
-            answer.close()
+            response = application(dict(environ), lambda status, *_: statuses.add(status))
+            b"".join(response)
+            response.close()
 
-    ask(100)
+    send_requests(100)
     gc.collect()
     gc.freeze()  # as deploy/gunicorn.conf.py
     for _ in sys.stdin:
         started = time.process_time()
-        ask(requests)
-        spent = time.process_time() - started
+        send_requests(requests)
+        cpu_seconds = time.process_time() - started
         if statuses != {"200 OK"}:
-            sys.exit(f"The list answered {statuses}.")
-        print("spent", spent / requests * 1e3, flush=True)
+            sys.exit(f"The list returned {statuses}.")
+        print("cpu_ms", cpu_seconds / requests * 1e3, flush=True)
 
 
 @contextlib.contextmanager
 def sentry() -> Iterator[str]:
-    """The DSN of a server that takes everything."""
+    """Start a server that accepts all events; yield its DSN."""
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # connections are kept
+        protocol_version = "HTTP/1.1"  # persistent connections
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -113,54 +113,55 @@ def sentry() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--turns", type=int, default=15, help="of each process")
-    parser.add_argument("--requests", type=int, default=40, help="of a turn")
-    parser.add_argument("--spend", nargs=2, metavar=("VARIANT", "TOKEN"))
+    parser.add_argument("--turns", type=int, default=15, help="turns of each process")
+    parser.add_argument("--requests", type=int, default=40, help="requests of a turn")
+    parser.add_argument("--measure-cpu", nargs=2, metavar=("VARIANT", "TOKEN"))
     options = parser.parse_args()
-    if options.spend:
-        variant, token = options.spend
-        spend(options.requests, token, is_bare=variant == "none")
+    if options.measure_cpu:
+        variant, token = options.measure_cpu
+        measure_cpu(options.requests, token, is_bare=variant == "none")
         return
-    with scene() as here, sentry() as dsn:
-        metrics = {"DJANGO_SETTINGS_MODULE": "backend.settings", "METRICS_FOLDER": str(here.folder)}
+    with set_up() as setup, sentry() as dsn:
+        metrics = {"DJANGO_SETTINGS_MODULE": "backend.settings", "METRICS_FOLDER": str(setup.folder)}
         variables = {
-            "none": here.environment(**metrics | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"}),
-            "metrics": here.environment(**metrics),
-            "sentry": here.environment(**metrics, SENTRY_DSN=dsn, SENTRY_TRACES_SAMPLE_RATE="0.1"),
+            "none": setup.environment(**metrics | {"DJANGO_SETTINGS_MODULE": "bench.reference.without_metrics"}),
+            "metrics": setup.environment(**metrics),
+            "sentry": setup.environment(**metrics, SENTRY_DSN=dsn, SENTRY_TRACES_SAMPLE_RATE="0.1"),
         }
         costs: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for _ in range(options.rounds):
             with contextlib.ExitStack() as stack:
-                token = here.tokens()["cosmo"]
-                start = [sys.executable, "-m", "bench.monitoring", "--requests", str(options.requests), "--spend"]
+                token = setup.tokens()["cosmo"]
+                start = [sys.executable, "-m", "bench.monitoring", "--requests", str(options.requests), "--measure-cpu"]
                 workers = {
-                    name: stack.enter_context(Spending([*start, name, token], variables[name])) for name in VARIANTS
+                    name: stack.enter_context(MeasuringProcess([*start, name, token], variables[name]))
+                    for name in VARIANTS
                 }
                 for _ in range(options.turns):
                     for name in VARIANTS:
-                        costs[name].append(workers[name].turn())
+                        costs[name].append(workers[name].measure_turn())
     report(costs, f"{options.rounds} rounds of {options.turns} turns of {options.requests} requests")
 
 
-class Spending(subprocess.Popen[str]):
-    """A process of `spend`."""
+class MeasuringProcess(subprocess.Popen[str]):
+    """A process that runs `measure_cpu`."""
 
     def __init__(self, command: list[str], variables: dict[str, str]) -> None:
         super().__init__(command, cwd=PROJECT, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def turn(self) -> float:
+    def measure_turn(self) -> float:
         print(file=self.stdin, flush=True)
-        for line in self.stdout or ():  # between lines of the log
-            if line.startswith("spent "):
+        for line in self.stdout or ():  # log lines can come between
+            if line.startswith("cpu_ms "):
                 return float(line.split()[1])
         raise SystemExit("A process has ended.")
 
 
 def report(costs: dict[str, list[float]], work: str) -> None:
-    print(f"List of 20 tasks of {TASKS:,}: {machine()}; {work}\n")
-    print(f"{'':<24}{'CPU ms a request':>18}{'more':>10}{'allowed':>10}")
+    print(f"List of 20 tasks of {TASKS:,}: {describe_host()}; {work}\n")
+    print(f"{'':<24}{'CPU ms/request':>18}{'more':>10}{'allowed':>10}")
     for name in VARIANTS:
-        ratios = [ours / bare - 1 for ours, bare in zip(costs[name], costs["none"], strict=True)]
+        ratios = [cost / bare_cost - 1 for cost, bare_cost in zip(costs[name], costs["none"], strict=True)]
         more = f"{statistics.median(ratios):+.1%}{ALLOWED[name]:>+10.0%}" if name in ALLOWED else ""
         print(f"{NAMES[name]:<24}{statistics.median(costs[name]):>18.3f}{more:>20}")
 

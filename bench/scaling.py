@@ -1,20 +1,20 @@
-"""How the answers' time grows with the tasks: lists, filters, search and counts at ten thousand and at a million."""
+"""Compare response times of lists, filters, search and counts with ten thousand and with a million tasks."""
 
 import statistics
 import time
 from collections.abc import Iterator
 
-from bench.setup import TASKS, Scene, machine
+from bench.setup import TASKS, BenchSetup, describe_host
 from tests.live.server import Server
 
-# What a manager asks for. A target is for what lists and filters; search and counts are measured, too.
+# Requests of a manager. Lists and filters have a target; search and counts are measured without one.
 PATHS = {
     "list": "/api/tasks/",
     "page 50": "/api/tasks/?page=50",
     "by property": "/api/tasks/?property=3",
     "by status": "/api/tasks/?status=pending",
     "by assignee": "/api/tasks/?assigned_to=5",
-    "of nobody": "/api/tasks/?assigned_to=none",
+    "unassigned": "/api/tasks/?assigned_to=none",
     "by type": "/api/tasks/?task_type=laundry",
     "by priority": "/api/tasks/?priority=urgent",
     "by date": "/api/tasks/?due_after=2026-11-20T00:00:00Z&due_before=2026-12-20T00:00:00Z",
@@ -38,33 +38,33 @@ NO_TARGET = {"search, frequent", "search, rare", "summary", "site: search, frequ
 TARGET = "1.5"
 
 
-def grow(small: Scene, large: Scene, *, copies: int, rounds: int) -> Iterator[str]:
-    """The lines of the report, in Markdown: medians of single requests, asked of one and the other in turn."""
+def measure_scaling(small: BenchSetup, large: BenchSetup, *, copies: int, rounds: int) -> Iterator[str]:
+    """Yield the lines of the report in Markdown: medians of single requests, alternating between both servers."""
     large.multiply(copies)
-    times: dict[str, tuple[list[float], list[float]]] = {what: ([], []) for what in PATHS}
-    with small.serving("cosmo") as (few, _), large.serving("cosmo") as (many, _):
-        for number in range(-1, rounds):  # the first one warms up
-            tokens = [here.tokens() for here in (small, large)]
-            for what, path in PATHS.items():
-                for found, token, server in zip(times[what], tokens, (few, many), strict=True):
-                    taken = _milliseconds(server, path, token)
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in PATHS}
+    with small.serving("cosmo") as (small_server, _), large.serving("cosmo") as (large_server, _):
+        for number in range(-1, rounds):  # round -1 warms up
+            tokens = [setup.tokens() for setup in (small, large)]
+            for name, path in PATHS.items():
+                for durations, token, server in zip(times[name], tokens, (small_server, large_server), strict=True):
+                    duration = _milliseconds(server, path, token)
                     if number >= 0:
-                        found.append(taken)
-    yield f"Time of one request as tasks grow: {machine()}; a manager's, milliseconds, median of {rounds}"
+                        durations.append(duration)
+    yield f"Response time by number of tasks: {describe_host()}; manager, milliseconds, median of {rounds}"
     yield ""
     yield f"| | {TASKS:,} tasks | {TASKS * (copies + 1):,} tasks | ratio | target |"
     yield "| --- | ---: | ---: | ---: | ---: |"
-    for what, (before, after) in times.items():
-        target = "" if what in NO_TARGET else TARGET
-        ratio = statistics.median(late / early for early, late in zip(before, after, strict=True))
-        medians = [f"{statistics.median(found):.1f}" for found in (before, after)]
-        yield f"| {' | '.join([what, *medians, f'{ratio:.2f}', target])} |"
+    for name, (small_times, large_times) in times.items():
+        target = "" if name in NO_TARGET else TARGET
+        ratio = statistics.median(b / a for a, b in zip(small_times, large_times, strict=True))
+        medians = [f"{statistics.median(durations):.1f}" for durations in (small_times, large_times)]
+        yield f"| {' | '.join([name, *medians, f'{ratio:.2f}', target])} |"
 
 
 def _milliseconds(server: Server, path: str, tokens: dict[str, str]) -> float:
     is_api = path.startswith("/api/")
     headers = {"Authorization": f"Bearer {tokens['cosmo']}"} if is_api else {"Cookie": f"sessionid={tokens['browser']}"}
     started = time.perf_counter()
-    answer = server.request("GET", path, headers=headers)
-    assert answer.status_code == 200, answer.text
+    response = server.request("GET", path, headers=headers)
+    assert response.status_code == 200, response.text
     return (time.perf_counter() - started) * 1000

@@ -1,4 +1,4 @@
-"""What is measured: Cosmo as it is deployed, and the plainest application over the same tables."""
+"""Databases and servers for benchmarks: Cosmo as deployed, and a plain application on the same tables."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from tests.live.server import Server, environment, fill_with_demo, fresh_databas
 
 PASSWORD = "bench-of-cosmo-1"
 TASKS = 10_000
-HUGE_PAGES = "glibc.malloc.hugetlb=1"  # as the service is deployed: deploy/systemd, Dockerfile
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # as in deploy/systemd and the Dockerfile
 
 _FILL = """
 import random
@@ -24,28 +24,28 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from api.models import Task, Property, User
 from api.users.passwords import Argon2idPasswordHasher
-people = {}
+users = {}
 for name, hasher in (("cosmo", Argon2idPasswordHasher()), ("plain", PBKDF2PasswordHasher())):
-    person = User(username=f"bench.{name}", email=f"bench.{name}@example.com", role="manager")
-    person.password = hasher.encode("%(password)s", hasher.salt())
-    person.save()
-    people[name] = person
-houses, crew = list(Property.objects.all()), list(User.objects.filter(role="staff"))
+    user = User(username=f"bench.{name}", email=f"bench.{name}@example.com", role="manager")
+    user.password = hasher.encode("%(password)s", hasher.salt())
+    user.save()
+    users[name] = user
+properties, staff = list(Property.objects.all()), list(User.objects.filter(role="staff"))
 types = ["cleaning", "maintenance", "laundry", "lawn_pool", "inspection", "preparation", "administration", "other"]
-now, dice = datetime.now(UTC), random.Random(1)
+now, rng = datetime.now(UTC), random.Random(1)
 def task(number):
-    status = dice.choice(["pending", "pending", "in_progress", "completed", "canceled"])
-    due_date = now + timedelta(minutes=dice.randint(-99_999, 99_999))
+    status = rng.choice(["pending", "pending", "in_progress", "completed", "canceled"])
+    due_date = now + timedelta(minutes=rng.randint(-99_999, 99_999))
     return Task(
-        title=f"Task {number}", description="Two sets, in the cupboard of the hall.", task_type=dice.choice(types),
-        status=status, priority=dice.randint(1, 4), property=dice.choice(houses),
-        assigned_to=dice.choice([None, *crew]), created_by=people["cosmo"], modified_by=people["cosmo"],
+        title=f"Task {number}", description="Two sets, in the cupboard of the hall.", task_type=rng.choice(types),
+        status=status, priority=rng.randint(1, 4), property=rng.choice(properties),
+        assigned_to=rng.choice([None, *staff]), created_by=users["cosmo"], modified_by=users["cosmo"],
         started_at=due_date if status in {"in_progress", "completed"} else None,
         completed_at=due_date if status == "completed" else None,
         created_at=now, modified_at=now, due_date=due_date,
     )
 Task.objects.bulk_create(map(task, range(%(tasks)d - Task.objects.count())), batch_size=1000)
-connection.cursor().execute("ANALYZE")  # as the server does by itself, a while later
+connection.cursor().execute("ANALYZE")  # as autovacuum does later
 """
 _TOKENS = """
 import json
@@ -53,32 +53,34 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 from api.models import User
 from api.accounts.sessions import open_session
-ours, plain = (User.objects.get(username=f"bench.{name}") for name in ("cosmo", "plain"))
+cosmo, plain = (User.objects.get(username=f"bench.{name}") for name in ("cosmo", "plain"))
 browser = Client()
-browser.force_login(ours)
-tokens = {"cosmo": open_session(ours)["access"], "plain": str(AccessToken.for_user(plain))}
+browser.force_login(cosmo)
+tokens = {"cosmo": open_session(cosmo)["access"], "plain": str(AccessToken.for_user(plain))}
 print(json.dumps({**tokens, "browser": browser.cookies["sessionid"].value}))
 """
 _MULTIPLY = """
-DO $$ DECLARE columns text; moved text; BEGIN
+DO $$ DECLARE columns text; values_sql text; BEGIN
     SELECT string_agg(quote_ident(column_name), ', '),
            string_agg(CASE column_name WHEN 'due_date' THEN $q$due_date + copy * interval '7 minutes'$q$
                       ELSE quote_ident(column_name) END, ', ')
-    INTO columns, moved
+    INTO columns, values_sql
     FROM information_schema.columns WHERE table_name = 'api_task' AND column_name <> 'id';
-    EXECUTE 'INSERT INTO api_task (' || columns || ') SELECT ' || moved
+    EXECUTE 'INSERT INTO api_task (' || columns || ') SELECT ' || values_sql
         || ' FROM api_task, generate_series(1, {times}) AS copy';
 END $$
 """
 
 
 @dataclass
-class Scene:
+class BenchSetup:
+    """A database with tasks, and servers that use it."""
+
     folder: Path
     variables: dict[str, str]
 
     def tokens(self) -> dict[str, str]:
-        """A manager's access tokens, good for five minutes, by application: cosmo, plain; and his cookie: browser."""
+        """Return a manager's access tokens (`cosmo`, `plain`; valid for five minutes) and session ID (`browser`)."""
         tokens: dict[str, str] = json.loads(self._shell(_TOKENS).splitlines()[-1])
         return tokens
 
@@ -86,39 +88,39 @@ class Scene:
         return manage(self.variables, "shell", "--verbosity", "0", "-c", code)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """That of one more server over the same database, on a port of its own."""
+        """Return the environment of another server with the same database and its own port."""
         return {**self.variables, "WEB_BIND": environment(self.folder)["WEB_BIND"], **more}
 
     @contextlib.contextmanager
     def serving(self, name: str) -> Iterator[tuple[Server, float]]:
-        """The server, and the seconds until it answered."""
+        """Start a server; yield it and the seconds until its first response."""
         application = {"cosmo": "backend.wsgi:application", "plain": "bench.reference.wsgi:application"}[name]
         started = time.monotonic()
         with serving(self.environment(), self.folder / f"{name}.console", application) as server:
             yield server, time.monotonic() - started
 
     def multiply(self, times: int) -> None:
-        """So many copies of every task beside it, each with other dates; PostgreSQL alone."""
-        # Not by Cosmo's own connections, which wait for a bounded time.
+        """Add `times` copies of every task with other due dates (PostgreSQL only)."""
+        # Cosmo's own connections have a statement timeout.
         with psycopg.connect(self.variables["DATABASE_URL"], autocommit=True) as connection:
             connection.execute(_MULTIPLY.replace("{times}", str(times)))  # type: ignore[arg-type]
-            connection.execute("VACUUM ANALYZE")  # as the server does by itself, a while later
+            connection.execute("VACUUM ANALYZE")  # as autovacuum does later
 
 
 @contextlib.contextmanager
-def scene() -> Iterator[Scene]:
-    """A database of its own with 10,000 tasks."""
+def set_up() -> Iterator[BenchSetup]:
+    """Create a database with 10,000 tasks; drop it afterwards."""
     with tempfile.TemporaryDirectory() as name, fresh_database(Path(name)) as database:
         folder = Path(name)
         more = {"DATABASE_URL": database, "WEB_CONCURRENCY": "1", "WEB_THREADS": "4"}
         variables = environment(folder, GLIBC_TUNABLES=HUGE_PAGES, **more)
         fill_with_demo(folder, database)
-        here = Scene(folder, variables)
-        here._shell(_FILL % {"tasks": TASKS, "password": PASSWORD})
-        yield here
+        setup = BenchSetup(folder, variables)
+        setup._shell(_FILL % {"tasks": TASKS, "password": PASSWORD})
+        yield setup
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    kind = "PostgreSQL" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "SQLite"
-    return f"{time.strftime('%d %B %Y')}, {os.cpu_count()} cores, {kind}"
+def describe_host() -> str:
+    """Return the date, the number of cores and the database of the measurement."""
+    database = "PostgreSQL" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "SQLite"
+    return f"{time.strftime('%d %B %Y')}, {os.cpu_count()} cores, {database}"

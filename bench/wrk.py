@@ -1,4 +1,4 @@
-"""A bounded load on one address by wrk, and what it cost the server."""
+"""Load tests of one endpoint with wrk, and the resources that the server used."""
 
 import json
 import re
@@ -21,8 +21,10 @@ wrk.headers["Content-Type"] = "application/json"
 
 @dataclass(frozen=True)
 class Cost:
-    rate: float  # successful answers a second
-    cpu_ms: float  # of the server's processes, for one answer
+    """The result of a load test."""
+
+    rate: float  # successful responses per second
+    cpu_ms: float  # CPU of the workers per response
 
 
 def load(
@@ -35,7 +37,7 @@ def load(
     body: Any = None,
     connections: int = 4,
 ) -> Cost:
-    """Ask again and again; SystemExit if an answer was a refusal, or none came."""
+    """Send requests for `seconds`. Raise SystemExit if a response was an error or missing."""
     before = _cpu_seconds(server)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         text = json.dumps(json.dumps(body)) if body is not None else "nil"
@@ -43,24 +45,24 @@ def load(
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, "--timeout", "20s"]
         headers = ["-H", f"Authorization: Bearer {token}"] if token else []
-        printed = subprocess.run(
+        output = subprocess.run(
             [*command, *headers, server.url + path], check=True, capture_output=True, text=True
         ).stdout
-    spent = _cpu_seconds(server) - before
-    answers = int(re.search(r"(\d+) requests in", printed)[1])  # type: ignore[index]
-    if "Non-2xx" in printed or "Socket errors" in printed or not answers:
-        raise SystemExit(f"{method} {path}:\n{printed}")
-    rate = float(re.search(r"Requests/sec: +([\d.]+)", printed)[1])  # type: ignore[index]
-    return Cost(rate, spent * 1000 / answers)
+    cpu_seconds = _cpu_seconds(server) - before
+    responses = int(re.search(r"(\d+) requests in", output)[1])  # type: ignore[index]
+    if "Non-2xx" in output or "Socket errors" in output or not responses:
+        raise SystemExit(f"{method} {path}:\n{output}")
+    rate = float(re.search(r"Requests/sec: +([\d.]+)", output)[1])  # type: ignore[index]
+    return Cost(rate, cpu_seconds * 1000 / responses)
 
 
 def resident_mb(server: Server) -> float:
-    """Of the largest worker, now."""
+    """Return the resident memory of the largest worker."""
     return max(worker.memory_info().rss for worker in _workers(server)) / 1024**2
 
 
 def peak_mb(server: Server) -> float:
-    """Of the largest worker, since its start."""
+    """Return the peak memory of the largest worker since its start."""
     texts = [Path(f"/proc/{worker.pid}/status").read_text() for worker in _workers(server)]
     return max(int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) for text in texts) / 1024  # type: ignore[index]
 

@@ -1,4 +1,4 @@
-"""Cosmo with addresses that fail on demand, for real servers in tests."""
+"""Settings of Cosmo with URLs that fail on demand, for test servers."""
 
 from backend.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Cosmo's addresses, and some whose views do what ours never should."""
+"""The URLs of Cosmo, and test URLs whose views fail, leak or are slow."""
 
 import json
 import logging
@@ -60,14 +60,14 @@ _held: list[bytes] = []
 
 
 def hold(request: HttpRequest, megabytes: int) -> HttpResponse:
-    """Keep so much memory until the next one."""
+    """Hold this much memory until the next request."""
     _held.clear()
     _held.append(b"x" * (megabytes * 2**20))
     return HttpResponse("held")
 
 
 def modules(request: HttpRequest) -> HttpResponse:
-    """The modules of tracing that this worker has imported, and its threads."""
+    """Return this worker's imported tracing modules and its threads."""
     names = sorted(name for name in sys.modules if name.startswith("opentelemetry"))
     return HttpResponse(json.dumps({"modules": names, "threads": [thread.name for thread in threading.enumerate()]}))
 
@@ -94,7 +94,7 @@ def own_headers(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def leak(request: HttpRequest, token: str = "") -> HttpResponse:
-    """Tells its log everything, in every way there is, and fails."""
+    """Log secrets in every part of a record, then fail."""
     data = json.loads(request.body) if request.content_type == "application/json" else request.POST.dict()
     logger.info("Headers %s", dict(request.headers))
     logger.info("Body %(password)s of %(data)s", {"password": data.get("password"), "data": data})
@@ -113,7 +113,7 @@ def leak(request: HttpRequest, token: str = "") -> HttpResponse:
 
 
 def leak_forms(request: HttpRequest) -> HttpResponse:
-    """Shows its log every form of a secret, in every part of a record, and fails by one."""
+    """Log every form of a secret in every part of a record, then fail with one."""
     forms = every_form()
     for text in forms.values():
         logger.info("It says %s and %r", text, [text], extra={"fact": text})
@@ -145,7 +145,7 @@ urlpatterns = [
 
 
 class FailingMiddleware:
-    """Fails outside of any view."""
+    """Raise an exception outside of any view."""
 
     def __init__(self, get_response):
         self.get_response = get_response

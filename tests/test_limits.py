@@ -1,4 +1,4 @@
-"""Every limit at its edge: what is as large as may be is taken, what is larger by one is not."""
+"""Every limit at its boundary: the maximum is accepted, one more is rejected."""
 
 import io
 import json
@@ -19,16 +19,16 @@ def create(manager, **values):
 
 
 @pytest.mark.parametrize(("field", "most"), [("title", 200), ("description", 10_000)])
-def test_a_text_is_as_long_as_the_document_says(manager, document, field, most):
+def test_text_length_is_limited_as_documented(manager, document, field, most):
     schema = document["components"]["schemas"]["TaskRequest"]["properties"][field]
 
     assert schema["maxLength"] == most
     assert create(manager, **{field: "ü" * most}).status_code == 201
-    answer = create(manager, **{field: "ü" * (most + 1)})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
+    response = create(manager, **{field: "ü" * (most + 1)})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, field)
 
 
-def test_a_task_waits_for_a_hundred_others_at_most(manager, document):
+def test_task_has_at_most_hundred_dependencies(manager, document):
     schema = document["components"]["schemas"]["TaskRequest"]["properties"]["depends_on"]
     ids = [factories.task().pk for _ in range(101)]
 
@@ -38,33 +38,33 @@ def test_a_task_waits_for_a_hundred_others_at_most(manager, document):
 
 
 @pytest.mark.parametrize(("size", "status"), [(2**20, 201), (2**20 + 1, 413)])
-def test_a_body_has_a_megabyte_at_most(manager, size, status):
+def test_body_is_limited_to_one_megabyte(manager, size, status):
     body = json.dumps(TASK | {"property": factories.property_().pk})
 
-    answer = manager.generic("POST", "/api/tasks/", body.ljust(size), content_type="application/json")
+    response = manager.generic("POST", "/api/tasks/", body.ljust(size), content_type="application/json")
 
-    assert answer.status_code == status
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize(("levels", "code"), [(16, "invalid"), (17, "too_deep")])
-def test_a_body_has_sixteen_levels_at_most(manager, levels, code):
-    deep = "[" * (levels - 1) + "]" * (levels - 1)  # the object is a level, too
+def test_body_is_limited_to_sixteen_levels(manager, levels, code):
+    deep = "[" * (levels - 1) + "]" * (levels - 1)  # the object is one level
 
-    answer = manager.generic("POST", "/api/tasks/", f'{{"title": {deep}}}', content_type="application/json")
+    response = manager.generic("POST", "/api/tasks/", f'{{"title": {deep}}}', content_type="application/json")
 
-    assert answer.status_code == 400
-    assert code in {error["code"] for error in answer.json()["errors"] if error["field"] == "title"}
+    assert response.status_code == 400
+    assert code in {error["code"] for error in response.json()["errors"] if error["field"] == "title"}
 
 
 @pytest.mark.parametrize(("parameter", "most", "more"), [("page_size", "100", "101"), ("search", "a" * 200, "a" * 201)])
-def test_a_parameter_has_its_greatest_value(manager, parameter, most, more):
+def test_query_parameters_have_maximum(manager, parameter, most, more):
     assert manager.get("/api/tasks/", {parameter: most}).status_code == 200
-    answer = manager.get("/api/tasks/", {parameter: more})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, parameter)
+    response = manager.get("/api/tasks/", {parameter: more})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, parameter)
 
 
 @pytest.mark.parametrize(("length", "status"), [(11, 400), (12, 204), (128, 204), (129, 400)])
-def test_a_password_has_twelve_to_128_characters(manager, length, status):
+def test_password_length_is_limited(manager, length, status):
     password = ("Wv7 käse-" * 20)[:length]
     values = {"current_password": factories.PASSWORD, "new_password": password}
 
@@ -74,12 +74,12 @@ def test_a_password_has_twelve_to_128_characters(manager, length, status):
 @pytest.mark.parametrize(
     "words", ["1 MiB", "16 KiB", "2,000 values", "200 fields", "16 levels", "8 KiB", "100 rows", "are not taken"]
 )
-def test_the_document_tells_the_limits_of_every_call(document, words):
+def test_document_description_states_limits(document, words):
     assert words in document["info"]["description"]
 
 
-class Endless(io.RawIOBase):
-    """A body that goes on; counts what was read of it."""
+class EndlessBody(io.RawIOBase):
+    """An endless body that counts the bytes read."""
 
     def __init__(self, start: bytes) -> None:
         self.start, self.count = start, 0
@@ -93,10 +93,10 @@ class Endless(io.RawIOBase):
 
 @pytest.mark.parametrize("path", ["/api/tasks/", "/manager/login/", "/accounts/password-reset/", "/nowhere/"])
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json"])
-def test_a_body_that_says_it_is_too_large_is_not_read(client, db, path, kind):
-    body = Endless(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
+def test_body_is_not_read_when_content_length_is_too_large(client, db, path, kind):
+    body = EndlessBody(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
 
-    answer = client.request(
+    response = client.request(
         REQUEST_METHOD="POST",
         PATH_INFO=path,
         CONTENT_TYPE=kind,
@@ -104,28 +104,28 @@ def test_a_body_that_says_it_is_too_large_is_not_read(client, db, path, kind):
         **{"wsgi.input": body},
     )
 
-    assert (answer.status_code, body.count) == (413, 0)
+    assert (response.status_code, body.count) == (413, 0)
 
 
 @pytest.mark.parametrize("path", ["/manager/login/", "/accounts/password-reset/"])
-def test_a_file_is_not_kept(client, db, path, monkeypatch):
+def test_uploaded_file_is_discarded(client, db, path, monkeypatch):
     received = []
-    monkeypatch.setattr("backend.http.uploads.NoUploads.receive_data_chunk", lambda *given: received.append(given))
+    monkeypatch.setattr("backend.http.uploads.NoUploads.receive_data_chunk", lambda *chunk: received.append(chunk))
     form = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"a" * 10_000 + b"\r\n--x--\r\n"
     )
 
-    answer = client.generic("POST", path, form, content_type="multipart/form-data; boundary=x")
+    response = client.generic("POST", path, form, content_type="multipart/form-data; boundary=x")
 
-    assert (answer.status_code, received) == (200, [])
-
-
-SMALL = ["/api/auth/login/", "/api/auth/password/reset/", "/api/auth/refresh/", "/accounts/password-reset/"]
-SMALL += ["/admin/login/", "/manager/login/", "/unsubscribe/token/"]
+    assert (response.status_code, received) == (200, [])
 
 
-@pytest.mark.parametrize("path", SMALL)
-def test_a_body_from_a_stranger_has_sixteen_kilobytes_at_most(client, db, path):
+SMALL_BODY_PATHS = ["/api/auth/login/", "/api/auth/password/reset/", "/api/auth/refresh/", "/accounts/password-reset/"]
+SMALL_BODY_PATHS += ["/admin/login/", "/manager/login/", "/unsubscribe/token/"]
+
+
+@pytest.mark.parametrize("path", SMALL_BODY_PATHS)
+def test_unauthenticated_body_is_limited_to_16_kilobytes(client, db, path):
     fits, too_large = (client.generic("POST", path, b" " * size) for size in (16_384, 16_385))
 
     assert fits.status_code != 413
@@ -134,60 +134,60 @@ def test_a_body_from_a_stranger_has_sixteen_kilobytes_at_most(client, db, path):
         assert too_large.json()["detail"] == "The body is larger than 16 KiB."
 
 
-def named(count):
+def object_with_fields(count):
     return {f"a{number}": 1 for number in range(count)}
 
 
-LIMITS = [  # a body that fits, one that is too large, whose field is named, with which code
-    (named(200), named(201), "non_field_errors", "too_many_fields"),
-    ({"a": named(200)}, {"a": named(201)}, "a", "too_many_fields"),
+LIMITS = [  # accepted body, rejected body, field and code of the error
+    (object_with_fields(200), object_with_fields(201), "non_field_errors", "too_many_fields"),
+    ({"a": object_with_fields(200)}, {"a": object_with_fields(201)}, "a", "too_many_fields"),
     ({"a": [1] * 1_998}, {"a": [1] * 2_000}, "a", "too_many_values"),
     ({"a": [[]] * 998}, {"a": [[]] * 1_000}, "a", "too_many_values"),
 ]
 
 
 @pytest.mark.parametrize(("fits", "too_large", "field", "code"), LIMITS, ids=lambda value: str(value)[:12])
-def test_a_body_has_two_thousand_values_and_an_object_two_hundred_fields(manager, fits, too_large, field, code):
-    read, refused = (manager.post("/api/tasks/", body) for body in (fits, too_large))
+def test_body_values_and_object_fields_are_limited(manager, fits, too_large, field, code):
+    accepted, rejected = (manager.post("/api/tasks/", body) for body in (fits, too_large))
 
-    assert {error["code"] for error in read.json()["errors"]} <= {"unknown_field", "required"}
-    (error,) = refused.json()["errors"]
-    assert (refused.status_code, error["field"], error["code"]) == (400, field, code)
+    assert {error["code"] for error in accepted.json()["errors"]} <= {"unknown_field", "required"}
+    (error,) = rejected.json()["errors"]
+    assert (rejected.status_code, error["field"], error["code"]) == (400, field, code)
 
 
 @pytest.mark.parametrize("kind", ["separators", "commas in strings"])
-def test_what_is_inside_of_a_text_is_no_value(manager, kind):
+def test_punctuation_inside_text_counts_as_no_value(manager, kind):
     text = '[{,"' * 2_000 if kind == "separators" else ",\\" * 4_000
 
     assert create(manager, description=text).status_code == 201
 
 
-def test_a_list_that_is_too_long_is_one_error(manager):
-    answer = create(manager, depends_on=["wrong"] * 1_000)
+def test_too_long_list_is_one_error(manager):
+    response = create(manager, depends_on=["wrong"] * 1_000)
 
-    (error,) = answer.json()["errors"]
+    (error,) = response.json()["errors"]
     assert (error["field"], error["code"]) == ("depends_on", "max_length")
 
 
-def lists_of(serializer, name=""):
+def list_fields_of(serializer, name=""):
     for field_name, field in getattr(serializer, "fields", {}).items():
         if not field.read_only:
-            yield from lists_of(field, f"{name}{field_name}.")
+            yield from list_fields_of(field, f"{name}{field_name}.")
             if isinstance(field, serializers.ListField | serializers.ListSerializer):
                 yield f"{name}{field_name}", field
 
 
-def test_every_list_of_a_body_is_counted_before_its_items_are_looked_at(db):
+def test_every_list_field_checks_length_before_items(db):
     get_resolver().url_patterns  # noqa: B018 - imports every serializer
-    found = {
+    list_fields = {
         f"{kind.__name__}.{name}": field
         for kind in _below(StrictSerializer)
         if hasattr(kind, "Meta") or not issubclass(kind, serializers.ModelSerializer)
-        for name, field in lists_of(kind())
+        for name, field in list_fields_of(kind())
     }
 
-    assert set(found) >= {"TaskSerializer.depends_on", "PropertySerializer.owners"}
-    assert [name for name, field in found.items() if not isinstance(field, IdListField)] == []
+    assert set(list_fields) >= {"TaskSerializer.depends_on", "PropertySerializer.owners"}
+    assert [name for name, field in list_fields.items() if not isinstance(field, IdListField)] == []
 
 
 def _below(kind):
@@ -197,11 +197,11 @@ def _below(kind):
 
 
 @pytest.mark.parametrize("query", ["status=pending&" * 101, "".join(f"a{number}=1&" for number in range(101))])
-def test_a_query_string_has_a_hundred_parameters_at_most(manager, query):
-    answer = manager.get("/api/tasks/", QUERY_STRING=query)
+def test_query_string_is_limited_to_hundred_parameters(manager, query):
+    response = manager.get("/api/tasks/", QUERY_STRING=query)
 
-    (error,) = answer.json()["errors"]
-    assert (answer.status_code, error["code"]) == (400, "too_many_parameters")
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["code"]) == (400, "too_many_parameters")
     assert manager.get("/api/tasks/", QUERY_STRING="status=pending&" * 100).status_code == 200
 
 
@@ -209,7 +209,7 @@ HEADERS = ["HTTP_COOKIE", "HTTP_ACCEPT", "HTTP_IF_MATCH", "HTTP_X_FORWARDED_FOR"
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_header_has_eight_kilobytes_at_most_however_many_lines_it_has(client, db, header):
+def test_header_is_limited_to_eight_kilobytes(client, db, header):
     line = "text/html, " * 1_000
 
     assert client.get("/api/tasks/", **{header: line[:8_191]}).status_code == 431
@@ -217,7 +217,7 @@ def test_a_header_has_eight_kilobytes_at_most_however_many_lines_it_has(client, 
     assert client.get("/admin/login/", **{header: line[:8_190]}).status_code == 200
 
 
-def test_a_cookie_has_eleven_hundred_escapes_at_most(client, db):
+def test_cookie_is_limited_to_1100_escapes(client, db):
     fits, too_many = (client.get("/admin/login/", HTTP_COOKIE='a="' + '\\"' * n + '"') for n in (1_100, 1_101))
 
     assert (fits.status_code, too_many.status_code) == (200, 431)
@@ -225,17 +225,17 @@ def test_a_cookie_has_eleven_hundred_escapes_at_most(client, db):
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip", "x-anything"])
 @pytest.mark.parametrize("path", ["/api/tasks/", "/api/auth/login/", "/manager/login/"])
-def test_an_encoded_body_is_an_unsupported_media_type(manager, coding, path):
-    answer = manager.post(path, {}, HTTP_CONTENT_ENCODING=coding)
+def test_encoded_body_returns_415(manager, coding, path):
+    response = manager.post(path, {}, HTTP_CONTENT_ENCODING=coding)
 
-    assert answer.status_code == 415
+    assert response.status_code == 415
     if path.startswith("/api/"):
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.json()["code"] == "unsupported_media_type"
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["code"] == "unsupported_media_type"
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
-def test_a_body_that_is_not_encoded_is_read(manager, coding):
+def test_identity_encoded_body_is_accepted(manager, coding):
     values = TASK | {"property": factories.property_().pk}
 
     assert manager.post("/api/tasks/", values, HTTP_CONTENT_ENCODING=coding).status_code == 201

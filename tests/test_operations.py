@@ -1,4 +1,4 @@
-"""The operations page and its log reader, on both sites: what they show, to whom, and of what."""
+"""The operations page and the log page of both sites: contents and access."""
 
 import html
 import logging
@@ -18,24 +18,24 @@ from tests.conftest import client_of
 from tests.live.server import PROJECT
 
 SITES = [ADMIN, MANAGER]
-# What is audited is logged once its transaction has committed.
+# Audit events are logged when their transaction commits.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_leaves")]
 
 
 @pytest.fixture
 def logs(logs, settings):
-    """The log files of this test are those that the page reads."""
+    """Let the pages read the log files of this test."""
     settings.LOGS_DIR = logs.folder
     return logs
 
 
 def text_of(page) -> str:
-    """What somebody reads there."""
+    """Return the visible text of a page."""
     without_style = re.sub(r"<(script|style).*?</\1>", "", page.content.decode(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", without_style)))
 
 
-def look(browser: Client, site: str, status: int = 200, **query) -> str:
+def open_page(browser: Client, site: str, status: int = 200, **query) -> str:
     path = f"{site}/operations/logs/" if query else f"{site}/operations/"
     page = browser.get(path, query)
     assert page.status_code == status
@@ -43,34 +43,34 @@ def look(browser: Client, site: str, status: int = 200, **query) -> str:
 
 
 def records_of(page) -> list[str]:
-    """The messages of the records on a page of the reader."""
+    """Return the messages of the records on a log page."""
     return [text.strip() for text in re.findall(r'<span class="ops-message">([^<]*)', page.content.decode())]
 
 
 def fail(client, monkeypatch) -> None:
-    """A request in whose view something breaks."""
+    """Send a request whose view raises an exception."""
     with monkeypatch.context() as patch:
         patch.setattr("api.tasks.views.visible_tasks", lambda *_, **__: {}["broken"])
         client.raise_request_exception = False
         assert client.get("/api/tasks/").status_code == 500
 
 
-def test_the_page_shows_the_last_hour_as_it_was(logs, browsers, manager, monkeypatch):
+def test_page_shows_statistics_of_last_hour(logs, browsers, manager, monkeypatch):
     for _ in range(3):
         manager.get("/api/properties/")
     fail(manager, monkeypatch)
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
-    assert "Requests a minute 4" in page
-    assert "Errors a minute 1" in page
-    assert "The service is up. 1 request of the last hour failed." in page
-    assert re.search(r"GET /api/properties/ p95 \d+ ms 3 requests, slowest \d+ ms, \d+\.0 queries each", page)
+    assert "Requests per minute 4" in page
+    assert "Errors per minute 1" in page
+    assert "The service is up. 1 request in the last hour failed." in page
+    assert re.search(r"GET /api/properties/ p95 \d+ ms 3 requests, slowest \d+ ms, \d+\.0 queries per request", page)
     assert "api/properties/views.py:" in page
     assert "PropertyViewSet.list" in page
 
 
-def test_errors_of_one_place_are_one_line_that_leads_to_their_records(logs, browsers, manager, monkeypatch):
+def test_error_group_links_to_its_records(logs, browsers, manager, monkeypatch):
     for _ in range(3):
         fail(manager, monkeypatch)
     logging.getLogger("api").error("Something else")
@@ -80,40 +80,40 @@ def test_errors_of_one_place_are_one_line_that_leads_to_their_records(logs, brow
     assert re.search(r"KeyError 3 ×, last .*? api/tasks/\w+\.py:\d+ \w+", text_of(page))
     assert "Something else 1 ×" in text_of(page)
     links = re.findall(r'href="([^"]*file=error[^"]*)"', page.content.decode())
-    found = [records_of(browsers[MANAGER].get(html.unescape(link))) for link in links]
-    assert sorted(found, key=len) == [["Something else"], ["Unhandled exception"] * 3]
+    messages = [records_of(browsers[MANAGER].get(html.unescape(link))) for link in links]
+    assert sorted(messages, key=len) == [["Something else"], ["Unhandled exception"] * 3]
 
 
-def test_a_slow_query_is_shown_with_its_place_in_the_code(logs, browsers, manager, settings):
+def test_slow_query_is_shown_with_source_location(logs, browsers, manager, settings):
     settings.SLOW_QUERY_THRESHOLD = 0
     manager.get("/api/tasks/summary/")
 
-    # The place as the log has it; redaction takes sessions.py:65 for a secret.
-    assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", look(browsers[MANAGER], MANAGER))
+    # Redaction can take a location such as sessions.py:65 for a secret.
+    assert re.search(r"slow query, \d+ ms at (api|backend)/[\w/]+\.py:\S+ \w+", open_page(browsers[MANAGER], MANAGER))
 
 
-def test_recent_security_events_are_there_and_usual_ones_are_not(logs, browsers, client):
+def test_page_shows_security_events_without_routine_events(logs, browsers, client):
     factories.user(username="ada", role="staff")
     client.post("/api/auth/login/", {"username": "ada", "password": "wrong"}, REMOTE_ADDR="192.0.2.9")
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
     assert re.search(r"Failed login attempt · user \d+ · 192\.0\.2\.9 · request", page)
     assert "Admin access" not in page
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_fresh_start_has_a_page_too(tmp_path, settings, browsers, site):
+def test_page_is_shown_without_log_files(tmp_path, settings, browsers, site):
     settings.LOGS_DIR = tmp_path / "not-there"
 
-    page = look(browsers[site], site)
+    page = open_page(browsers[site], site)
 
     assert "No requests yet." in page
-    assert "All is well." in page
-    assert "Nothing." in look(browsers[site], site, level="ERROR")
+    assert "All systems work." in page
+    assert "No matching records." in open_page(browsers[site], site, level="ERROR")
 
 
-def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
+def test_page_states_its_range_when_truncated(logs, browsers, manager, monkeypatch):
     manager.get("/api/tasks/")
     path = logs.folder / "performance.log"
     (line,) = path.read_text().splitlines()
@@ -122,10 +122,10 @@ def test_a_bound_that_cut_is_told(logs, browsers, manager, monkeypatch):
     older = [entry.replace(at[:16], _minutes_before(at, 30)) for entry in past]
     path.write_text("\n".join([*older, line]) + "\n")
 
-    monkeypatch.setattr(request_stats, "SECONDS", 60)  # it is the bytes that cut here
-    assert "Covers the last" not in look(browsers[MANAGER], MANAGER)
+    monkeypatch.setattr(request_stats, "SECONDS", 60)  # the byte limit is tested here
+    assert "Covers the last" not in open_page(browsers[MANAGER], MANAGER)
     monkeypatch.setattr(request_stats, "MAX_BYTES", 100_000)
-    assert re.search(r"Covers the last (29|30) minutes : there are more lines", look(browsers[MANAGER], MANAGER))
+    assert re.search(r"Covers the last (29|30) minutes : the log has more lines", open_page(browsers[MANAGER], MANAGER))
 
 
 def _minutes_before(timestamp: str, minutes: int) -> str:
@@ -134,7 +134,7 @@ def _minutes_before(timestamp: str, minutes: int) -> str:
     return f"{datetime.fromisoformat(timestamp) - timedelta(minutes=minutes):%Y-%m-%dT%H:%M}"
 
 
-def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
+def test_failures_are_shown_first(logs, browsers, monkeypatch):
     broken = {"healthy": False, "duration_ms": 2000}
     monkeypatch.setattr(
         service_status,
@@ -145,14 +145,14 @@ def test_what_does_not_work_stands_first(logs, browsers, monkeypatch):
         service_status, "logs", lambda: {"info.log": {"dropped": 3, "last_error": "No space left on device"}}
     )
 
-    page = look(browsers[MANAGER], MANAGER)
+    page = open_page(browsers[MANAGER], MANAGER)
 
-    assert "Database: does not answer. Cache: does not work. Disk of the logs: 1.5 % free." in page
+    assert "Database: does not respond. Cache: does not work. Log disk: 1.5 % free." in page
     assert "Log files: info.log: No space left on device." in page
-    assert "All is well" not in page
+    assert "All systems work" not in page
 
 
-def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs, browsers, manager):
+def test_request_link_shows_records_of_all_files_oldest_first(logs, browsers, manager):
     task = factories.task()
     manager.delete(f"/api/tasks/{task.pk}/")
     browser = browsers[MANAGER]
@@ -165,20 +165,20 @@ def test_one_click_shows_a_request_across_the_files_the_oldest_record_first(logs
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_older_pages_end_where_the_files_begin(logs, browsers, site):
+def test_older_pages_reach_first_record(logs, browsers, site):
     for number in range(120):
         logging.getLogger("api").info("Counted", extra={"number": number})
-    shown, path = [], f"{site}/operations/logs/?event=&text=Counted"
+    numbers, path = [], f"{site}/operations/logs/?event=&text=Counted"
     while path:
         page = browsers[site].get(path)
-        shown += re.findall(r"<dt>number</dt><dd>(\d+)</dd>", page.content.decode())
+        numbers += re.findall(r"<dt>number</dt><dd>(\d+)</dd>", page.content.decode())
         older = re.search(r'href="([^"]*)" rel="next"', page.content.decode())
         path = f"{site}/operations/logs/{html.unescape(older[1])}" if older else ""
 
-    assert shown == [str(number) for number in range(119, -1, -1)]
+    assert numbers == [str(number) for number in range(119, -1, -1)]
 
 
-def test_hostile_lines_are_text(logs, browsers):
+def test_hostile_log_lines_are_escaped(logs, browsers):
     hostile = "<script>alert(1)</script>\x1b[2J\u202e'\"&"
     try:
         raise ValueError(hostile)
@@ -211,21 +211,21 @@ def test_hostile_lines_are_text(logs, browsers):
         {"older": "2026-05-31T12:00:00.000000Z~-1"},
     ],
 )
-def test_nonsense_is_answered_with_a_message(logs, browsers, query):
-    page = look(browsers[ADMIN], ADMIN, status=400, **query)
+def test_invalid_search_returns_400_with_message(logs, browsers, query):
+    page = open_page(browsers[ADMIN], ADMIN, status=400, **query)
 
-    assert "Correct what is marked" in page
+    assert "Correct the marked fields" in page
     assert not AuditEntry.objects.filter(event="logs_read").exists()
 
 
 @pytest.mark.parametrize("older", ["9999-99-99T99:99:99.000000Z", "0000-00-00T00:00:00Z~999999999"])
-def test_an_address_that_somebody_made_up_is_no_fault(logs, browsers, older):
+def test_forged_cursor_causes_no_error(logs, browsers, older):
     logging.getLogger("api").info("Here")
 
-    look(browsers[ADMIN], ADMIN, older=older)
+    open_page(browsers[ADMIN], ADMIN, older=older)
 
 
-def test_looking_is_audited_with_what_was_asked_for_and_without_secrets(logs, root):
+def test_search_is_audited_without_secrets(logs, root):
     root.get(f"{ADMIN}/operations/logs/")
     root.get(f"{ADMIN}/operations/")
     assert not AuditEntry.objects.filter(event="logs_read").exists()
@@ -244,7 +244,7 @@ def test_looking_is_audited_with_what_was_asked_for_and_without_secrets(logs, ro
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("path", ["operations/", "operations/logs/"])
-def test_only_those_who_may_get_in_and_the_others_are_written_down(db, site, path):
+def test_users_without_permission_are_denied_and_audited(db, site, path):
     staff = browser_of(factories.user(role="staff"))
 
     assert staff.get(f"{site}/{path}").status_code == 403
@@ -253,92 +253,94 @@ def test_only_those_who_may_get_in_and_the_others_are_written_down(db, site, pat
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_the_start_page_leads_there_and_nothing_is_posted(browsers, site):
+def test_start_page_links_to_operations_page_and_post_returns_405(browsers, site):
     assert f'href="{site}/operations/"' in browsers[site].get(f"{site}/").content.decode()
     assert browsers[site].post(f"{site}/operations/logs/").status_code == 405
 
 
 @pytest.fixture
-def superusers_traces(logs, browsers, monkeypatch) -> dict[str, str]:
-    """What a superuser did, what was done to one, and what strangers tried at his door; {what to look for: value}."""
-    chief = client_of(factories.user(username="chief", role="superuser"))
+def superuser_records(logs, browsers, monkeypatch) -> dict[str, str]:
+    """Log requests of and about superusers and failed admin logins. Return search criteria that find them."""
+    superuser_client = client_of(factories.user(username="chief", role="superuser"))
     erased = factories.user(username="erased", role="superuser")
     task = factories.task()
-    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
-    chief.delete(f"/api/tasks/{task.pk}/")
-    fail(chief, monkeypatch)
+    superuser_client.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    superuser_client.delete(f"/api/tasks/{task.pk}/")
+    fail(superuser_client, monkeypatch)
     client = Client()
     client.post("/api/auth/login/", {"username": "chief", "password": "wrong"}, content_type="application/json")
     client.post("/admin/login/", {"username": "nobody", "password": "wrong"})
-    logging.getLogger("api").info("About him", extra={"target_user_id": chief.user.pk})
-    logging.getLogger("api").error("Of an erased one", extra={"user_id": erased.pk})
-    logging.getLogger("api").info("As text", extra={"user_id": str(chief.user.pk)})
+    logging.getLogger("api").info("About the superuser", extra={"target_user_id": superuser_client.user.pk})
+    logging.getLogger("api").error("About an erased superuser", extra={"user_id": erased.pk})
+    logging.getLogger("api").info("As text", extra={"user_id": str(superuser_client.user.pk)})
     erased.delete()
     logging.getLogger("api").info("Harmless")
-    return {"user": str(chief.user.pk), "request_id": "request-of-chief", "text": "about him"}
+    return {"user": str(superuser_client.user.pk), "request_id": "request-of-chief", "text": "about the superuser"}
 
 
-def test_a_superuser_sees_all_of_it(superusers_traces, root):
-    page = look(root, ADMIN)
+def test_superuser_sees_records_of_superusers(superuser_records, root):
+    page = open_page(root, ADMIN)
 
-    assert "Of an erased one" in page
+    assert "About an erased superuser" in page
     assert "Failed login attempt" in page
-    for name, value in superusers_traces.items():
+    for name, value in superuser_records.items():
         assert records_of(root.get(f"{ADMIN}/operations/logs/", {name: value}))
 
 
-@pytest.mark.parametrize("who", SITES)
-def test_in_the_managers_site_superusers_left_no_trace(superusers_traces, browsers, who):
-    browser = browsers[who]  # a superuser is a manager there
+@pytest.mark.parametrize("site", SITES)
+def test_manager_site_hides_records_of_superusers(superuser_records, browsers, site):
+    browser = browsers[site]  # a superuser is a manager there
 
     page = browser.get(f"{MANAGER}/operations/")
-    shown = text_of(page)
+    text = text_of(page)
 
-    assert "Errors a minute 0" in shown
-    assert "Requests a minute 1" in shown
-    assert "GET /api/tasks/" not in shown
-    assert "Errors of the last day None." in shown
-    assert "Failed login attempt" not in shown
-    assert "Form validation failed" not in shown
-    for name, value in superusers_traces.items():
+    assert "Errors per minute 0" in text
+    assert "Requests per minute 1" in text
+    assert "GET /api/tasks/" not in text
+    assert "Errors in the last day None." in text
+    assert "Failed login attempt" not in text
+    assert "Form validation failed" not in text
+    for name, value in superuser_records.items():
         assert records_of(browser.get(f"{MANAGER}/operations/logs/", {name: value})) == []
-    left = records_of(browser.get(f"{MANAGER}/operations/logs/", {"file": "info"}))
-    assert left == ["Harmless", "User login successful"]
+    visible = records_of(browser.get(f"{MANAGER}/operations/logs/", {"file": "info"}))
+    assert visible == ["Harmless", "User login successful"]
 
 
-def test_records_of_a_superuser_stay_hidden_from_managers_after_a_new_role(logs, browsers, superuser):
-    chief = client_of(factories.user(username="chief", role="superuser"))
-    path = f"/api/users/{chief.user.pk}/"
-    chief.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
-    logging.getLogger("api").info("About them", extra={"target_user_id": chief.user.pk})
+def test_records_of_former_superuser_stay_hidden_from_managers(logs, browsers, superuser):
+    superuser_client = client_of(factories.user(username="chief", role="superuser"))
+    path = f"/api/users/{superuser_client.user.pk}/"
+    superuser_client.get("/api/tasks/", headers={"X-Request-ID": "request-of-chief"})
+    logging.getLogger("api").info("About them", extra={"target_user_id": superuser_client.user.pk})
 
     superuser.patch(path, {"role": "manager"})
-    logging.getLogger("api").info("About a manager", extra={"target_user_id": chief.user.pk})
+    logging.getLogger("api").info("About a manager", extra={"target_user_id": superuser_client.user.pk})
 
-    found = records_of(browsers[MANAGER].get(f"{MANAGER}/operations/logs/", {"user": str(chief.user.pk)}))
-    assert found == ["About a manager"]
-    assert len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(chief.user.pk)}))) >= 3
+    messages = records_of(browsers[MANAGER].get(f"{MANAGER}/operations/logs/", {"user": str(superuser_client.user.pk)}))
+    assert messages == ["About a manager"]
+    assert (
+        len(records_of(browsers[ADMIN].get(f"{ADMIN}/operations/logs/", {"user": str(superuser_client.user.pk)}))) >= 3
+    )
 
 
-def test_every_route_has_a_place():
+def test_every_route_has_source_location():
     from api.operations import source_locations
 
     get_resolver()
-    found = {route: view_location("GET", route) for route in source_locations._views()}
+    locations = {route: view_location("GET", route) for route in source_locations._views()}
 
-    assert len(found) > 100
-    assert [route for route, place in found.items() if not place] == []
-    ours = [place for place in found.values() if place.startswith(("api/", "backend/"))]
-    assert len(ours) > 60
-    for place in ours:
-        path, _, line = place.partition(" ")[0].partition(":")
+    assert len(locations) > 100
+    assert [route for route, location in locations.items() if not location] == []
+    own_locations = [location for location in locations.values() if location.startswith(("api/", "backend/"))]
+    assert len(own_locations) > 60
+    for location in own_locations:
+        path, _, line = location.partition(" ")[0].partition(":")
         code = Path(PROJECT / path).read_text().splitlines()[int(line) - 1]
         assert code.lstrip().startswith(("def ", "class ", "@", "async "))
     assert view_location("DELETE", "api/tasks/<id:pk>/").endswith("TaskViewSet.destroy")
     assert view_location("GET", "nowhere/") == ""
 
 
-def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, monkeypatch):
+def test_error_groups_stop_at_byte_limit(logs, browsers, monkeypatch):
     for number in range(400):
         logging.getLogger("api").error("Broken", extra={"filling": f"{number} " * 1_000})
     monkeypatch.setattr(error_groups, "MAX_BYTES", 0)
@@ -350,7 +352,7 @@ def test_errors_of_a_day_are_counted_no_further_than_a_bound(logs, browsers, mon
     ]
     path.write_text("\n".join(lines) + "\n")
 
-    page = look(browsers[ADMIN], ADMIN)
+    page = open_page(browsers[ADMIN], ADMIN)
 
     assert "Covers the time since" in page
     assert 100 <= int(re.search(r"Broken (\d+) ×", page)[1]) < 400

@@ -1,4 +1,4 @@
-"""Every list costs the same number of queries, however long it is: query_counts.json."""
+"""The number of queries of a list is independent of its length: query_counts.json."""
 
 import json
 from pathlib import Path
@@ -12,44 +12,44 @@ from tests.conftest import client_of
 BASELINE = json.loads(Path(__file__).with_name("query_counts.json").read_text())
 
 
-def make(number: int, person) -> None:
+def create_tasks(number: int, user) -> None:
     for _ in range(number):
-        house = factories.property_(owners=(factories.user(), person))
-        others = tuple(factories.task(property=house) for _ in range(2))
-        task = factories.task(property=house, assigned_to=person, depends_on=others)
+        property_ = factories.property_(owners=(factories.user(), user))
+        others = tuple(factories.task(property=property_) for _ in range(2))
+        task = factories.task(property=property_, assigned_to=user, depends_on=others)
         client = client_of(factories.user(role="manager"))
         for title in "abc":
             client.patch(f"/api/tasks/{task.pk}/", {"title": title})
 
 
-def queries_of(person) -> dict[str, int]:
-    task = factories.Task.objects.filter(assigned_to=person.user).first()
+def count_queries(client) -> dict[str, int]:
+    task = factories.Task.objects.filter(assigned_to=client.user).first()
     counts = {}
     for path in BASELINE:
         with CaptureQueriesContext(connection) as queries:
-            answer = person.get(path.format(task=task.pk, house=task.property_id))
-        assert answer.status_code == 200
+            response = client.get(path.format(task=task.pk, property=task.property_id))
+        assert response.status_code == 200
         counts[path] = len(queries)
     return counts
 
 
-def test_one_row_and_fifty_cost_the_same(manager):
-    make(1, manager.user)
-    assert queries_of(manager) == BASELINE
-    make(16, manager.user)
-    assert queries_of(manager) == BASELINE
+def test_query_count_is_independent_of_row_count(manager):
+    create_tasks(1, manager.user)
+    assert count_queries(manager) == BASELINE
+    create_tasks(16, manager.user)
+    assert count_queries(manager) == BASELINE
 
 
-def test_a_list_of_tasks_costs_at_most_four():
+def test_task_list_needs_at_most_four_queries():
     assert max(count for path, count in BASELINE.items() if path.startswith("/api/tasks/?")) <= 4
 
 
-def test_every_list_is_in_the_baseline():
+def test_baseline_contains_every_list():
     from api.urls import urlpatterns
 
     lists = {f"/api/{pattern.pattern}" for pattern in urlpatterns if _has_page(pattern.callback)}
-    known = {path.partition("?")[0].replace("{task}", "<id:pk>") for path in BASELINE}
-    assert lists <= known
+    covered = {path.partition("?")[0].replace("{task}", "<id:pk>") for path in BASELINE}
+    assert lists <= covered
 
 
 def _has_page(callback) -> bool:

@@ -1,4 +1,4 @@
-"""Every route of the resolver, as every kind of person: the contract's rights table, seen from outside."""
+"""Every route for every role: the expected statuses of the permissions table."""
 
 import subprocess
 import sys
@@ -13,8 +13,8 @@ from tests import factories
 from tests.conftest import client_of
 from tests.live.server import PROJECT, environment
 
-# What each kind of person gets: anonymous, viewer, staff, manager, superuser. The viewer owns the property, and the
-# task there is assigned to the staff member; "other" rows are somebody else's. A route that is missing here fails.
+# Statuses for anonymous, viewer, staff, manager and superuser. The viewer owns {property}; {task} belongs to it and is
+# assigned to the staff user. "other" objects are unrelated to both. The test fails for routes that are missing here.
 EXPECTED = """
 GET    /                                    302 302 302 302 302
 GET    /api/health/                         200 200 200 200 200
@@ -59,14 +59,14 @@ GET    /api/tasks/{deleted_task}/           401 404 404 404 404
 POST   /api/tasks/{open_task}/claim/        401 404 200 200 200
 GET    /api/properties/                     401 200 200 200 200
 POST   /api/properties/                     401 403 403 400 400
-GET    /api/properties/{house}/             401 200 200 200 200
-PATCH  /api/properties/{house}/             401 403 403 200 200
-DELETE /api/properties/{house}/             401 403 403 204 204
-POST   /api/properties/{house}/restore/     401 403 403 409 409
-GET    /api/properties/{other_house}/       401 404 404 200 200
-PATCH  /api/properties/{other_house}/       401 404 404 200 200
-DELETE /api/properties/{other_house}/       401 404 404 204 204
-POST   /api/properties/{deleted_house}/restore/ 401 404 404 200 200
+GET    /api/properties/{property}/             401 200 200 200 200
+PATCH  /api/properties/{property}/             401 403 403 200 200
+DELETE /api/properties/{property}/             401 403 403 204 204
+POST   /api/properties/{property}/restore/     401 403 403 409 409
+GET    /api/properties/{other_property}/       401 404 404 200 200
+PATCH  /api/properties/{other_property}/       401 404 404 200 200
+DELETE /api/properties/{other_property}/       401 404 404 204 204
+POST   /api/properties/{deleted_property}/restore/ 401 404 404 200 200
 POST   /api/digests/preview/                401 200 200 200 200
 GET    /api/notifications/                  401 200 200 200 200
 GET    /api/notifications/unread-count/     401 200 200 200 200
@@ -102,32 +102,32 @@ DELETE /api/users/{other_superuser}/        401 404 404 404 204
 ROWS = [
     (method, path, [int(code) for code in codes]) for method, path, *codes in map(str.split, EXPECTED.split("\n")[1:-1])
 ]
-PEOPLE = ["anonymous", Role.VIEWER, Role.STAFF, Role.MANAGER, Role.SUPERUSER]
+ROLES = ["anonymous", Role.VIEWER, Role.STAFF, Role.MANAGER, Role.SUPERUSER]
 METHODS = ["get", "post", "put", "patch", "delete"]
 
 
 @pytest.fixture
 def world(db):
-    """One of everything that an address can name."""
+    """Create one object of each kind that a URL can name."""
     viewer = factories.user(role=Role.VIEWER)
     staff = factories.user(role=Role.STAFF, department="cleaning")
-    house = factories.property_(owners=(viewer,))
-    other_house = factories.property_(is_active=False)
-    now = house.created_at
-    task = factories.task(property=house, assigned_to=staff)
+    property_ = factories.property_(owners=(viewer,))
+    other_property = factories.property_(is_active=False)
+    now = property_.created_at
+    task = factories.task(property=property_, assigned_to=staff)
     return {
-        "people": {Role.VIEWER: viewer, Role.STAFF: staff},
+        "users": {Role.VIEWER: viewer, Role.STAFF: staff},
         "session": uuid.uuid4(),
         "unsubscribe": unsubscribe_url(staff, MailingList.DIGEST).rstrip("/").rpartition("/")[2],
-        "house": house.pk,
-        "other_house": other_house.pk,
-        "deleted_house": factories.property_(deleted_at=now, owners=(viewer,)).pk,
+        "property": property_.pk,
+        "other_property": other_property.pk,
+        "deleted_property": factories.property_(deleted_at=now, owners=(viewer,)).pk,
         "task": task.pk,
         "own_notification": factories.notification(task, staff).pk,
         "other_notification": factories.notification(task, task.created_by).pk,
-        "other_task": factories.task(property=other_house, task_type="maintenance").pk,
-        "open_task": factories.task(property=other_house).pk,
-        "deleted_task": factories.task(property=house, assigned_to=staff, deleted_at=now).pk,
+        "other_task": factories.task(property=other_property, task_type="maintenance").pk,
+        "open_task": factories.task(property=other_property).pk,
+        "deleted_task": factories.task(property=property_, assigned_to=staff, deleted_at=now).pk,
         "other_staff": factories.user(role=Role.STAFF).pk,
         "other_manager": factories.user(role=Role.MANAGER).pk,
         "other_superuser": factories.user(role=Role.SUPERUSER).pk,
@@ -137,20 +137,20 @@ def world(db):
 def _client(role, world, client):
     if role == "anonymous":
         return client
-    person = world["people"].get(role) or factories.user(role=role)
-    world["self"] = person.pk
-    return client_of(person)
+    user = world["users"].get(role) or factories.user(role=role)
+    world["self"] = user.pk
+    return client_of(user)
 
 
-@pytest.mark.parametrize("position", range(len(PEOPLE)), ids=[str(person) for person in PEOPLE])
+@pytest.mark.parametrize("position", range(len(ROLES)), ids=[str(role) for role in ROLES])
 @pytest.mark.parametrize(("method", "path", "expected"), ROWS, ids=[f"{method} {path}" for method, path, _ in ROWS])
-def test_each_person_gets_what_the_contract_says(world, client, method, path, expected, position):
+def test_each_role_gets_expected_status(world, client, method, path, expected, position):
     world["self"] = 1
-    caller = _client(PEOPLE[position], world, client)
+    caller = _client(ROLES[position], world, client)
 
-    answer = caller.generic(method, path.format(**world), data="{}", content_type="application/json")
+    response = caller.generic(method, path.format(**world), data="{}", content_type="application/json")
 
-    assert answer.status_code == expected[position], answer.content
+    assert response.status_code == expected[position], response.content
 
 
 def _routes(resolver, prefix="/"):
@@ -175,19 +175,19 @@ def _methods(callback) -> set[str]:
     return {method.upper() for method in METHODS if hasattr(view, method) and method in allowed}
 
 
-def test_no_route_is_missing_from_the_table():
+def test_table_lists_every_route():
     def shape(path: str) -> str:
         parts = ["*" if part.startswith(("<", "{")) or part in {"MQ", "abc-def"} else part for part in path.split("/")]
         return "/".join(parts)
 
-    known = {(method, shape(path)) for method, path, _ in ROWS}
+    listed = {(method, shape(path)) for method, path, _ in ROWS}
     existing = {(method, shape(path)) for path, callback in _routes(get_resolver()) for method in _methods(callback)}
 
-    assert existing - known == set()
-    assert known - existing == set()
+    assert existing - listed == set()
+    assert listed - existing == set()
 
 
-def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
+def test_view_without_rule_denies_everyone(superuser, settings):
     from django.urls import path
     from rest_framework.response import Response
 
@@ -205,17 +205,17 @@ def test_a_view_without_a_rule_refuses_everybody(superuser, settings):
     assert superuser.get("/api/forgotten/").status_code == 403
 
 
-@pytest.mark.parametrize("role", PEOPLE[1:])
-def test_a_method_that_an_address_does_not_know_is_405(role, db):
-    answer = client_of(factories.user(role=role)).put("/api/tasks/", {})
+@pytest.mark.parametrize("role", ROLES[1:])
+def test_unsupported_method_returns_405(role, db):
+    response = client_of(factories.user(role=role)).put("/api/tasks/", {})
 
-    assert answer.status_code == 405
-    assert answer.json()["code"] == "method_not_allowed"
+    assert response.status_code == 405
+    assert response.json()["code"] == "method_not_allowed"
 
 
-def test_a_worker_has_imported_every_view_before_its_first_request(tmp_path):
+def test_worker_imports_views_before_first_request(tmp_path):
     code = "import sys, backend.wsgi; sys.exit('api.operations.views' not in sys.modules)"
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment(tmp_path), check=False)
+    process = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment(tmp_path), check=False)
 
-    assert done.returncode == 0
+    assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page to try it."""
+"""The OpenAPI document and its docs page."""
 
 import re
 
@@ -15,7 +15,7 @@ def operations(document):
             yield f"{method.upper()} {path}", item[method]
 
 
-def test_every_route_is_in_the_document_with_its_errors_and_what_it_is_for(document):
+def test_document_describes_every_route_and_its_errors(document):
     from tests.test_routes import ROWS
 
     undocumented = {
@@ -26,23 +26,23 @@ def test_every_route_is_in_the_document_with_its_errors_and_what_it_is_for(docum
         "/api/schema/",
         "/api/docs/",
     }
-    named = re.compile(r"\{\w+\}")
+    parameter = re.compile(r"\{\w+\}")
     documented = [(method, path) for method, path, _ in ROWS if path.startswith("/api/") and path not in undocumented]
-    expected = {f"{method} {named.sub('*', path)}" for method, path in documented}
-    found = {named.sub("*", name): operation for name, operation in operations(document)}
+    expected = {f"{method} {parameter.sub('*', path)}" for method, path in documented}
+    operations_by_name = {parameter.sub("*", name): operation for name, operation in operations(document)}
 
-    assert set(found) == expected
-    for name, operation in found.items():
+    assert set(operations_by_name) == expected
+    for name, operation in operations_by_name.items():
         assert operation["description"], name
-        problems = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        problems = {status: response for status, response in operation["responses"].items() if int(status) >= 400}
         assert {"400", "401", "500", "503"} <= set(problems), name
-        for answer in problems.values():
-            assert answer["content"] == {
+        for response in problems.values():
+            assert response["content"] == {
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
             }
 
 
-def test_versions_and_keys_are_documented_where_they_are_read(document):
+def test_document_lists_version_and_idempotency_headers(document):
     parameters = {
         name: {parameter["name"] for parameter in operation.get("parameters", [])}
         for name, operation in operations(document)
@@ -54,43 +54,43 @@ def test_versions_and_keys_are_documented_where_they_are_read(document):
     assert {"status", "overdue", "due_after", "page", "ordering"} <= parameters["GET /api/tasks/"]
 
 
-def test_there_are_examples(document):
+def test_document_has_examples(document):
     examples = [
         content["examples"]
         for _, operation in operations(document)
-        for answer in [operation.get("requestBody", {}), *operation["responses"].values()]
-        for content in answer.get("content", {}).values()
+        for response in [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in response.get("content", {}).values()
         if "examples" in content
     ]
 
     assert len(examples) > 10
 
 
-def test_nobody_writes_headers_through_the_version(manager):
-    answer = manager.get("/api/schema/?version=1%0d%0aX-Injected:%20yes")
+def test_version_parameter_injects_no_headers(manager):
+    response = manager.get("/api/schema/?version=1%0d%0aX-Injected:%20yes")
 
-    assert answer.status_code == 200
-    assert "X-Injected" not in answer.headers
+    assert response.status_code == 200
+    assert "X-Injected" not in response.headers
 
 
-def test_the_page_takes_everything_from_us(manager, client):
+def test_docs_page_loads_only_own_files(manager, client):
     page = manager.get("/api/docs/")
 
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/html")
     html = page.content.decode()
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', html)
-    assert len(addresses) >= 4
-    for address in addresses:
-        assert address.startswith("/"), address
+    urls = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert len(urls) >= 4
+    for url in urls:
+        assert url.startswith("/"), url
     assert re.findall(r"<script>|<script [^>]*>[^<]", html) == [], "inline scripts would need unsafe-inline"
 
 
-def test_a_real_server_serves_the_files_of_the_page(server: Server):
+def test_server_serves_files_of_docs_page(server: Server):
     headers = server.sign_in("maria.manager", server.passwords["maria.manager"])
     html = server.request("GET", "/api/docs/", headers=headers).text
 
-    for address in re.findall(r'(?:src|href)="([^"]+)"', html):
-        answer = requests.get(server.url + address, headers=headers, timeout=10)
-        assert answer.status_code == 200, address
-        assert answer.content, address
+    for path in re.findall(r'(?:src|href)="([^"]+)"', html):
+        response = requests.get(server.url + path, headers=headers, timeout=10)
+        assert response.status_code == 200, path
+        assert response.content, path

@@ -1,4 +1,4 @@
-"""ETag and If-Match: nobody overwrites what he has not seen."""
+"""ETag and If-Match prevent lost updates."""
 
 import pytest
 
@@ -19,7 +19,7 @@ KINDS = ["/api/tasks/{}/", "/api/properties/{}/", "/api/users/{}/", "/api/auth/m
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stale_version_is_refused_and_nothing_is_written(superuser, objects, kind):
+def test_stale_version_is_rejected_without_changes(superuser, objects, kind):
     pk, body = objects[kind]
     path = kind.format(pk)
     etag = superuser.get(path).headers["ETag"]
@@ -48,7 +48,7 @@ def test_a_stale_version_is_refused_and_nothing_is_written(superuser, objects, k
         ("nonsense", 412),
     ],
 )
-def test_if_match_takes_what_the_rfc_says(manager, given, status):
+def test_if_match_follows_rfc_9110(manager, given, status):
     path = f"/api/tasks/{factories.task().pk}/"
     etag = manager.get(path).headers["ETag"]
     headers = {} if given is None else {"If-Match": given.format(etag=etag)}
@@ -65,10 +65,10 @@ def test_if_match_takes_what_the_rfc_says(manager, given, status):
         ("post", "claim/", {}),
     ],
 )
-def test_every_change_of_a_task_asks_for_the_version(manager, method, action, body):
+def test_every_task_change_checks_version(manager, method, action, body):
     path = f"/api/tasks/{factories.task().pk}/"
     etag = manager.get(path).headers["ETag"]
-    manager.patch(path, {"title": "Meanwhile"})
+    manager.patch(path, {"title": "Changed"})
 
     def call(**headers):
         return getattr(manager, method)(path + action, body, headers=headers)
@@ -78,7 +78,7 @@ def test_every_change_of_a_task_asks_for_the_version(manager, method, action, bo
 
 
 @pytest.mark.parametrize("kind", ["tasks", "properties"])
-def test_restoring_asks_for_the_version(manager, kind):
+def test_restore_checks_version(manager, kind):
     row = {"tasks": factories.task, "properties": factories.property_}[kind]()
     path = f"/api/{kind}/{row.pk}/"
     etag = manager.get(path).headers["ETag"]
@@ -88,14 +88,14 @@ def test_restoring_asks_for_the_version(manager, kind):
     assert manager.post(f"{path}restore/").status_code == 200
 
 
-def test_a_change_that_changes_nothing_keeps_the_version(manager):
+def test_version_is_kept_when_nothing_changes(manager):
     path = f"/api/tasks/{factories.task(title='Same').pk}/"
     etag = manager.get(path).headers["ETag"]
 
     assert manager.patch(path, {"title": "Same"}).headers["ETag"] == etag
 
 
-def test_what_is_created_says_its_version(manager):
-    answer = manager.post("/api/properties/", {"name": "A", "address": "B"})
+def test_created_object_has_etag(manager):
+    response = manager.post("/api/properties/", {"name": "A", "address": "B"})
 
-    assert answer.headers["ETag"] == manager.get(answer.headers["Location"]).headers["ETag"]
+    assert response.headers["ETag"] == manager.get(response.headers["Location"]).headers["ETag"]

@@ -43,11 +43,15 @@ RESET_REQUESTED = "If there is an account with this address, a mail is on its wa
 
 class LoginView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """Sign in with a username or an email; 401 for whatever is wrong, 429 after five failures in 15 minutes."""
+        """Sign in with a username or an email, and get an access token and a refresh token.
+
+        Returns 401 for invalid credentials and 429 after too many failed attempts.
+        """
         values = self.validated_body(LoginSerializer)
         user, tokens, device_key = login.log_in(login=values["username"], password=values["password"])
         response = Response(tokens | {"user": UserSerializer(user).data})
@@ -61,7 +65,10 @@ class RefreshView(RuledAPIView):
 
     @extend_schema(request=RefreshSerializer, responses=TokensSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """New tokens for a refresh token, which is dead from then on; bringing it back later ends the session."""
+        """Exchange a refresh token for a new access token and a new refresh token.
+
+        Each refresh token can be used once. Sending a used one again after ten seconds ends the session.
+        """
         return Response(sessions.refresh(self.validated_body(RefreshSerializer)["refresh"]))
 
 
@@ -70,7 +77,7 @@ class LogoutView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """End this session; its access token too."""
+        """Sign out. Ends this session and revokes its access token."""
         self.validated_body(EmptySerializer)
         if isinstance(request.auth, Session):
             sessions.end_session(request.auth, event=Event.LOGOUT)
@@ -84,7 +91,7 @@ class LogoutAllView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """End every session and every token of yours."""
+        """Sign out everywhere. Ends all your sessions and revokes their tokens."""
         self.validated_body(EmptySerializer)
         log_out_everywhere(user_id=self.actor.pk)
         return Response(status=204)
@@ -98,7 +105,7 @@ class SessionListView(RuledAPIView):
         operation_id="auth_sessions_list", parameters=[PaginationParams], responses=page_schema(SessionSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Where you are signed in."""
+        """List your sessions."""
         found = live_sessions(self.actor)
         return Response(paginate(request, found, serialize_with(SessionSerializer, current=request.auth), self.query))
 
@@ -108,7 +115,7 @@ class SessionView(RuledAPIView):
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, session_id: uuid.UUID) -> Response:
-        """End one of your sessions."""
+        """End one of your sessions and revoke its tokens."""
         session = live_sessions(self.actor).filter(pk=session_id).first()
         if session is None:
             raise NotFound
@@ -118,15 +125,17 @@ class SessionView(RuledAPIView):
 
 class MeView(RuledAPIView):
     rules: ClassVar = {"get": "account.use", "patch": "account.use"}
+    versioned = ("get", "patch")
+    login_throttled = ("patch",)
 
     @extend_schema(responses=UserSerializer)
     def get(self, request: Request) -> Response:
-        """Your own account."""
+        """Return your own account."""
         return Response(UserSerializer(self.actor).data, headers={"ETag": etags.etag(self.actor)})
 
     @extend_schema(request=MeSerializer, responses=UserSerializer)
     def patch(self, request: Request) -> Response:
-        """Change your profile. A new email needs current_password and ends every session, this one too."""
+        """Change your profile. A new email needs `current_password` and ends all your sessions, including this one."""
         values = self.validated_body(MeSerializer, self.actor, partial=True)
         user = update_own_profile(user=self.actor, if_match=self.if_match, **values)
         return Response(UserSerializer(user).data, headers={"ETag": etags.etag(user)})
@@ -134,22 +143,24 @@ class MeView(RuledAPIView):
 
 class PasswordResetView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """A mail with a link to set a new password; the answer is the same whether there is such an account or not."""
+        """Request an email with a link to set a new password. The response is the same if no such account exists."""
         password_reset.request_reset(**self.validated_body(ResetRequestSerializer))
         return Response({"detail": RESET_REQUESTED})
 
 
 class PasswordResetConfirmView(RuledAPIView):
     rules: ClassVar = {"post": PUBLIC}
+    login_throttled = ("post",)
     authentication_classes = ()
 
     @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
     def post(self, request: Request) -> Response:
-        """Set the password with what the mail's link holds; every session and token ends, and nobody is signed in."""
+        """Set a new password with the uid and token of the emailed link. Ends all sessions of the user."""
         password_reset.confirm_reset(**self.validated_body(ResetConfirmSerializer))
         return Response(status=204)
 
@@ -162,7 +173,7 @@ class UserPasswordResetView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={202: None})
     def post(self, request: Request, pk: int) -> Response:
-        """Send this user an email with a link to set a password; 409 for a disabled account."""
+        """Send a user an email with a link to set a password. Returns 409 if the account is disabled."""
         self.validated_body(EmptySerializer)
         password_reset.send_reset(actor=self.actor, user_id=pk)
         return Response(status=202)
@@ -170,9 +181,10 @@ class UserPasswordResetView(RuledAPIView):
 
 class PasswordChangeView(RuledAPIView):
     rules: ClassVar = {"post": "account.use"}
+    login_throttled = ("post",)
 
     @extend_schema(request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Change your password; every session and token ends, this one too."""
+        """Change your password. Ends all your sessions, including this one."""
         change_own_password(user=self.actor, **self.validated_body(PasswordChangeSerializer))
         return Response(status=204)

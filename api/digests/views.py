@@ -24,7 +24,7 @@ class DigestPreviewView(RuledAPIView):
 
     @extend_schema(operation_id="digests_preview", request=EmptySerializer, responses=DigestPreviewSerializer)
     def post(self, request: Request) -> Response:
-        """Preview your current digest without sending it."""
+        """Return your daily digest as it would be now. No email is sent."""
         self.validated_body(EmptySerializer)
         digest = service.digest_of(self.actor, now=timezone.now())
         if digest is None:

@@ -14,6 +14,8 @@ from api.rest.views import RuledViewSet
 class IdempotentCreateViewSet(RuledViewSet):
     """A collection whose POST supports Idempotency-Key."""
 
+    idempotent = ("create",)
+
     def created_response(self, create: Callable[[], Any]) -> Response:
         """Return 201 with Location; a repeated request with the same Idempotency-Key gets the stored response.
 

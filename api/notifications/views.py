@@ -26,7 +26,7 @@ class NotificationViewSet(RuledViewSet):
 
     @extend_schema(parameters=[NotificationListParams], responses=page_schema(NotificationSerializer))
     def list(self, request: Request) -> Response:
-        """List your notifications, newest first."""
+        """List your notifications, the newest first."""
         notifications = notifications_of(self.actor, unread=self.query.get("unread"))
         return Response(paginate(request, notifications, serialize_with(NotificationSerializer), self.query))
 
@@ -37,7 +37,7 @@ class NotificationViewSet(RuledViewSet):
 
     @extend_schema(request=EmptySerializer, responses=NotificationSerializer)
     def read(self, request: Request, pk: int) -> Response:
-        """Mark one notification as read."""
+        """Mark a notification as read."""
         self.validated_body(EmptySerializer)
         services.mark_read(self.row)
         return Response(self.represent(self.row))

@@ -1,4 +1,4 @@
-"""Numbers of the business and the backlog, counted in the background: a request never waits for a count of millions."""
+"""Business counts (tasks, users, emails, jobs). A thread counts them, so that requests do not wait."""
 
 import logging
 import threading
@@ -20,67 +20,67 @@ from api.tasks.models import Task, overdue
 from api.users.models import User
 from backend.logging_config import API
 
-FRESH_FOR = 30.0  # seconds
-FIRST_WAIT = 0.03  # seconds that the very first asker waits
+MAX_AGE = 30.0  # seconds
+FIRST_TIMEOUT = 0.03  # seconds that a caller waits for the first counts
 
 logger = logging.getLogger(API)
 
 
 class BusinessCounts:
-    """The last numbers, {} before the first count is done."""
+    """The latest business counts; an empty dict before the first count."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counting: threading.Event | None = None
-        self._at = float("-inf")
-        self._last: dict[str, Any] = {}
+        self._running_count: threading.Event | None = None
+        self._counted_at = float("-inf")
+        self._latest: dict[str, Any] = {}
 
     def current(self) -> dict[str, Any]:
-        """At most about half a minute old while somebody asks."""
+        """Return the latest counts. If they are older than MAX_AGE, start to count again."""
         with self._lock:
-            if self._counting is None and monotonic() - self._at > FRESH_FOR:
+            if self._running_count is None and monotonic() - self._counted_at > MAX_AGE:
                 self._start()
-            counting = self._counting
-        if counting is not None and not self._last:
-            counting.wait(FIRST_WAIT)
-        return self._last
+            running = self._running_count
+        if running is not None and not self._latest:
+            running.wait(FIRST_TIMEOUT)
+        return self._latest
 
     def _start(self) -> None:
         done = threading.Event()
-        # At the limit of threads the last numbers have to do.
+        # If no thread can be started, keep the last counts.
         with suppress(RuntimeError):
-            threading.Thread(target=self._count, args=(done,), name="figures", daemon=True).start()
-            self._counting = done
+            threading.Thread(target=self._count, args=(done,), name="business-counts", daemon=True).start()
+            self._running_count = done
 
     def _count(self, done: threading.Event) -> None:
         try:
-            self._last = count()
+            self._latest = count()
         except Exception:
-            logger.exception("Figures not counted", extra={"event": "counts_failed"})
+            logger.exception("Business counts failed", extra={"event": "counts_failed"})
         finally:
             connection.close()
             with self._lock:
-                self._at, self._counting = monotonic(), None
+                self._counted_at, self._running_count = monotonic(), None
             done.set()
 
 
 def count() -> dict[str, Any]:
-    """{tasks {status: n, overdue, total}, users {...}, mails {(kind, state): n}, jobs {name: run} ...}."""
+    """Return {tasks: {status: n, overdue, total}, users: {...}, mails: {(kind, state): n}, jobs: {name: run}, ...}."""
     now = timezone.now()
     tasks = Task.objects.filter(deleted_at=None, property__deleted_at=None)
     statuses = {status: Count("pk", filter=Q(status=status)) for status in TaskStatus.values}
-    by_status = tasks.aggregate(total=Count("pk"), overdue=Count("pk", filter=overdue(now)), **statuses)
-    waiting = OutgoingMail.objects.filter(state__in=[MailState.QUEUED, MailState.SENDING])
-    by_kind = OutgoingMail.objects.order_by().values_list("kind", "state").annotate(count=Count("pk"))
-    active = Session.objects.filter(last_seen_at__gte=now - timedelta(days=1))
+    tasks_by_status = tasks.aggregate(total=Count("pk"), overdue=Count("pk", filter=overdue(now)), **statuses)
+    queued_mails = OutgoingMail.objects.filter(state__in=[MailState.QUEUED, MailState.SENDING])
+    mails_by_kind_and_state = OutgoingMail.objects.order_by().values_list("kind", "state").annotate(count=Count("pk"))
+    recent_sessions = Session.objects.filter(last_seen_at__gte=now - timedelta(days=1))
     return {
-        "tasks": by_status,
+        "tasks": tasks_by_status,
         "users": {
             "total": User.objects.filter(is_active=True).count(),
-            "active_24h": active.values("user").distinct().count(),
+            "active_24h": recent_sessions.values("user").distinct().count(),
         },
-        "mails": {(kind, state): count for kind, state, count in by_kind},
-        "oldest_mail": waiting.aggregate(oldest=Min("created_at"))["oldest"],
+        "mails": {(kind, state): count for kind, state, count in mails_by_kind_and_state},
+        "oldest_mail": queued_mails.aggregate(oldest=Min("created_at"))["oldest"],
         "jobs": {job.name: job for job in JobRun.objects.all()},
         "jobs_queued": jobs_queued(),
     }

@@ -1,4 +1,4 @@
-"""Small pictures of an hour: bars of which each is a minute."""
+"""Bar charts of the last hour, with one bar per minute."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,44 +16,45 @@ class Bar:
     y: float
     width: float
     height: float
-    tip: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws. `unread` is the width on the left of which nothing is known."""
+    """A chart for the template. `unread_width` is the part on the left that was not read from the log."""
 
     name: str
     title: str
-    figure: str  # of the whole hour
-    highest: str
+    total: str  # of the whole hour
+    maximum: str
     description: str
     bars: list[Bar]
-    unread: float
+    unread_width: float
 
 
-def chart(
+def build_chart(
     name: str,
     title: str,
-    figure: str,
+    total: str,
     starts: Sequence[datetime],
     values: Sequence[int | None],
     *,
     unit: str = "",
-    known: int,
+    read_minutes: int,
 ) -> Chart:
-    """A bar for each minute, None for one without requests; the last `known` of them were read."""
+    """Return a chart with a bar for each minute that has a value. Only the last `read_minutes` values were read."""
     step = WIDTH / len(values)
-    top = max((value for value in values if value), default=0)
+    peak = max((value for value in values if value), default=0)
     times = [f"{timezone.localtime(start):%H:%M}" for start in starts]
     bars = []
     for index, value in enumerate(values):
         if value:
-            height = max(1.0, HEIGHT * value / top)
-            tip = f"{times[index]}: {value:,}{unit}"
-            bars.append(Bar(round(index * step, 2), round(HEIGHT - height, 2), step - _GAP, round(height, 2), tip))
-    highest = f"highest {top:,}{unit}" if top else "none"
-    description = f"{title}, from {times[-known] if known else times[-1]} to {times[-1]}: {highest}"
-    if top:
-        description += f", at {times[[*values].index(top)]}"
-    return Chart(name, title, figure, highest, f"{description}.", bars, round((len(values) - known) * step, 2))
+            height = max(1.0, HEIGHT * value / peak)
+            tooltip = f"{times[index]}: {value:,}{unit}"
+            bars.append(Bar(round(index * step, 2), round(HEIGHT - height, 2), step - _GAP, round(height, 2), tooltip))
+    maximum = f"maximum {peak:,}{unit}" if peak else "none"
+    description = f"{title}, from {times[-read_minutes] if read_minutes else times[-1]} to {times[-1]}: {maximum}"
+    if peak:
+        description += f", at {times[[*values].index(peak)]}"
+    unread_width = round((len(values) - read_minutes) * step, 2)
+    return Chart(name, title, total, maximum, f"{description}.", bars, unread_width)

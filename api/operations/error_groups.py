@@ -1,4 +1,4 @@
-"""Errors of the last day, those of one cause together, and the latest security events; read no further than a bound."""
+"""Error groups and security events of the last day. Reading stops at SECONDS and MAX_BYTES."""
 
 import re
 from collections.abc import Iterator
@@ -15,51 +15,55 @@ from backend.logs.reader import Entry, ReverseLogReader
 from backend.logs.search import LogQuery, log_paths
 
 SPAN = timedelta(days=1)
-SECONDS = 0.3  # of reading, of each file
+SECONDS = 0.3  # reading time for each file
 MAX_BYTES = 32 * 1024 * 1024
 MAX_GROUPS = 10
-EVENTS = 10
-# So many of them that they would hide the others.
-_USUAL = {"admin_access", "authentication_required", "logs_read"}
+MAX_EVENTS = 10
+# Frequent events that would crowd out the others.
+_ROUTINE_EVENTS = {"admin_access", "authentication_required", "logs_read"}
 _FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ([^\n]{1,200})')
 
 
 @dataclass
 class ErrorGroup:
-    """Errors of one type at one place."""
+    """Errors of one type that were raised at one location."""
 
-    kind: str
-    place: str
-    last: Entry
-    query: str  # of the reader, for exactly these
+    error_type: str
+    location: str
+    last_entry: Entry
+    log_query: str  # query string of the log page that lists them
     count: int = 0
 
 
 @dataclass
 class ErrorGroups:
-    found: list[ErrorGroup]  # the latest first
-    kinds: int  # of which `found` are some
-    count: int  # errors of all kinds
-    reached: str  # the time down to which was read, "" if the whole day was
+    """The latest error groups and the totals of all groups."""
+
+    groups: list[ErrorGroup]  # the latest first, at most MAX_GROUPS
+    group_count: int
+    error_count: int
+    read_since: str  # timestamp where reading stopped, "" if the whole day was read
 
 
 def group_errors(now: datetime, *, is_visible: IsVisible | None) -> ErrorGroups:
-    found: dict[tuple[str, str], ErrorGroup] = {}
-    entries = _tail("error", now, LogQuery(level="ERROR", is_visible=is_visible))
+    """Return the errors of the last day, grouped by type and location."""
+    groups: dict[tuple[str, str], ErrorGroup] = {}
+    entries = _read_last_day("error", now, LogQuery(level="ERROR", is_visible=is_visible))
     for entry in entries:
-        fault = _fault(entry)
-        found.setdefault((fault.kind, fault.place), fault).count += 1
-    count = sum(fault.count for fault in found.values())
-    return ErrorGroups([*found.values()][:MAX_GROUPS], len(found), count, entries.reached)
+        group = _group_of(entry)
+        groups.setdefault((group.error_type, group.location), group).count += 1
+    error_count = sum(group.count for group in groups.values())
+    return ErrorGroups([*groups.values()][:MAX_GROUPS], len(groups), error_count, entries.reached)
 
 
 def security_events(now: datetime, *, is_visible: IsVisible | None) -> list[Entry]:
-    entries = _tail("security", now, LogQuery(is_visible=is_visible))
-    unusual: Iterator[Entry] = (entry for entry in entries if entry.values.get("event") not in _USUAL)
-    return list(islice(unusual, EVENTS))
+    """Return the latest security events of the last day, without routine events."""
+    entries = _read_last_day("security", now, LogQuery(is_visible=is_visible))
+    events: Iterator[Entry] = (entry for entry in entries if entry.values.get("event") not in _ROUTINE_EVENTS)
+    return list(islice(events, MAX_EVENTS))
 
 
-def _tail(name: str, now: datetime, query: LogQuery) -> ReverseLogReader:
+def _read_last_day(name: str, now: datetime, query: LogQuery) -> ReverseLogReader:
     (path,) = log_paths([name])
     return ReverseLogReader(
         path,
@@ -71,32 +75,34 @@ def _tail(name: str, now: datetime, query: LogQuery) -> ReverseLogReader:
     )
 
 
-def _fault(entry: Entry) -> ErrorGroup:
+def _group_of(entry: Entry) -> ErrorGroup:
     values = entry.values
     exception = values.get("exception")
-    asked: dict[str, Any] = {"file": "error", "level": "ERROR", "logger": values.get("logger", "")}
+    query: dict[str, Any] = {"file": "error", "level": "ERROR", "logger": values.get("logger", "")}
     if isinstance(exception, dict):
-        kind = str(exception.get("type"))
-        place, text = _raised_at(str(exception.get("traceback")))
-        asked |= {"exception": kind, "text": text}
+        error_type = str(exception.get("type"))
+        location, text = _raised_at(str(exception.get("traceback")))
+        query |= {"exception": error_type, "text": text}
     else:
-        kind = str(values.get("message"))
-        place = f"{values.get('module')}:{values.get('line')} {values.get('function')}"
-        asked |= {"text": kind[:200]}
-    return ErrorGroup(kind, place, entry, urlencode(asked))
+        error_type = str(values.get("message"))
+        location = f"{values.get('module')}:{values.get('line')} {values.get('function')}"
+        query |= {"text": error_type[:200]}
+    return ErrorGroup(error_type, location, entry, urlencode(query))
 
 
 def _raised_at(traceback: str) -> tuple[str, str]:
-    """The last line of our own code in it as path:line function, and how the traceback says that."""
+    """Return the traceback's last frame in our code as "path:line function", and as text to search for."""
     frames = _FRAME.findall(traceback)
     if not frames:
         return "", ""
-    ours = [frame for frame in frames if "site-packages" not in frame[0] and {"api", "backend"} & set(_parts(frame[0]))]
-    path, line, function = (ours or frames)[-1]
+    own_frames = [
+        frame for frame in frames if "site-packages" not in frame[0] and {"api", "backend"} & set(_parts(frame[0]))
+    ]
+    path, line, function = (own_frames or frames)[-1]
     parts = _parts(path)
-    start = next((index for index, part in enumerate(parts) if part in {"api", "backend"}), -2) if ours else -3
-    shown = "/".join(parts[start:])
-    return f"{shown}:{line} {function}", f'{shown}", line {line}, in {function}'[-200:]
+    start = next((index for index, part in enumerate(parts) if part in {"api", "backend"}), -2) if own_frames else -3
+    short_path = "/".join(parts[start:])
+    return f"{short_path}:{line} {function}", f'{short_path}", line {line}, in {function}'[-200:]
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""The background jobs, as the database remembers them."""
+"""The run counters of background jobs."""
 
 from django.db import models
 
 
 class JobRun(models.Model):
-    """How often a job ran, and when it last did what it should: one row a job, whichever machine runs it."""
+    """The number of runs and failures of a job and its last success. Each job has one row for all hosts."""
 
     name = models.CharField(max_length=40, primary_key=True)
     runs = models.PositiveBigIntegerField(default=0)

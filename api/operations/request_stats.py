@@ -1,4 +1,4 @@
-"""The last hour of requests, read from the tail of performance.log and no further than a bound."""
+"""Request statistics of the last hour from performance.log. Reading stops at SECONDS and MAX_BYTES."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from backend.logs.reader import Entry, ReverseLogReader
 from backend.logs.search import LogQuery, log_paths
 
 MINUTES = 60
-SECONDS = 0.8  # of reading
+SECONDS = 0.8  # reading time
 MAX_BYTES = 64 * 1024 * 1024
-ROUTES = 8
+MAX_ROUTES = 8
 
 
 @dataclass
 class RequestStats:
-    """Requests of a minute, or of a route."""
+    """Statistics of the requests of a minute or of a route."""
 
     durations: list[int] = field(default_factory=list)  # ms
     errors: int = 0
@@ -30,13 +30,15 @@ class RequestStats:
         return len(self.durations)
 
     @property
-    def p95(self) -> int | None:
-        """The time within which 95 of a hundred were answered, in ms."""
+    def percentile_95(self) -> int | None:
+        """Return the 95th percentile of the durations in ms, or None without requests."""
         return sorted(self.durations)[ceil(0.95 * len(self.durations)) - 1] if self.durations else None
 
 
 @dataclass
 class RouteStats(RequestStats):
+    """Statistics of the requests of a route, with its most notable queries."""
+
     queries: int = 0
     slowest_query: dict[str, Any] = field(default_factory=dict)
     repeated_query: dict[str, Any] = field(default_factory=dict)
@@ -44,33 +46,35 @@ class RouteStats(RequestStats):
     route: str = ""
 
     @property
-    def slowest(self) -> int:
+    def max_duration(self) -> int:
         return max(self.durations)
 
     @property
-    def queries_each(self) -> float:
+    def queries_per_request(self) -> float:
         return round(self.queries / self.requests, 1)
 
     @property
-    def place(self) -> str:
+    def source_location(self) -> str:
         return view_location(self.method, self.route)
 
 
 @dataclass
 class HourStats:
+    """Statistics of the last hour by minute and by route."""
+
     starts: list[datetime]  # of the minutes, the oldest first
     minutes: list[RequestStats]
     routes: list[RouteStats]  # the slowest first
     total: RequestStats
-    read_minutes: int  # how many of them were read
+    read_minutes: int  # the number of latest minutes that were read
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         return self.read_minutes < len(self.minutes)
 
 
-def last_hour(now: datetime, *, is_visible: IsVisible | None) -> HourStats:
-    """`now` in UTC; of the records that may be shown."""
+def read_last_hour(now: datetime, *, is_visible: IsVisible | None) -> HourStats:
+    """Return the statistics of the hour before `now` (UTC), from the visible log records."""
     this_minute = now.replace(second=0, microsecond=0)
     starts = [this_minute - timedelta(minutes=ago) for ago in reversed(range(MINUTES))]
     minutes = {f"{start:%Y-%m-%dT%H:%M}": RequestStats() for start in starts}
@@ -91,15 +95,15 @@ def last_hour(now: datetime, *, is_visible: IsVisible | None) -> HourStats:
         if minute is None or duration is None or not isinstance(request, dict):
             continue
         route = routes[str(request.get("method")), str(request.get("route") or "")]
-        for tally in (minute, route, total):
-            tally.durations.append(duration)
-            tally.errors += is_error
+        for stats in (minute, route, total):
+            stats.durations.append(duration)
+            stats.errors += is_error
         _add_queries(route, entry.values.get("database"))
-    for (method, name), found in routes.items():
-        found.method, found.route = method, name
-    read = sum(key > lines.reached[:16] for key in minutes) if lines.reached else MINUTES
-    slowest = sorted(routes.values(), key=lambda route: route.p95 or 0, reverse=True)[:ROUTES]
-    return HourStats(starts, [*minutes.values()], slowest, total, read)
+    for (method, name), route in routes.items():
+        route.method, route.route = method, name
+    read_minutes = sum(key > lines.reached[:16] for key in minutes) if lines.reached else MINUTES
+    slowest_routes = sorted(routes.values(), key=lambda route: route.percentile_95 or 0, reverse=True)[:MAX_ROUTES]
+    return HourStats(starts, [*minutes.values()], slowest_routes, total, read_minutes)
 
 
 def _duration(entry: Entry) -> int | None:

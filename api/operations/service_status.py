@@ -1,4 +1,4 @@
-"""How the service is: its checks, and the figures of system, application and logs."""
+"""The service status: health checks, system load, business counts and log files."""
 
 import logging
 import shutil
@@ -17,34 +17,34 @@ from api.operations.job_schedule import JOBS
 from backend import health
 from backend.logs.handlers import SharedFileHandler
 
-LEAST_FREE = 5.0  # percent of the disk; below, the service is degraded
+MIN_FREE_PERCENT = 5.0  # of the log disk; with less, the service is degraded
 
-psutil.cpu_percent()  # the next call tells what was used since this one
+psutil.cpu_percent()  # sets the start of the interval that the next call measures
 
 
 def status(checks: dict[str, dict[str, Any]], logs: dict[str, dict[str, Any]]) -> str:
-    """healthy, degraded, or unhealthy where it cannot be used."""
+    """Return healthy, degraded, or unhealthy if the service cannot be used."""
     if not checks["database"]["healthy"]:
         return "unhealthy"
-    is_well = all(check["healthy"] for check in checks.values())
-    return "healthy" if is_well and not any(log["last_error"] for log in logs.values()) else "degraded"
+    is_healthy = all(check["healthy"] for check in checks.values())
+    return "healthy" if is_healthy and not any(log["last_error"] for log in logs.values()) else "degraded"
 
 
 def checks() -> dict[str, dict[str, Any]]:
-    """{name: {healthy, duration_ms or disk_free_percent}}; of the database and the cache at most a second old."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return {name: {healthy, duration_ms or disk_free_percent}}. The results are at most a second old."""
+    results: dict[str, dict[str, Any]] = {}
     for check in (health.DATABASE, health.CACHE):
-        result = check.latest()
-        found[check.name] = {"healthy": result.healthy, "duration_ms": result.duration_ms}
+        latest = check.latest()
+        results[check.name] = {"healthy": latest.healthy, "duration_ms": latest.duration_ms}
     ratio = free_ratio()
     free = None if ratio is None else round(100 * ratio, 1)
-    found["filesystem"] = {"healthy": free is not None and free >= LEAST_FREE, "disk_free_percent": free}
-    return found
+    results["filesystem"] = {"healthy": free is not None and free >= MIN_FREE_PERCENT, "disk_free_percent": free}
+    return results
 
 
 def free_ratio() -> float | None:
-    """Room on the disk of the log files; None where the system does not tell."""
-    for folder in (settings.LOGS_DIR, settings.BASE_DIR):  # the second where the first cannot be made
+    """Return the free share of the log disk, or None if the system does not report it."""
+    for folder in (settings.LOGS_DIR, settings.BASE_DIR):  # BASE_DIR if LOGS_DIR does not exist
         with suppress(OSError):
             usage = shutil.disk_usage(folder)
             return usage.free / usage.total
@@ -52,7 +52,7 @@ def free_ratio() -> float | None:
 
 
 def system() -> dict[str, Any]:
-    """Processor (since somebody asked last) and memory, in percent of the machine."""
+    """Return the CPU usage since the last call and the memory usage, in percent of the host."""
     return {
         "cpu": {"usage_percent": psutil.cpu_percent(interval=None)},
         "memory": {"usage_percent": psutil.virtual_memory().percent},
@@ -60,34 +60,34 @@ def system() -> dict[str, Any]:
 
 
 def application() -> dict[str, Any]:
-    """null where nothing was counted yet."""
-    figures = BUSINESS_COUNTS.current()
-    tasks, users = (figures.get(name, {}) for name in ("tasks", "users"))
+    """Return the business counts. Values are None until the first count has finished."""
+    counts = BUSINESS_COUNTS.current()
+    tasks, users = (counts.get(name, {}) for name in ("tasks", "users"))
     return {
         "tasks": {"total": tasks.get("total"), "overdue": tasks.get("overdue")},
         "users": {"total": users.get("total"), "active_24h": users.get("active_24h")},
-        "mail": _mail(figures),
-        "jobs": _jobs(figures),
+        "mail": _mail(counts),
+        "jobs": _jobs(counts),
     }
 
 
-def _mail(figures: dict[str, Any]) -> dict[str, int | None]:
-    """How many wait, or did not leave."""
-    counts: Counter[str] = Counter()
-    for (_, mail_state), count in figures.get("mails", {}).items():
-        counts["queued" if mail_state == MailState.SENDING else mail_state] += count
-    oldest = figures.get("oldest_mail")
+def _mail(counts: dict[str, Any]) -> dict[str, int | None]:
+    """Return the numbers of queued, failed and unknown emails, and the age of the oldest queued one."""
+    mails: Counter[str] = Counter()
+    for (_, mail_state), count in counts.get("mails", {}).items():
+        mails["queued" if mail_state == MailState.SENDING else mail_state] += count
+    oldest = counts.get("oldest_mail")
     return {
-        **{state: counts[state] if figures else None for state in ("queued", "failed", "unknown")},
+        **{state: mails[state] if counts else None for state in ("queued", "failed", "unknown")},
         "oldest_queued_seconds": round((timezone.now() - oldest).total_seconds()) if oldest else 0,
     }
 
 
-def _jobs(figures: dict[str, Any]) -> dict[str, Any]:
-    """How many wait at the broker (null without one), and of each job how often it ran and when it last did well."""
-    runs = figures.get("jobs", {})
+def _jobs(counts: dict[str, Any]) -> dict[str, Any]:
+    """Return the broker's queue length (None without a broker), and the runs and last success of each job."""
+    runs = counts.get("jobs", {})
     return {
-        "queued": figures.get("jobs_queued"),
+        "queued": counts.get("jobs_queued"),
         **{
             name: {
                 "runs": runs[name].runs if name in runs else 0,
@@ -100,7 +100,7 @@ def _jobs(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def logs() -> dict[str, dict[str, Any]]:
-    """The files of this worker: {name: {written, dropped, size_bytes, last_error}}."""
+    """Return the log files of this worker as {name: {written, dropped, size_bytes, last_error}}."""
     return {
         handler.path.name: {
             "written": handler.written,

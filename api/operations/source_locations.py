@@ -1,4 +1,4 @@
-"""Where in the code an address is answered."""
+"""Source locations of views."""
 
 import inspect
 from functools import cache
@@ -10,29 +10,29 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 
 def view_location(method: str, route: str) -> str:
-    """The view as path:line Class.method, or its dotted name where it is not our code; "" if there is none."""
+    """Return the view of a route as "path:line Class.method", a dotted name outside our code, or "" if none exists."""
     view = _views().get(route)
-    return _place(view, method.lower()) if view is not None else ""
+    return _location(view, method.lower()) if view is not None else ""
 
 
 @cache
 def _views() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    views: dict[str, Any] = {}
 
     def walk(resolver: URLResolver, prefix: str) -> None:
         for pattern in resolver.url_patterns:
             path = prefix + str(pattern.pattern)
             if isinstance(pattern, URLPattern):
-                found.setdefault(path, pattern.callback)
+                views.setdefault(path, pattern.callback)
             else:
                 walk(pattern, path)
 
     walk(get_resolver(), "")
-    return found
+    return views
 
 
-def _place(view: Any, method: str) -> str:
-    name, code = _code_of(inspect.unwrap(view, stop=lambda function: _class_of(function) is not None), method)
+def _location(view: Any, method: str) -> str:
+    name, code = _handler_of(inspect.unwrap(view, stop=lambda function: _class_of(function) is not None), method)
     source = Path(inspect.getsourcefile(code) or "")
     if "site-packages" in source.parts or not source.is_relative_to(settings.BASE_DIR):
         return f"{code.__module__}.{name}"
@@ -43,14 +43,18 @@ def _class_of(view: Any) -> Any:
     return getattr(view, "cls", None) or getattr(view, "view_class", None)
 
 
-def _code_of(view: Any, method: str) -> tuple[str, Any]:
-    """The name of what answers, and where it is written."""
-    view = getattr(view, "func", view)  # of a partial
+def _handler_of(view: Any, method: str) -> tuple[str, Any]:
+    """Return the qualified name of the handler and the object with its source code."""
+    view = getattr(view, "func", view)  # unwrap a functools.partial
     owner = _class_of(view)
     if owner is not None:
-        verb = getattr(view, "actions", {}).get(method, method)
+        handler_name = getattr(view, "actions", {}).get(method, method)
     elif inspect.ismethod(view):
-        owner, verb = type(view.__self__), view.__name__
+        owner, handler_name = type(view.__self__), view.__name__
     else:
         return view.__qualname__, view
-    return (f"{owner.__name__}.{verb}", getattr(owner, verb)) if hasattr(owner, verb) else (owner.__name__, owner)
+    return (
+        (f"{owner.__name__}.{handler_name}", getattr(owner, handler_name))
+        if hasattr(owner, handler_name)
+        else (owner.__name__, owner)
+    )

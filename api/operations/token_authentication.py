@@ -1,4 +1,4 @@
-"""Programs that prove themselves with a token of the environment instead of an account."""
+"""Authentication of programs with a service token instead of an account."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from api.common.choices import Role
 
 
 class ServiceAccount:
-    """Whoever has the token; sees what a superuser sees of this one address."""
+    """The user of a request with a service token. It has a superuser's permissions on this endpoint."""
 
     is_authenticated = is_active = True
     pk = None
@@ -22,12 +22,12 @@ class ServiceAccount:
 
 
 class _TokenAuthentication(BaseAuthentication):
-    setting: ClassVar[str]
+    setting: ClassVar[str]  # name of the setting with the token
 
     def authenticate(self, request: Request) -> tuple[ServiceAccount, None] | None:
-        token = getattr(settings, self.setting)
-        given = bearer_token(request)
-        if not token or given is None or not constant_time_compare(given, token):
+        expected = getattr(settings, self.setting)
+        token = bearer_token(request)
+        if not expected or token is None or not constant_time_compare(token, expected):
             return None
         return ServiceAccount(), None
 

@@ -1,4 +1,4 @@
-"""/api/health/detailed/ and /metrics."""
+"""Detailed health and Prometheus metrics: /api/health/detailed/ and /metrics."""
 
 import platform
 import time
@@ -35,7 +35,7 @@ class DetailedHealthView(RuledAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        """Every check, and the figures of system and application; 503 where the service cannot be used."""
+        """Return all checks, system load and business counts. The status is 503 if the service cannot be used."""
         checks, logs = service_status.checks(), service_status.logs()
         status = service_status.status(checks, logs)
         body = {
@@ -59,52 +59,56 @@ class MetricsView(RuledAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        """Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         text = metrics.render_metrics(_gauges(BUSINESS_COUNTS.current()))
         return HttpResponse(text, content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
-def _gauges(figures: dict[str, Any]) -> Iterable[Metric]:
-    if not figures:
+def _gauges(counts: dict[str, Any]) -> Iterable[Metric]:
+    if not counts:
         return
-    tasks = GaugeMetricFamily("cosmo_tasks", "Tasks that are not deleted.", labels=["status"])
+    tasks = GaugeMetricFamily("cosmo_tasks", "Tasks, without deleted ones.", labels=["status"])
     for status in TaskStatus.values:
-        tasks.add_metric([status], figures["tasks"][status])
+        tasks.add_metric([status], counts["tasks"][status])
     yield tasks
-    yield GaugeMetricFamily("cosmo_tasks_overdue", "Overdue tasks.", value=figures["tasks"]["overdue"])
-    yield GaugeMetricFamily("cosmo_users", "Active accounts.", value=figures["users"]["total"])
+    yield GaugeMetricFamily("cosmo_tasks_overdue", "Overdue tasks.", value=counts["tasks"]["overdue"])
+    yield GaugeMetricFamily("cosmo_users", "Active users.", value=counts["users"]["total"])
     yield GaugeMetricFamily(
-        "cosmo_users_active_24h", "People seen in the last day.", value=figures["users"]["active_24h"]
+        "cosmo_users_active_24h", "Users with a session in the last 24 hours.", value=counts["users"]["active_24h"]
     )
-    yield from _mails(figures["mails"])
-    yield from _jobs(figures)
+    yield from _mails(counts["mails"])
+    yield from _jobs(counts)
     free = service_status.free_ratio()
     if free is not None:
-        yield GaugeMetricFamily("cosmo_logs_disk_free_ratio", "What is free where the log files are.", value=free)
+        yield GaugeMetricFamily("cosmo_logs_disk_free_ratio", "Free share of the log disk.", value=free)
 
 
-def _mails(counts: dict[tuple[str, str], int]) -> Iterable[Metric]:
+def _mails(mail_counts: dict[tuple[str, str], int]) -> Iterable[Metric]:
     mails = GaugeMetricFamily(
-        "cosmo_mails", "Mails in the outbox, where sent ones stay 30 days.", labels=["kind", "state"]
+        "cosmo_mails", "Emails in the outbox. Sent emails stay for 30 days.", labels=["kind", "state"]
     )
-    for (kind, mail_state), count in sorted(counts.items()):
+    for (kind, mail_state), count in sorted(mail_counts.items()):
         mails.add_metric([kind, mail_state], count)
     yield mails
-    waiting = sum(count for (_, mail_state), count in counts.items() if mail_state in {"queued", "sending"})
-    yield GaugeMetricFamily("cosmo_mails_waiting", "Mails that have not left yet.", value=waiting)
+    waiting = sum(count for (_, mail_state), count in mail_counts.items() if mail_state in {"queued", "sending"})
+    yield GaugeMetricFamily("cosmo_mails_waiting", "Emails that wait for delivery.", value=waiting)
 
 
-def _jobs(figures: dict[str, Any]) -> Iterable[Metric]:
-    runs = CounterMetricFamily("cosmo_job_runs", "Runs of the background jobs.", labels=["job_name", "result"])
+def _jobs(counts: dict[str, Any]) -> Iterable[Metric]:
+    runs = CounterMetricFamily("cosmo_job_runs", "Runs of background jobs.", labels=["job_name", "result"])
     success = GaugeMetricFamily(
-        "cosmo_job_last_success_timestamp_seconds", "When a job last did what it should; 0: never.", labels=["job_name"]
+        "cosmo_job_last_success_timestamp_seconds",
+        "Time of the last successful run of a job; 0 if there is none.",
+        labels=["job_name"],
     )
     for name in (name for name, job in JOBS.items() if job.is_enabled):
-        job = figures["jobs"].get(name)
+        job = counts["jobs"].get(name)
         runs.add_metric([name, "ok"], job.runs - job.failures if job else 0)
         runs.add_metric([name, "failed"], job.failures if job else 0)
         success.add_metric([name], job.succeeded_at.timestamp() if job and job.succeeded_at else 0)
     yield runs
     yield success
-    if figures["jobs_queued"] is not None:
-        yield GaugeMetricFamily("cosmo_jobs_queued", "Jobs that wait at the broker.", value=figures["jobs_queued"])
+    if counts["jobs_queued"] is not None:
+        yield GaugeMetricFamily(
+            "cosmo_jobs_queued", "Jobs that wait in the broker's queue.", value=counts["jobs_queued"]
+        )

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from api.properties.models import Property, PropertyType
 from api.properties.selectors import open_task_counts
 from api.rest.fields import IdListField
-from api.rest.query_params import BooleanParameter, IdParameter, ListParams, OrderingParameter
+from api.rest.query_params import BooleanParameter, ChoiceParameter, IdParameter, ListParams, OrderingParameter
 from api.rest.serializers import StrictModelSerializer
 from api.users.models import User
 
@@ -101,7 +101,7 @@ def _owners(row: Property) -> list[User]:
 
 
 class PropertyListParams(ListParams):
-    property_type = serializers.ChoiceField(choices=PropertyType.choices, required=False)
+    property_type = ChoiceParameter(choices=PropertyType.choices, required=False)
     is_active = BooleanParameter(required=False)
     owner = IdParameter(required=False)
     deleted = BooleanParameter(

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page to try it: for anyone in development, else for whoever is signed in."""
+"""The OpenAPI document and its Swagger page: public in development, otherwise for authenticated users."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from api.common.rules import PUBLIC
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Tells the document how BearerAuthentication is used; found by being a subclass."""
+    """Document BearerAuthentication. drf-spectacular registers the class because it is a subclass."""
 
     target_class = "api.accounts.authentication.BearerAuthentication"
     name = "Bearer"
@@ -25,13 +25,15 @@ _RULE = PUBLIC if settings.DJANGO_ENVIRONMENT == "development" else "docs.read"
 
 
 class SchemaView(SpectacularAPIView):
+    """The OpenAPI document."""
+
     rules: ClassVar = {"get": _RULE}
-    api_version = settings.APP_VERSION  # not the client's to choose
+    api_version = settings.APP_VERSION  # fixed: clients cannot set it with ?version=
     renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer]
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """Its script and its styles are files of their own, so that it lives with a strict Content-Security-Policy."""
+    """The Swagger page. Script and styles are separate files, as the strict Content-Security-Policy requires."""
 
     rules: ClassVar = {"get": _RULE}
     template_name = "api/docs.html"

@@ -1,4 +1,4 @@
-"""Optimistic locking: an object's ETag is its row's version, and If-Match asks for it (RFC 9110, 13.1.1)."""
+"""Optimistic locking: an object's ETag is the version of its row; If-Match compares it (RFC 9110, 13.1.1)."""
 
 import re
 
@@ -6,7 +6,7 @@ from rest_framework.request import Request
 
 from api.common.locking import IfMatch, Versioned
 
-# A proxy that compresses marks our ETag as weak (W/); the version in it is as good.
+# A compressing proxy marks our ETag as weak (W/); the version is still valid.
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 

@@ -1,8 +1,8 @@
-"""Serializer fields that take the JSON type they name and nothing that can be bent into it."""
+"""Serializer fields that accept only their JSON type, without conversion."""
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -13,6 +13,20 @@ from backend.http.converters import MAX_ID
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
+
+
+MAX_INPUT = 100  # characters of a value in an error
+
+
+class ChoicesInErrors(serializers.ChoiceField):
+    """A choice field whose error lists the allowed values."""
+
+    default_error_messages = {"invalid_choice": '"{input}" is not a valid choice. Use one of: {choices}.'}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        if "input" in kwargs:
+            kwargs["input"] = str(kwargs["input"])[:MAX_INPUT]
+        super().fail(key, choices=", ".join(map(str, self.choices)), **kwargs)
 
 
 class StrictCharField(serializers.CharField):
@@ -38,7 +52,7 @@ class StrictBooleanField(serializers.BooleanField):
         return data
 
 
-class StrictChoiceField(serializers.ChoiceField):
+class StrictChoiceField(ChoicesInErrors):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid_choice", input=type(data).__name__)
@@ -46,7 +60,7 @@ class StrictChoiceField(serializers.ChoiceField):
 
 
 class IdField(serializers.IntegerField):
-    """A row's id: a JSON number from 1 to 2^63-1."""
+    """An id: a JSON integer from 1 to 2^63-1."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=1, max_value=MAX_ID, **kwargs)
@@ -58,24 +72,24 @@ class IdField(serializers.IntegerField):
 
 
 class IdListField(serializers.ListField):
-    """Ids of rows, at most `max_length`: a longer list is rejected before its ids are looked at."""
+    """A list of at most `max_length` ids. Reject a longer list before checking its ids."""
 
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
-        kwargs.setdefault("child", IdField())  # a copy of a field brings its own
+        kwargs.setdefault("child", IdField())  # deepcopy of a field passes its own child
         super().__init__(max_length=max_length, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
-        found: list[Any] = super().to_internal_value(data)
-        return found
+        ids: list[Any] = super().to_internal_value(data)
+        return ids
 
 
 class RFC3339DateTimeField(serializers.DateTimeField):
-    """An RFC 3339 date-time with its offset, from 2000 to 2100."""
+    """An RFC 3339 date-time with an offset, from 2000 to 2100."""
 
     default_error_messages = {
-        "invalid": "Write a date-time with its offset, like 2026-05-31T15:00:00Z.",
+        "invalid": "Use an RFC 3339 date-time with an offset, such as 2026-05-31T15:00:00Z.",
         "out_of_range": "The year must be from 2000 to 2100.",
     }
 
@@ -90,11 +104,11 @@ class RFC3339DateTimeField(serializers.DateTimeField):
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}})
 class ChangesField(serializers.JSONField):
-    """{field: [old, new]}"""
+    """Changes of a row as {field: [old, new]}."""
 
 
 class RelatedIdField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
-    """The id of a row that the reader may choose. One error stands for unknown rows and for those they do not see."""
+    """The id of an object that the user can choose. Unknown and invisible objects get the same error."""
 
     default_error_messages = {"does_not_exist": "There is no {noun} with id {pk_value} that you can choose."}
 

@@ -1,4 +1,4 @@
-"""JSON in and out of the API."""
+"""The JSON renderer and parser of the API, with limits on the structure of a body."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from rest_framework.renderers import BaseRenderer
 
 MAX_DEPTH = 16
 MAX_VALUES = 2_000  # in a body
-MAX_NAMES = 200  # in one object of it
-MAX_FIELD_NAME = 200  # characters that an error repeats
-# A string (one without its closing quote reaches to the end) or what structures a body. Every branch consumes what it
-# has looked at, so a body is read once.
+MAX_NAMES = 200  # fields in one object
+MAX_FIELD_NAME = 200  # characters of a field name in an error
+# A string or a structural character; an unclosed string extends to the end of the body. Possessive quantifiers prevent
+# backtracking, so the body is scanned once.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 class OrjsonRenderer(BaseRenderer):
-    """Writes date-times as RFC 3339 in UTC, with a Z."""
+    """Render JSON with orjson. Date-times are RFC 3339 in UTC, with a Z."""
 
     media_type = "application/json"
     format = "json"
@@ -36,9 +36,9 @@ class OrjsonRenderer(BaseRenderer):
 
 
 class BoundedJSONParser(BaseParser):
-    """Reads a JSON object within the limits of `check_structure`; anything else is a 400 and not a fault.
+    """Parse a JSON object within the limits of `check_structure`; reject everything else with 400.
 
-    A repeated name is refused as well: which of two values counts is for every reader to guess (RFC 8259, 4).
+    Reject repeated names too: implementations disagree on which value counts (RFC 8259, section 4).
     """
 
     media_type = "application/json"
@@ -49,7 +49,7 @@ class BoundedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        # The body is read through the Django request, which bounds its size (RequestLimitsMiddleware).
+        # Django's request limits the body size (RequestLimitsMiddleware).
         raw = stream.body if hasattr(stream, "body") else stream.read()
         check_structure(raw)
         try:
@@ -57,42 +57,42 @@ class BoundedJSONParser(BaseParser):
                 raw.decode("utf-8"), parse_constant=_reject_constant, object_pairs_hook=_object_without_repeats
             )
         except UnicodeDecodeError:
-            raise ParseError("The body is not UTF-8.") from None
+            raise ParseError("The body is not valid UTF-8. Send JSON encoded as UTF-8.") from None
         except ValueError as error:
-            raise ParseError(f"The body is not JSON: {_position(error)}.") from None
+            raise ParseError(f"The body is not valid JSON: {_position(error)}.") from None
         if not isinstance(data, dict):
             raise ParseError("The body must be a JSON object.")
         return data
 
 
 def check_structure(raw: bytes) -> None:
-    """Raise ValidationError, naming the top-level field, at MAX_DEPTH, MAX_VALUES or MAX_NAMES.
+    """Raise ValidationError for the top-level field that exceeds MAX_DEPTH, MAX_VALUES or MAX_NAMES.
 
-    Counts before anything is built of the body, and stops at the limit: json.loads spends the interpreter's stack on
-    depth, and time and memory on every value.
+    This scan builds no objects and stops at the first limit. json.loads would use stack for each level, and time and
+    memory for each value.
     """
     values = 1
-    names: list[int] = []  # of each object that is open, one less than it has; a list has none
+    commas: list[int] = []  # in each open object; a list starts so low that it never reaches MAX_NAMES
     field = b""
     for number, match in enumerate(_TOKEN.finditer(raw)):
         token = match[0]
         if token in b"[{,":
             values += 1
         if token in b"[{":
-            names.append(0 if token == b"{" else -MAX_VALUES)
+            commas.append(0 if token == b"{" else -MAX_VALUES)
         elif token in b"]}":
-            del names[-1:]
-        elif token == b"," and names:
-            names[-1] += 1
-        elif len(names) == 1:
+            del commas[-1:]
+        elif token == b"," and commas:
+            commas[-1] += 1
+        elif len(commas) == 1:
             field = token
-        if len(names) > MAX_DEPTH:
-            raise _limit_exceeded(field, f"Nested deeper than {MAX_DEPTH} levels.", "too_deep")
-        if values > MAX_VALUES or number > 4 * MAX_VALUES:  # JSON has four tokens to a value at most
-            raise _limit_exceeded(field, f"More than {MAX_VALUES:,} values in one body.", "too_many_values")
-        if names and names[-1] >= MAX_NAMES:
-            inner = field if len(names) > 1 else b""
-            raise _limit_exceeded(inner, f"More than {MAX_NAMES} fields in one object.", "too_many_fields")
+        if len(commas) > MAX_DEPTH:
+            raise _limit_exceeded(field, f"The body is nested more than {MAX_DEPTH} levels deep.", "too_deep")
+        if values > MAX_VALUES or number > 4 * MAX_VALUES:  # valid JSON has at most four tokens per value
+            raise _limit_exceeded(field, f"The body has more than {MAX_VALUES:,} values.", "too_many_values")
+        if commas and commas[-1] >= MAX_NAMES:
+            inner = field if len(commas) > 1 else b""
+            raise _limit_exceeded(inner, f"An object has more than {MAX_NAMES} fields.", "too_many_fields")
 
 
 def _limit_exceeded(field: bytes, detail: str, code: str) -> ValidationError:
@@ -101,12 +101,12 @@ def _limit_exceeded(field: bytes, detail: str, code: str) -> ValidationError:
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         seen: set[str] = set()
         repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValidationError({repeated: ["Give this field once."]}, code="repeated_field")
-    return found
+        raise ValidationError({repeated: ["This field appears more than once. Send it once."]}, code="repeated_field")
+    return values
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -116,4 +116,4 @@ def _reject_constant(name: str) -> NoReturn:
 def _position(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"line {error.lineno}, column {error.colno}"
-    return "a number that JSON does not have, or that is too long"
+    return "it contains a number that JSON does not allow or that is too long"

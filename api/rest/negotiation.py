@@ -1,4 +1,4 @@
-"""Which representation a client gets."""
+"""Content negotiation."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,9 +11,9 @@ from rest_framework.request import Request
 
 
 class FirstRendererNegotiation(DefaultContentNegotiation):
-    """Choose the view's first representation, unless Accept names another one that the view has.
+    """Choose the view's first renderer, unless Accept names another renderer of the view.
 
-    A server may disregard Accept instead of returning 406 (RFC 9110, 12.4.1): clients use what they get.
+    A server may disregard Accept instead of returning 406 (RFC 9110, 12.4.1).
     """
 
     def select_renderer(

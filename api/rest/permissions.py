@@ -1,4 +1,4 @@
-"""How the views ask the rules table."""
+"""The permission check of the API's views."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from api.common import rules
 
 
 class RulePermission(BasePermission):
-    """Every view names a rule for each of its actions (`rules`); without one the answer is no.
+    """Check the rule that the view declares for the action in `rules`; deny actions without a rule.
 
-    Where the address names a row, the row is looked up by the same rule: NotFound if the person does not see it, Denied
-    if he sees it and may not do this.
+    If the URL names a row, load it with the same rule. That raises NotFound if the user cannot see the row, and Denied
+    if they can see it but the rule forbids the action.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:

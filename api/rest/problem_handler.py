@@ -1,4 +1,4 @@
-"""REST framework's exception handler: every error of the API in one shape (RFC 9457)."""
+"""REST framework's exception handler: it returns every error of the API as a problem (RFC 9457)."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -22,37 +22,37 @@ logger = logging.getLogger("api")
 
 
 def problem_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
-    """The answer to an exception. None, for a fault of ours, lets Django log it and answer 500."""
-    translated = _translate(exc)
-    if translated is None:
+    """Return the problem for an exception, or None for an unexpected one: Django logs it and returns 500."""
+    domain_error = _to_domain_error(exc)
+    if domain_error is None:
         return None
     set_rollback()
-    if isinstance(translated, Denied):
+    if isinstance(domain_error, Denied):
         try:
-            _record_denial(translated, context)
+            _record_denial(domain_error, context)
         except (DatabaseError, InterfaceError) as error:
             if not is_outage(error):
                 raise
             exc = error
-            translated = _DatabaseUnavailable(error)
-    if isinstance(translated, _DatabaseUnavailable):
-        # The only place that knows the cause: the client is told none of it.
+            domain_error = _DatabaseUnavailable(error)
+    if isinstance(domain_error, _DatabaseUnavailable):
+        # Only the log gets the cause; the response does not contain it.
         logger.error("Database unavailable", exc_info=exc, extra={"event": "database_unavailable"})
     body = build_problem(
-        status=translated.status,
-        code=translated.code,
-        detail=translated.detail,
+        status=domain_error.status,
+        code=domain_error.code,
+        detail=domain_error.detail,
         errors=[
-            {"field": field, "code": code, "detail": detail} for field, code, detail in _field_errors(exc, translated)
+            {"field": field, "code": code, "detail": detail} for field, code, detail in _field_errors(exc, domain_error)
         ],
     )
-    # Whatever the view renders, or the client accepts: a problem is JSON.
+    # A problem is always JSON, whatever the view renders or the client accepts.
     context["request"].accepted_renderer = OrjsonRenderer()
     context["request"].accepted_media_type = CONTENT_TYPE
-    return Response(body, status=translated.status, headers=dict(translated.headers), content_type=CONTENT_TYPE)
+    return Response(body, status=domain_error.status, headers=dict(domain_error.headers), content_type=CONTENT_TYPE)
 
 
-def _translate(exc: Exception) -> DomainError | None:
+def _to_domain_error(exc: Exception) -> DomainError | None:
     if isinstance(exc, DomainError):
         return exc
     if isinstance(exc, DatabaseError | InterfaceError):
@@ -65,11 +65,11 @@ def _translate(exc: Exception) -> DomainError | None:
     if isinstance(exc, exceptions.ValidationError):
         return Invalid({}, code="validation_error")
     if isinstance(exc, exceptions.APIException):
-        return _from_rest_framework(exc)
+        return _from_api_exception(exc)
     return None
 
 
-class _TranslatedError(DomainError):
+class _FrameworkError(DomainError):
     def __init__(self, status: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.status = status
@@ -77,10 +77,10 @@ class _TranslatedError(DomainError):
 
 
 _BUSY = "Cosmo is busy with this just now. Try again in a few seconds."
-_OUTAGES = {  # what is said of some of PostgreSQL's SQLSTATEs
-    "55P03": _BUSY,  # a lock took too long
-    "57014": _BUSY,  # a statement did
-    "40P01": _BUSY,  # a deadlock
+_OUTAGE_DETAILS = {  # by PostgreSQL's SQLSTATE; other outages have the default detail
+    "55P03": _BUSY,  # lock timeout
+    "57014": _BUSY,  # statement timeout
+    "40P01": _BUSY,  # deadlock
     "25006": "Cosmo can only be read just now. Try again in a few seconds.",
 }
 
@@ -89,34 +89,34 @@ class _DatabaseUnavailable(DomainError):
     status, code = 503, "service_unavailable"
 
     def __init__(self, cause: Exception) -> None:
-        detail = _OUTAGES.get(getattr(cause.__cause__, "sqlstate", None) or "")
+        detail = _OUTAGE_DETAILS.get(getattr(cause.__cause__, "sqlstate", None) or "")
         super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
-def _from_rest_framework(exc: exceptions.APIException) -> DomainError:
+def _from_api_exception(exc: exceptions.APIException) -> DomainError:
     headers = {}
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
     detail = exc.detail.get("detail") if isinstance(exc.detail, dict) else exc.detail
     code = getattr(detail, "code", None) or exc.default_code
-    return _TranslatedError(exc.status_code, code=code, detail=str(detail), headers=headers)
+    return _FrameworkError(exc.status_code, code=code, detail=str(detail), headers=headers)
 
 
-def _field_errors(exc: Exception, translated: DomainError) -> Iterator[tuple[str, str, str]]:
+def _field_errors(exc: Exception, domain_error: DomainError) -> Iterator[tuple[str, str, str]]:
     if isinstance(exc, exceptions.ValidationError):
         yield from _flatten(exc.detail, "")
-    for field, detail in translated.errors.items():
-        yield field, translated.code, detail
+    for field, detail in domain_error.errors.items():
+        yield field, domain_error.code, detail
 
 
 def _flatten(detail: Any, field: str) -> Iterator[tuple[str, str, str]]:
-    """REST framework's nested errors as (field, code, detail), the field as a dotted path."""
+    """Yield REST framework's nested errors as (field, code, detail). The field is a dotted path."""
     if isinstance(detail, dict):
-        for name, inner in detail.items():
-            yield from _flatten(inner, f"{field}.{name}" if field else str(name))
+        for name, nested in detail.items():
+            yield from _flatten(nested, f"{field}.{name}" if field else str(name))
     elif isinstance(detail, list):
-        for inner in detail:
-            yield from _flatten(inner, field)
+        for nested in detail:
+            yield from _flatten(nested, field)
     else:
         yield field, getattr(detail, "code", "invalid"), str(detail)
 

@@ -1,4 +1,4 @@
-"""Query strings: every parameter is declared and checked; an unknown one is refused by name."""
+"""Query parameters: every parameter is declared and validated; unknown parameters are rejected."""
 
 import re
 from collections.abc import Sequence
@@ -8,17 +8,18 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from api.rest.fields import ChoicesInErrors
 from backend.http.converters import MAX_ID
 
 MAX_PAGE_SIZE = 100
 MAX_PAGE = 2**31
-MAX_PARAMETERS = 100  # counted with their repetitions
+MAX_PARAMETERS = 100  # repetitions included
 
 
 class DigitsField(serializers.Field[Any, Any, Any, Any]):
-    """A whole number written in digits."""
+    """An integer written in decimal digits."""
 
-    default_error_messages = {"invalid": "Write a whole number from {minimum} to {maximum}."}
+    default_error_messages = {"invalid": "Use an integer from {minimum} to {maximum}."}
 
     def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
         self.minimum, self.maximum = minimum, maximum
@@ -38,7 +39,7 @@ class IdParameter(DigitsField):
 
 @extend_schema_field({"type": "boolean"})
 class BooleanParameter(serializers.Field[Any, Any, Any, Any]):
-    default_error_messages = {"invalid": "Write true or false."}
+    default_error_messages = {"invalid": "Use true or false."}
 
     def to_internal_value(self, data: str) -> bool:
         if data not in {"true", "false"}:
@@ -46,15 +47,28 @@ class BooleanParameter(serializers.Field[Any, Any, Any, Any]):
         return data == "true"
 
 
+class ChoiceParameter(ChoicesInErrors):
+    """One of fixed values."""
+
+
+class MultipleChoiceParameter(ChoicesInErrors, serializers.MultipleChoiceField):
+    """Some of fixed values; the parameter can be repeated."""
+
+
 class OrderingParameter(serializers.RegexField):
-    """Field names, comma separated, each with a minus for descending."""
+    """Comma-separated field names; a leading minus sorts in descending order."""
 
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         self.names = names
-        word = f"-?(?:{'|'.join(names)})"
-        kwargs |= {"help_text": "Comma separated; a minus sorts descending."}
-        super().__init__(rf"^{word}(?:,{word}){{0,3}}\Z", trim_whitespace=False, **kwargs)
-        self.error_messages["invalid"] = f"Order by {', '.join(names)}; a minus sorts descending."
+        name_pattern = f"-?(?:{'|'.join(names)})"
+        error = (
+            f"Use up to four of these, comma-separated: {', '.join(names)}. A leading minus sorts in descending order."
+        )
+        kwargs |= {
+            "help_text": "Comma-separated field names. A leading minus sorts in descending order.",
+            "error_messages": {"invalid": error},
+        }
+        super().__init__(rf"^{name_pattern}(?:,{name_pattern}){{0,3}}\Z", trim_whitespace=False, **kwargs)
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1})
@@ -70,24 +84,28 @@ class PageSizeParameter(DigitsField):
 
 
 class QueryParamsSerializer(serializers.Serializer[Any]):
-    """The parameters of one address; subclasses declare them, all optional."""
+    """Validate the query parameters of an operation. Subclasses declare them as optional fields."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
-        if sum(len(given) for _, given in data.lists()) > MAX_PARAMETERS:
-            detail = f"Give at most {MAX_PARAMETERS} parameters."
+        if sum(len(sent) for _, sent in data.lists()) > MAX_PARAMETERS:
+            detail = f"Send at most {MAX_PARAMETERS} query parameters."
             raise serializers.ValidationError({"non_field_errors": [detail]}, code="too_many_parameters")
         errors: dict[str, list[serializers.ErrorDetail]] = {}
         values: dict[str, Any] = {}
-        for name, given in data.lists():
+        for name, sent in data.lists():
             field = self.fields.get(name)
             if field is None:
-                errors[name] = [serializers.ErrorDetail("There is no such parameter.", code="unknown_parameter")]
+                errors[name] = [self._unknown_parameter()]
             elif isinstance(field, serializers.MultipleChoiceField):
-                values[name] = given
-            elif len(given) > 1:
-                errors[name] = [serializers.ErrorDetail("Give this parameter once.", code="repeated_parameter")]
+                values[name] = sent
+            elif len(sent) > 1:
+                errors[name] = [
+                    serializers.ErrorDetail(
+                        "This parameter appears more than once. Send it once.", code="repeated_parameter"
+                    )
+                ]
             else:
-                values[name] = given[0]
+                values[name] = sent[0]
         try:
             validated = super().to_internal_value(values)
         except serializers.ValidationError as error:
@@ -95,6 +113,10 @@ class QueryParamsSerializer(serializers.Serializer[Any]):
         if errors:
             raise serializers.ValidationError(errors)
         return validated
+
+    def _unknown_parameter(self) -> serializers.ErrorDetail:
+        allowed = f"Use one of: {', '.join(self.fields)}." if self.fields else "This URL takes no parameters."
+        return serializers.ErrorDetail(f"There is no such parameter. {allowed}", code="unknown_parameter")
 
 
 class PaginationParams(QueryParamsSerializer):

@@ -1,4 +1,4 @@
-"""What every operation has in common in the OpenAPI document."""
+"""The parts that operations share in the OpenAPI document: errors, headers and pages."""
 
 from typing import Any
 
@@ -25,29 +25,32 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    code = serializers.CharField(help_text="For programs.")
-    request_id = serializers.CharField(allow_blank=True, help_text="Quote it when you report a fault.")
+    code = serializers.CharField(help_text="A stable error code for programs.")
+    request_id = serializers.CharField(allow_blank=True, help_text="Quote it when you report an error.")
     errors = ProblemErrorSerializer(many=True)  # type: ignore[assignment]
 
 
 IF_MATCH = OpenApiParameter(
-    "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="The ETag that you read; 412 if it is stale."
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The ETag of the version you read. Returns 412 if the object has changed since.",
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
     OpenApiParameter.HEADER,
-    description="The same key and body get the same answer for 24 hours; another body gets 422.",
+    description="The same key and body get the same response for 24 hours. Another body gets 422.",
 )
 ETAG = OpenApiParameter("ETag", OpenApiTypes.STR, OpenApiParameter.HEADER, response=["200", "201"])
 
 
 def page_schema(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
-    """A page of a list."""
+    """Return the serializer of a page of these objects."""
     name = serializer.__name__.removesuffix("Serializer")
     fields = {
         "count": serializers.IntegerField(help_text="Exact up to 10,000."),
-        "count_is_capped": serializers.BooleanField(help_text="There are more than count says."),
+        "count_is_capped": serializers.BooleanField(help_text="Whether there are more objects than count."),
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
         "results": serializer(many=True),
@@ -56,7 +59,7 @@ def page_schema(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
 
 
 class CosmoAutoSchema(AutoSchema):
-    """Names every answer that an operation can give, and the headers that it reads."""
+    """Document the headers and the error statuses of each operation, as its view declares them."""
 
     method: str
 
@@ -64,49 +67,54 @@ class CosmoAutoSchema(AutoSchema):
         return [self.path.split("/")[2]]
 
     def get_override_parameters(self) -> list[Any]:
-        if self._is_creation():
+        if self._is_idempotent:
             return [IDEMPOTENCY_KEY, ETAG]
-        if self._changes_a_row():
+        if self._honors_if_match:
             return [IF_MATCH, ETAG]
-        return [ETAG] if getattr(self.view, "action", "") == "retrieve" else []
+        return [ETAG] if self._is_versioned else []
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
-        declared: dict[str, Any] = super()._get_response_bodies(direction)
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
         problem = OpenApiResponse(ProblemSerializer, description="Problem details")
-        for status in self._problems():
-            declared[str(status)] = self._get_response_for_code(  # type: ignore[no-untyped-call]
+        for status in self._error_statuses():
+            responses[str(status)] = self._get_response_for_code(  # type: ignore[no-untyped-call]
                 problem, str(status), [CONTENT_TYPE], direction
             )
-        return declared
+        return responses
 
-    def _problems(self) -> list[int]:
-        """The statuses beside success, in the order of their numbers."""
-        action = getattr(self.view, "action", None) or self.method.lower()
-        rule = getattr(self.view, "rules", {}).get(action)
-        takes_body = self.method in {"POST", "PATCH"}
-        is_page = issubclass(getattr(self.view, "queries", {}).get(action, QueryParamsSerializer), PaginationParams)
+    def _error_statuses(self) -> list[int]:
+        """Return the error statuses that this operation can have, in ascending order."""
+        rule = getattr(self.view, "rules", {}).get(self._action)
+        params = getattr(self.view, "queries", {}).get(self._action, QueryParamsSerializer)
+        has_body = self.method in {"POST", "PATCH"}
         possible = {
             400: True,
             401: True,
             403: rule != PUBLIC,
-            404: self._is_row() or is_page,
-            409: takes_body or self.method == "DELETE",
-            412: self._changes_a_row(),
-            413: takes_body,
-            415: takes_body,
-            422: self._is_creation(),
-            429: takes_body and self.path.startswith("/api/auth/"),
+            404: "{" in self.path or issubclass(params, PaginationParams),
+            409: has_body or self.method == "DELETE",
+            412: self._honors_if_match,
+            413: has_body,
+            415: has_body,
+            422: self._is_idempotent,
+            429: self._action in getattr(self.view, "login_throttled", ()),
             500: True,
             503: True,
         }
-        return [status for status, holds in possible.items() if holds]
+        return [status for status, is_possible in possible.items() if is_possible]
 
-    def _is_row(self) -> bool:
-        return "{" in self.path
+    @property
+    def _action(self) -> str:
+        return getattr(self.view, "action", None) or self.method.lower()
 
-    def _is_creation(self) -> bool:
-        return getattr(self.view, "action", None) == "create"
+    @property
+    def _is_idempotent(self) -> bool:
+        return self._action in getattr(self.view, "idempotent", ())
 
-    def _changes_a_row(self) -> bool:
-        is_account = self.path == "/api/auth/me/" and self.method == "PATCH"
-        return is_account or (self._is_row() and self.method != "GET" and hasattr(self.view, "get_row"))
+    @property
+    def _is_versioned(self) -> bool:
+        return self._action in getattr(self.view, "versioned", ())
+
+    @property
+    def _honors_if_match(self) -> bool:
+        return self._is_versioned and self.method != "GET"

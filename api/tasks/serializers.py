@@ -1,6 +1,6 @@
 """Serializers and query parameters of tasks."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
@@ -12,8 +12,10 @@ from api.properties.models import Property
 from api.rest.fields import ChangesField, IdListField, RelatedIdField, RFC3339DateTimeField, StrictChoiceField
 from api.rest.query_params import (
     BooleanParameter,
+    ChoiceParameter,
     IdParameter,
     ListParams,
+    MultipleChoiceParameter,
     OrderingParameter,
     QueryParamsSerializer,
     SearchParameter,
@@ -109,6 +111,8 @@ class TaskSerializer(StrictModelSerializer):
     modified_by = serializers.IntegerField(source="modified_by_id", read_only=True)
     modified_by_name = serializers.CharField(source="modified_by.display_name", read_only=True)
 
+    read_only_hints: ClassVar = {"status": "To change it, use POST /api/tasks/{id}/status/."}
+
     class Meta:
         model = Task
         fields = (
@@ -181,8 +185,8 @@ class AssigneeParameter(IdParameter):
 class TaskFilterParams(QueryParamsSerializer):
     search = SearchParameter(required=False)
     property = IdParameter(required=False)
-    status = serializers.MultipleChoiceField(choices=TaskStatus.choices, required=False, help_text="Repeatable.")
-    task_type = serializers.ChoiceField(choices=TaskType.choices, required=False)
+    status = MultipleChoiceParameter(choices=TaskStatus.choices, required=False, help_text="Repeatable.")
+    task_type = ChoiceParameter(choices=TaskType.choices, required=False)
     priority = PriorityField(required=False)
     assigned_to = AssigneeParameter(required=False, help_text="An id, me or none.")
     created_by = IdParameter(required=False)

@@ -32,6 +32,7 @@ from api.tasks.serializers import (
 
 class TaskViewSet(IdempotentCreateViewSet):
     serializer_class = TaskSerializer
+    versioned = ("retrieve", "partial_update", "destroy", "restore", "assign", "claim", "change_status")
     queries: ClassVar = {"list": TaskListParams, "summary": TaskFilterParams, "history": PaginationParams}
     rules: ClassVar = {
         "list": "tasks.view",
@@ -55,7 +56,7 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(parameters=[TaskListParams], responses=page_schema(TaskSerializer))
     def list(self, request: Request) -> Response:
-        """List tasks.
+        """List the tasks that you can see.
 
         Managers and superusers see all tasks. Staff see their own tasks and unassigned tasks of their department.
         Viewers see the tasks of their properties.
@@ -65,19 +66,19 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(parameters=[TaskFilterParams], responses=CountsSerializer)
     def summary(self, request: Request) -> Response:
-        """Count tasks, with the same filters as the list."""
+        """Count the tasks that the same filters list, by status, type and priority."""
         return Response(summarize_tasks(self._matching_tasks(), actor=self.actor))
 
     @extend_schema(request=TaskSerializer, responses={201: TaskSerializer})
     def create(self, request: Request) -> Response:
-        """Create a pending task."""
+        """Create a task. Its status is pending."""
         return self.created_response(
             lambda: services.create_task(actor=self.actor, **self.validated_body(TaskSerializer))
         )
 
     @extend_schema(responses=TaskSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """Return one task."""
+        """Return a task."""
         return Response(self.row.data, headers={"ETag": etag(self.row)})
 
     @extend_schema(request=TaskSerializer, responses=TaskSerializer)
@@ -90,13 +91,13 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Delete a task. It can be restored."""
+        """Delete a task. Managers and superusers can restore it."""
         services.delete_task(actor=self.actor, task_id=pk, if_match=self.if_match)
         return Response(status=204)
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def restore(self, request: Request, pk: int) -> Response:
-        """Restore a deleted task; 409 if it is not deleted."""
+        """Restore a deleted task. Returns 409 if the task is not deleted."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.restore_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
@@ -114,7 +115,7 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=AssignSerializer, responses=TaskSerializer)
     def assign(self, request: Request, pk: int) -> Response:
-        """Assign an open task to a user, or unassign it (null)."""
+        """Assign an open task to a user. Send null to remove the assignee."""
         values = self.validated_body(AssignSerializer, self.row)
         return self.object_response(
             services.assign_task(actor=self.actor, task_id=pk, if_match=self.if_match, **values)
@@ -122,16 +123,16 @@ class TaskViewSet(IdempotentCreateViewSet):
 
     @extend_schema(request=EmptySerializer, responses=TaskSerializer)
     def claim(self, request: Request, pk: int) -> Response:
-        """Claim an unassigned open task of your department. Only the first of several simultaneous claims succeeds."""
+        """Assign an unassigned open task of your department to yourself. Returns 409 if it has an assignee already."""
         self.validated_body(EmptySerializer)
         return self.object_response(services.claim_task(actor=self.actor, task_id=pk, if_match=self.if_match))
 
     @extend_schema(parameters=[PaginationParams], responses=page_schema(HistoryEntrySerializer))
     def history(self, request: Request, pk: int) -> Response:
-        """List the changes of a task, newest first: user, time, old and new values.
+        """List the changes of a task, the newest first, with their user, old and new values.
 
-        Staff and viewers see only changes made while they could see the task. In the change that made it visible to
-        them, old values are null; in the change that hid it, new values are null.
+        Staff and viewers get the changes made while they could see the task. In the change that made the task visible
+        to them, the old values are null. In the change that hid it, the new values are null.
         """
         history = task_history(task=self.row, reader=self.actor)
         return Response(paginate(request, history.entries, history.rows, self.query))

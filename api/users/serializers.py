@@ -3,11 +3,10 @@
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
-from rest_framework import serializers
 
 from api.common.choices import Department, Role
 from api.rest.fields import StrictCharField, StrictChoiceField
-from api.rest.query_params import BooleanParameter, ListParams, OrderingParameter
+from api.rest.query_params import BooleanParameter, ChoiceParameter, ListParams, OrderingParameter
 from api.rest.serializers import StrictModelSerializer
 from api.users.models import User
 from api.users.passwords import MAX_LENGTH
@@ -66,7 +65,7 @@ class OwnUserSerializer(UserSerializer):
 
 
 class UserListParams(ListParams):
-    role = serializers.ChoiceField(choices=Role.choices, required=False)
-    department = serializers.ChoiceField(choices=Department.choices, required=False)
+    role = ChoiceParameter(choices=Role.choices, required=False)
+    department = ChoiceParameter(choices=Department.choices, required=False)
     is_active = BooleanParameter(required=False)
     ordering = OrderingParameter(("username", "email", "last_name", "role", "id"), required=False)

@@ -25,6 +25,7 @@ from api.users.serializers import (
 
 class UserViewSet(IdempotentCreateViewSet):
     serializer_class = UserSerializer
+    versioned = ("retrieve", "partial_update", "destroy")
     queries: ClassVar = {"list": UserListParams}
     rules: ClassVar = {
         "list": "users.view",
@@ -39,13 +40,16 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(parameters=[UserListParams], responses=page_schema(UserSerializer))
     def list(self, request: Request) -> Response:
-        """People whom you may see: all for superusers, all but superusers for managers, else yourself."""
+        """List the users that you can see.
+
+        Superusers see all users. Managers see all users except superusers. Staff and viewers see themselves.
+        """
         found = filter_users(visible_users(self.actor), self.query)
         return Response(paginate(request, found, serialize_with(UserSerializer), self.query))
 
     @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
     def create(self, request: Request) -> Response:
-        """A new person. Managers make staff and viewers; only superusers may give a password."""
+        """Create a user. Managers can create staff and viewers. Only superusers can set a password."""
         # Before a stored response is returned as well: the actor may have lost the role in which they got it.
         sent: Any = request.data
         role, has_password = sent.get("role"), sent.get("password") is not None
@@ -57,14 +61,15 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses=UserSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """One person."""
+        """Return a user."""
         return self.object_response(self.row)
 
     @extend_schema(request=UserSerializer, responses=UserSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Change a person. Of yourself you change profile fields here, and your email under /api/auth/me/.
+        """Change fields of a user.
 
-        A new email, a new role and disabling end every session of that person.
+        On your own account, you can change profile fields only; change your email with `PATCH /api/auth/me/`. A new
+        email, a new role or disabling the account ends all sessions of the user.
         """
         rule = self._own_rule("users.edit")
         if "password" in request.data:
@@ -78,7 +83,7 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Disable a person: nobody is erased. PATCH is_active true brings him back."""
+        """Disable a user. The account is kept; send `is_active: true` with PATCH to enable it again."""
         services.update_user(
             actor=self.actor, user_id=pk, rule="users.disable", if_match=self.if_match, is_active=False
         )

@@ -1,4 +1,4 @@
-"""Problem details for HTTP APIs (RFC 9457): the one shape of every error under /api/."""
+"""Problem details for HTTP APIs (RFC 9457): the format of all errors under /api/."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from django.http import HttpResponse
+from django.urls import is_valid_path
 
 from backend import request_context
 
@@ -13,23 +14,28 @@ CONTENT_TYPE = "application/problem+json"
 MAX_ERRORS = 100
 MAX_TEXT = 1_000  # characters
 
-# What a stranger reads when nobody said more: (code, detail).
+# The (code, detail) of errors that specify neither.
 _DEFAULTS: Mapping[int, tuple[str, str]] = {
-    400: ("bad_request", "The request cannot be understood."),
-    401: ("not_authenticated", "Sign in first."),
-    403: ("permission_denied", "You may not do this."),
-    404: ("not_found", "There is nothing at this address, or you may not see it."),
-    405: ("method_not_allowed", "This address does not know that method."),
-    413: ("payload_too_large", "The body is too large."),
-    500: ("server_error", "Something went wrong on our side. Quote the request id when you report it."),
+    400: ("bad_request", "The request is malformed. Check its URL, headers and body."),
+    401: ("not_authenticated", "Authentication is required. Sign in and send a valid access token."),
+    403: ("permission_denied", "You do not have permission to do this. If you need to, ask an administrator."),
+    404: ("not_found", "There is nothing at this URL, or you do not have permission to see it."),
+    405: ("method_not_allowed", "This URL does not support the method. The Allow header lists the supported ones."),
+    413: ("payload_too_large", "The request body is too large. Send a smaller one."),
+    500: (
+        "server_error",
+        "Something went wrong on our side. Try again later, or report the request id.",
+    ),
     503: ("service_unavailable", "Cosmo cannot reach its database. Try again in a few seconds."),
 }
+
+_MISSING_SLASH = "There is nothing at this URL. Did you mean the same URL with a slash at the end?"
 
 
 def build_problem(
     *, status: int, code: str | None = None, detail: str | None = None, errors: Sequence[Mapping[str, str]] = ()
 ) -> dict[str, Any]:
-    """The members of a problem: type, title, status, detail, code, request_id, errors [{field, code, detail}]."""
+    """Return a problem: type, title, status, detail, code, request_id, errors [{field, code, detail}]."""
     title = HTTPStatus(status).phrase
     default_code, default_detail = _DEFAULTS.get(status, (title.lower().replace(" ", "_"), f"{title}."))
     context = request_context.current()
@@ -45,13 +51,20 @@ def build_problem(
 
 
 def _bounded(text: str) -> str:
-    """What may repeat a client's words, as something that can be encoded, and not at any length."""
+    """Return the text as valid UTF-8, cut to MAX_TEXT. It may repeat the client's input."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 def fill_with_problem(response: HttpResponse) -> None:
-    """Turn an error that somebody else answered into a problem; its headers stay."""
-    response.content = orjson.dumps(build_problem(status=response.status_code))
+    """Replace the body of an error response by a problem. Its headers are kept."""
+    detail = _MISSING_SLASH if response.status_code == 404 and _is_missing_slash() else None
+    response.content = orjson.dumps(build_problem(status=response.status_code, detail=detail))
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers["Content-Length"] = str(len(response.content))
+
+
+def _is_missing_slash() -> bool:
+    """Return whether the current request's path would name a view if it ended with a slash."""
+    context = request_context.current()
+    return context is not None and not context.path.endswith("/") and bool(is_valid_path(f"{context.path}/"))

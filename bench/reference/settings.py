@@ -1,4 +1,4 @@
-"""The plainest REST framework application over the same tables: what Cosmo's speed is compared with."""
+"""A plain REST framework application on the same tables, to compare with Cosmo."""
 
 from django.conf import global_settings
 

@@ -1,4 +1,4 @@
-"""Tasks as one writes them first: a ModelSerializer, select_related, an exact count, simplejwt as it comes."""
+"""A simple task API: a ModelSerializer, select_related, an exact count, and simplejwt with its defaults."""
 
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
@@ -19,10 +19,27 @@ class TaskSerializer(serializers.ModelSerializer):
     class Meta:
         model = Task
         fields = [
-            *("id", "title", "description", "task_type", "status", "priority", "property", "property_name"),
-            *("assigned_to", "assigned_to_name", "due_date", "started_at", "completed_at", "is_overdue"),
-            *("depends_on", "created_by", "created_by_name", "modified_by", "modified_by_name"),
-            *("created_at", "modified_at"),
+            "id",
+            "title",
+            "description",
+            "task_type",
+            "status",
+            "priority",
+            "property",
+            "property_name",
+            "assigned_to",
+            "assigned_to_name",
+            "due_date",
+            "started_at",
+            "completed_at",
+            "is_overdue",
+            "depends_on",
+            "created_by",
+            "created_by_name",
+            "modified_by",
+            "modified_by_name",
+            "created_at",
+            "modified_at",
         ]
         read_only_fields = ["created_by", "modified_by", "created_at", "modified_at"]
 

@@ -1,4 +1,4 @@
-"""Cosmo without its three middlewares and without a log, to measure beside."""
+"""Settings of Cosmo without its three middlewares and without logging, for comparison."""
 
 from backend.settings import *  # noqa: F403
 from backend.settings import MIDDLEWARE

@@ -1,4 +1,4 @@
-"""Cosmo whose log records are not counted, to measure beside."""
+"""Settings of Cosmo without the handler that counts log records, for comparison."""
 
 from backend.settings import *  # noqa: F403
 from backend.settings import LOGGING
