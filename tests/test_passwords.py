@@ -289,7 +289,7 @@ def test_a_mail_that_failed_is_said_to_have_failed(boss, smtp, logs):
 
 def test_the_bulk_action_says_what_became_of_each(boss, ada, smtp):
     off = factories.user(username="off", role="staff", is_active=False)
-    body = {"action": "send_reset_mail", "_selected_action": [ada.pk, off.pk]}
+    body = {"action": "send_reset_email", "_selected_action": [ada.pk, off.pk]}
 
     page = boss.post("/manager/api/user/", body, follow=True)
 

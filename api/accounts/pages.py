@@ -4,7 +4,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse_lazy
@@ -48,7 +49,7 @@ def _password(label: str, **attributes: Any) -> forms.CharField:
     return forms.CharField(label=label, strip=False, max_length=MAX_LENGTH, widget=widget)
 
 
-class NewPasswordForm(forms.Form):
+class SetPasswordForm(forms.Form):
     """Twice the same; whether it is strong enough is the service's to say."""
 
     new_password1 = _password("New password", autofocus=True)
@@ -73,23 +74,23 @@ class NewPasswordForm(forms.Form):
             self.add_error(field if field in self.fields else None, error)
 
 
-class OwnPasswordForm(NewPasswordForm):
+class PasswordChangeForm(SetPasswordForm):
     current_password = _password("Current password", autocomplete="current-password")
     field_order = ("current_password", "new_password1", "new_password2")
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class OwnPasswordView(FormView):
+class PasswordChangeView(FormView):
     """For somebody who is signed in; every session of his ends, this one too."""
 
-    form_class = OwnPasswordForm
-    template_name = "accounts/own_password.html"
+    form_class = PasswordChangeForm
+    template_name = "accounts/password_change.html"
 
-    def form_invalid(self, form: OwnPasswordForm) -> HttpResponse:
+    def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
         log_invalid_form(form, "password_change")
         return super().form_invalid(form)
 
-    def form_valid(self, form: OwnPasswordForm) -> HttpResponse:
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         values = form.cleaned_data
         try:
             change_own_password(
@@ -108,8 +109,8 @@ class PasswordResetView(NoReferrerMixin, FormView):
     """Answers alike whoever is asked for."""
 
     form_class = PasswordResetForm
-    template_name = "accounts/ask.html"
-    success_url = reverse_lazy("password-reset-asked")
+    template_name = "accounts/password_reset.html"
+    success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
         password_reset.request_reset(email=form.cleaned_data["email"])
@@ -117,10 +118,10 @@ class PasswordResetView(NoReferrerMixin, FormView):
 
 
 class PasswordResetSentView(NoReferrerMixin, TemplateView):
-    template_name = "accounts/asked.html"
+    template_name = "accounts/password_reset_sent.html"
 
 
-class _CountedLink(PasswordResetConfirmView):
+class _CountedLink(auth_views.PasswordResetConfirmView):
     """Counts each request with an invalid link for its network in the login throttle."""
 
     is_link_invalid = False
@@ -137,12 +138,12 @@ class _CountedLink(PasswordResetConfirmView):
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
+class PasswordResetConfirmView(NoReferrerMixin, _CountedLink):
     """Django's: the token moves into the session, and the URL that shows the form has none."""
 
-    form_class = NewPasswordForm  # type: ignore[assignment]
-    template_name = "accounts/confirm.html"
-    success_url = reverse_lazy("password-reset-done")
+    form_class = SetPasswordForm  # type: ignore[assignment]
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("password-reset-complete")
 
     def get_user(self, uidb64: str) -> User | None:
         user = super().get_user(uidb64)
@@ -173,4 +174,4 @@ class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
 
 
 class PasswordResetCompleteView(NoReferrerMixin, TemplateView):
-    template_name = "accounts/done.html"
+    template_name = "accounts/password_reset_complete.html"

@@ -15,17 +15,17 @@ urlpatterns = [
     path(
         "accounts/password-reset/sent/",
         pages.PasswordResetSentView.as_view(http_method_names=PAGE),
-        name="password-reset-asked",
+        name="password-reset-sent",
     ),
     path(
         "accounts/password-reset/confirm/<uidb64>/<token>/",
-        pages.PasswordResetLinkView.as_view(http_method_names=FORM),
-        name="password-reset-link",
+        pages.PasswordResetConfirmView.as_view(http_method_names=FORM),
+        name="password-reset-confirm",
     ),
     path(
         "accounts/password-reset/done/",
         pages.PasswordResetCompleteView.as_view(http_method_names=PAGE),
-        name="password-reset-done",
+        name="password-reset-complete",
     ),
     path("unsubscribe/<str:token>/", UnsubscribeView.as_view(), name="unsubscribe"),
 ]

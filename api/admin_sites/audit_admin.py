@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.html import format_html_join
 
+from api.adminkit.change_list import DateRangeFilter
 from api.adminkit.model_admin import RuledAdmin
 from api.audit.models import AuditEntry
 from api.users.selectors import ENTRY_FILTERS
@@ -28,10 +29,8 @@ class AuditEntryAdmin(RuledAdmin):
     domain = "audit"
     filters = ENTRY_FILTERS
     list_display = ("created_at", "event", "actor_label", "object_type", "object_label", "detail", "ip_address")
-    list_filter = ("event", "object_type")
+    list_filter = ("event", "object_type", ("created_at", DateRangeFilter))
     search_fields = ("actor_label", "object_label", "detail", "=request_id", "=ip_address")
-    date_hierarchy = "created_at"
-    date_order = "id"
     ordering = ("-id",)
     allowed_lookups = ("object_id", "actor_id", "request_id")
     actions = ("export",)

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from api.adminkit.change_list import DateRangeFilter
 from api.adminkit.model_admin import RuledAdmin
 from api.common.rules import Scope
 from api.mail.models import OutgoingMail
@@ -22,10 +23,8 @@ class OutgoingMailAdmin(RuledAdmin):
         Scope.BUT_SUPERUSERS: lambda _: Q(user_id=None) | ~about_superusers("user_id"),
     }
     list_display = ("created_at", "kind", "recipient", "state", "attempts", "finished_at", "last_error")
-    list_filter = ("state", "kind")
+    list_filter = ("state", "kind", ("created_at", DateRangeFilter))
     search_fields = ("recipient", "=message_id", "=request_id")
-    date_hierarchy = "created_at"
-    date_order = "id"
     ordering = ("-id",)
     actions = ("try_again",)
     fields = (

@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 
 from api.accounts.devices import remember_device, set_device_cookie
 from api.accounts.login import authenticate
-from api.accounts.pages import OwnPasswordView
+from api.accounts.pages import PasswordChangeView
 from api.admin_sites.dashboard import dashboard_counts
 from api.adminkit.model_admin import log_invalid_form, record_denial
 from api.common import rules
@@ -75,8 +75,8 @@ class RoleSite(AdminSite):
 
     rule: ClassVar[str]
     acting_role: ClassVar[str] = ""  # in which everybody works here; empty: in his own
-    index_template = "admin/attention.html"
-    login_template = "admin/sign_in.html"
+    index_template = "admin/dashboard.html"
+    login_template = "admin/site_login.html"
     enable_nav_sidebar = False
     site_url = settings.FRONTEND_URL or None  # "View site"
 
@@ -156,11 +156,11 @@ class RoleSite(AdminSite):
             "right_site": next((_link(site) for site in _SITES if rules.allows(site[0], user)), None),
         }
         request.current_app = self.name
-        return TemplateResponse(request, "admin/refused.html", values, status=403).render()
+        return TemplateResponse(request, "admin/denied.html", values, status=403).render()
 
     def _too_many(self, request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
         values = {**self.each_context(request), "title": "Too many attempts", "refusal": refusal}
-        page = TemplateResponse(request, "admin/refused.html", values, status=429, headers=dict(refusal.headers))
+        page = TemplateResponse(request, "admin/denied.html", values, status=429, headers=dict(refusal.headers))
         return page.render()
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -183,12 +183,12 @@ class RoleSite(AdminSite):
         """One's own; afterwards one signs in anew."""
         request.current_app = self.name
         url = reverse("admin:login", current_app=self.name)
-        view = OwnPasswordView.as_view(success_url=url, extra_context=self.each_context(request))
+        view = PasswordChangeView.as_view(success_url=url, extra_context=self.each_context(request))
         return view(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         about = {
-            "attention": dashboard_counts(actor_of(request), role=self.acting_role),
+            "dashboard": dashboard_counts(actor_of(request), role=self.acting_role),
             "title": "What needs attention",
         }
         return super().index(request, about | (extra_context or {}))

@@ -12,7 +12,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from api.adminkit.change_list import CappedChangeList, CappedPaginator, materialize_small
+from api.adminkit.change_list import CappedChangeList, CappedPaginator, DateRangeFilter, materialize_small
 from api.adminkit.fields import RelatedChoiceField, RelatedMultipleChoiceField, RelatedSelect, RelatedSelectMultiple
 from api.audit.events import Event
 from api.audit.models import AuditEntry
@@ -46,7 +46,6 @@ class RuledAdmin(admin.ModelAdmin):
     show_full_result_count = False  # counting a million rows to show a number
     list_per_page = 50
     paginator = CappedPaginator
-    date_order: ClassVar[str] = ""  # an indexed column in whose order the dates of date_hierarchy are, if not that one
     secondary_ordering: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
     allowed_lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
 
@@ -81,14 +80,20 @@ class RuledAdmin(admin.ModelAdmin):
         return CappedChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
-        filters: list[Any] = [found if isinstance(found, str | type) else found[0] for found in self.list_filter]  # type: ignore[index]
-        names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {
-            *self.allowed_lookups
-        }
-        dates = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        """Allow the parameters of the list's filters and `allowed_lookups`; Django would allow every field."""
+        names = {*self.allowed_lookups}
+        filters: Any = self.list_filter
+        for list_filter in filters:
+            if isinstance(list_filter, str):
+                names.add(list_filter)
+            elif not isinstance(list_filter, tuple):
+                names.add(list_filter.parameter_name)
+            else:
+                field, filter_class = list_filter
+                is_range = filter_class is DateRangeFilter
+                names |= {f"{field}_from", f"{field}_to"} if is_range else {field}
         name, _, comparison = lookup.partition("__")
-        return lookup in dates or (name in names and comparison in {"", "exact", "isnull", "isempty"})
+        return name in names and comparison in {"", "exact", "isnull", "isempty"}
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         chosen = {"form_class": RelatedMultipleChoiceField, "widget": RelatedSelectMultiple(db_field, self.admin_site)}
@@ -153,8 +158,25 @@ class RuledAdmin(admin.ModelAdmin):
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any: ...
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any: ...
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
-        """Services have saved what belongs to the row."""
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:  # noqa: FBT001
+        """Save through a service and return the saved object, with which Django builds its response."""
+        names = form.changed_data if change else form.cleaned_data
+        values = {name: form.cleaned_data[name] for name in names}
+        if change:
+            return self.update_object(request, form.instance.pk, values)
+        return self.create_object(request, values)
+
+    def create_object(self, request: HttpRequest, values: dict[str, Any]) -> Model:
+        """Create an object from a form's values, through a service."""
+        raise NotImplementedError
+
+    def update_object(self, request: HttpRequest, pk: int, values: dict[str, Any]) -> Model:
+        """Change an object by the form's changed values, through a service."""
+        raise NotImplementedError
+
+    # `save_form` has already saved the object and its relations.
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None: ...  # noqa: FBT001
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None: ...  # noqa: FBT001
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """The audit trail of this object."""
