@@ -1,4 +1,4 @@
-"""Pages for people without the app: passwords, and what mails point to."""
+"""Web pages for password resets and unsubscribe links."""
 
 from django.urls import path
 
@@ -8,7 +8,7 @@ from api.accounts.unsubscribe import UnsubscribeView
 PAGE, FORM = ["get", "head"], ["get", "head", "post"]
 
 urlpatterns = [
-    # Django's sign-in page links to this name.
+    # Django's login page links to this name.
     path(
         "accounts/password-reset/", pages.PasswordResetView.as_view(http_method_names=FORM), name="admin_password_reset"
     ),

@@ -1,4 +1,4 @@
-"""/api/auth/: signing in and out, and one's own account."""
+"""Endpoints of /api/auth/: login, logout, sessions, passwords and the own profile."""
 
 import uuid
 from typing import ClassVar
@@ -38,7 +38,7 @@ from api.users.models import User
 from api.users.selectors import get_user
 from api.users.serializers import UserSerializer
 
-RESET_REQUESTED = "If there is an account with this address, a mail is on its way."
+RESET_REQUESTED = "If an account uses this email address, we have sent it a link to set a new password."
 
 
 class LoginView(RuledAPIView):
@@ -47,7 +47,7 @@ class LoginView(RuledAPIView):
 
     @extend_schema(request=LoginSerializer, responses=SignedInSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """Sign in with a username or an email; 401 for whatever is wrong, 429 after five failures in 15 minutes."""
+        """Sign in with a username or an email address. Five failures in 15 minutes lead to 429."""
         values = self.validated_body(LoginSerializer)
         user, tokens, device_key = login.log_in(login=values["username"], password=values["password"])
         response = Response(tokens | {"user": UserSerializer(user).data})
@@ -61,7 +61,7 @@ class RefreshView(RuledAPIView):
 
     @extend_schema(request=RefreshSerializer, responses=TokensSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """New tokens for a refresh token, which is dead from then on; bringing it back later ends the session."""
+        """Exchange a refresh token for new tokens. Using the old one again later ends the session."""
         return Response(sessions.refresh(self.validated_body(RefreshSerializer)["refresh"]))
 
 
@@ -70,7 +70,7 @@ class LogoutView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """End this session; its access token too."""
+        """Sign out: end this session and invalidate its tokens."""
         self.validated_body(EmptySerializer)
         if isinstance(request.auth, Session):
             sessions.end_session(request.auth, event=Event.LOGOUT)
@@ -84,7 +84,7 @@ class LogoutAllView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """End every session and every token of yours."""
+        """Sign out everywhere: end all your sessions and invalidate their tokens."""
         self.validated_body(EmptySerializer)
         log_out_everywhere(user_id=self.actor.pk)
         return Response(status=204)
@@ -98,9 +98,11 @@ class SessionListView(RuledAPIView):
         operation_id="auth_sessions_list", parameters=[PaginationParams], responses=page_schema(SessionSerializer)
     )
     def get(self, request: Request) -> Response:
-        """Where you are signed in."""
-        found = live_sessions(self.actor)
-        return Response(paginate(request, found, serialize_with(SessionSerializer, current=request.auth), self.query))
+        """List your open sessions."""
+        open_sessions = live_sessions(self.actor)
+        return Response(
+            paginate(request, open_sessions, serialize_with(SessionSerializer, current=request.auth), self.query)
+        )
 
 
 class SessionView(RuledAPIView):
@@ -121,12 +123,12 @@ class MeView(RuledAPIView):
 
     @extend_schema(responses=UserSerializer)
     def get(self, request: Request) -> Response:
-        """Your own account."""
+        """Return your own account."""
         return Response(UserSerializer(self.actor).data, headers={"ETag": etags.etag(self.actor)})
 
     @extend_schema(request=MeSerializer, responses=UserSerializer)
     def patch(self, request: Request) -> Response:
-        """Change your profile. A new email needs current_password and ends every session, this one too."""
+        """Change your profile. A new email address requires current_password and ends all your sessions."""
         values = self.validated_body(MeSerializer, self.actor, partial=True)
         user = update_own_profile(user=self.actor, if_match=self.if_match, **values)
         return Response(UserSerializer(user).data, headers={"ETag": etags.etag(user)})
@@ -138,7 +140,7 @@ class PasswordResetView(RuledAPIView):
 
     @extend_schema(request=ResetRequestSerializer, responses=ResetRequestedSerializer, auth=[])
     def post(self, request: Request) -> Response:
-        """A mail with a link to set a new password; the answer is the same whether there is such an account or not."""
+        """Send an email with a link to set a new password. The response does not reveal whether the account exists."""
         password_reset.request_reset(**self.validated_body(ResetRequestSerializer))
         return Response({"detail": RESET_REQUESTED})
 
@@ -149,7 +151,7 @@ class PasswordResetConfirmView(RuledAPIView):
 
     @extend_schema(request=ResetConfirmSerializer, responses={204: None}, auth=[])
     def post(self, request: Request) -> Response:
-        """Set the password with what the mail's link holds; every session and token ends, and nobody is signed in."""
+        """Set the password with the uid and token of the emailed link. All sessions end; sign in afterwards."""
         password_reset.confirm_reset(**self.validated_body(ResetConfirmSerializer))
         return Response(status=204)
 
@@ -162,7 +164,7 @@ class UserPasswordResetView(RuledAPIView):
 
     @extend_schema(request=EmptySerializer, responses={202: None})
     def post(self, request: Request, pk: int) -> Response:
-        """Send this user an email with a link to set a password; 409 for a disabled account."""
+        """Send this user an email with a link to set a password. A disabled account leads to 409."""
         self.validated_body(EmptySerializer)
         password_reset.send_reset(actor=self.actor, user_id=pk)
         return Response(status=202)
@@ -173,6 +175,6 @@ class PasswordChangeView(RuledAPIView):
 
     @extend_schema(request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Change your password; every session and token ends, this one too."""
+        """Change your password. All your sessions end, including this one."""
         change_own_password(user=self.actor, **self.validated_body(PasswordChangeSerializer))
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""The outbox in the admin sites: what became of each mail, and another try."""
+"""The outbox in the admin sites: the state of each email, and retries."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from api.users.selectors import about_superusers, actor_of
 
 
 class OutgoingMailAdmin(RuledAdmin):
-    """Without the bodies: links in them are for the person alone."""
+    """Emails without their bodies, whose links are only for the recipient."""
 
     domain = "mail"
     filters = {
@@ -28,13 +28,26 @@ class OutgoingMailAdmin(RuledAdmin):
     ordering = ("-id",)
     actions = ("try_again",)
     fields = (
-        *("kind", "recipient", "user_id", "subject", "message_id", "state", "attempts", "next_try_at", "finished_at"),
-        *("last_error", "asked_by_id", "asked_by_name", "asked_by_role", "request_id", "created_at"),
+        "kind",
+        "recipient",
+        "user_id",
+        "subject",
+        "message_id",
+        "state",
+        "attempts",
+        "next_try_at",
+        "finished_at",
+        "last_error",
+        "asked_by_id",
+        "asked_by_name",
+        "asked_by_role",
+        "request_id",
+        "created_at",
     )
 
-    @admin.action(description="Try again (failed and unknown ones)", permissions=["retry"])
+    @admin.action(description="Retry failed and unknown", permissions=["retry"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[OutgoingMail]) -> None:
-        self.apply_to_each(request, queryset, lambda mail: retry(mail, actor=actor_of(request)), "on its way again")
+        self.apply_to_each(request, queryset, lambda mail: retry(mail, actor=actor_of(request)), "queued again")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "retry")

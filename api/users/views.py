@@ -1,4 +1,4 @@
-"""/api/users/."""
+"""Endpoints of /api/users/."""
 
 from typing import Any, ClassVar
 
@@ -39,16 +39,16 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(parameters=[UserListParams], responses=page_schema(UserSerializer))
     def list(self, request: Request) -> Response:
-        """People whom you may see: all for superusers, all but superusers for managers, else yourself."""
-        found = filter_users(visible_users(self.actor), self.query)
-        return Response(paginate(request, found, serialize_with(UserSerializer), self.query))
+        """List users: superusers see all, managers all except superusers, others themselves."""
+        users = filter_users(visible_users(self.actor), self.query)
+        return Response(paginate(request, users, serialize_with(UserSerializer), self.query))
 
     @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
     def create(self, request: Request) -> Response:
-        """A new person. Managers make staff and viewers; only superusers may give a password."""
-        # Before a stored response is returned as well: the actor may have lost the role in which they got it.
-        sent: Any = request.data
-        role, has_password = sent.get("role"), sent.get("password") is not None
+        """Create a user. Managers create staff and viewers. Only superusers may set a password."""
+        # Check before a stored response is repeated, too: the actor's role may have changed.
+        body: Any = request.data
+        role, has_password = body.get("role"), body.get("password") is not None
         if role in Role.values:
             services.require_creation(self.actor, role=role, has_password=has_password)
         return self.created_response(
@@ -57,14 +57,14 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses=UserSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """One person."""
+        """Return one user."""
         return self.object_response(self.row)
 
     @extend_schema(request=UserSerializer, responses=UserSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Change a person. Of yourself you change profile fields here, and your email under /api/auth/me/.
+        """Change a user. Of your own account, change profile fields here and your email under /api/auth/me/.
 
-        A new email, a new role and disabling end every session of that person.
+        A new email address, a new role or disabling ends all sessions of the user.
         """
         rule = self._own_rule("users.edit")
         if "password" in request.data:
@@ -78,14 +78,14 @@ class UserViewSet(IdempotentCreateViewSet):
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: int) -> Response:
-        """Disable a person: nobody is erased. PATCH is_active true brings him back."""
+        """Disable a user without erasing them. PATCH is_active true activates the account again."""
         services.update_user(
             actor=self.actor, user_id=pk, rule="users.disable", if_match=self.if_match, is_active=False
         )
         return Response(status=204)
 
     def _own_rule(self, rule: str) -> str:
-        """Of himself, a person edits his profile; a superuser everything."""
-        own = rule == "users.edit" and self.kwargs["pk"] == self.actor.pk
-        everything = rules.scope_of(rule, self.actor.role) is rules.Scope.ALL
-        return "users.edit_profile" if own and not everything else rule
+        """Return users.edit_profile for the actor's own account, unless the rule allows them everything."""
+        is_own = rule == "users.edit" and self.kwargs["pk"] == self.actor.pk
+        is_unlimited = rules.scope_of(rule, self.actor.role) is rules.Scope.ALL
+        return "users.edit_profile" if is_own and not is_unlimited else rule
