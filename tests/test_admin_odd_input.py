@@ -1,4 +1,4 @@
-"""What no page of the admin sites sends: it is refused, and never a fault of ours."""
+"""Input that no page of the admin sites sends: it never causes a server error."""
 
 import pytest
 from django.conf import settings
@@ -64,24 +64,24 @@ FORMS = {
 }
 
 
-@pytest.fixture(params=[ADMIN])  # the other site is the same code
+@pytest.fixture(params=[ADMIN])  # both sites share the code
 def browse(request, browsers, one_of_each):
-    """A function that asks the site as its user, and fails for a fault."""
+    """Return a function that sends a request as the site's user and fails on a server error."""
     browser = browsers[request.param]
     browser.raise_request_exception = False
     task = one_of_each["task"]
 
     def browse(method: str, path: str, body=None) -> int:
         values = {"property": task.property_id, **body} if body and "add" in path else body
-        answer = getattr(browser, method)(request.param + path, values)
-        assert answer.status_code < 500, (method, path, body)
-        return int(answer.status_code)
+        response = getattr(browser, method)(request.param + path, values)
+        assert response.status_code < 500, (method, path, body)
+        return int(response.status_code)
 
     return browse
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_ids_that_are_none(browse, model):
+def test_invalid_ids_cause_no_server_error(browse, model):
     for pk in IDS:
         for page in PAGES:
             for method in ("get", "post"):
@@ -89,19 +89,19 @@ def test_ids_that_are_none(browse, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_queries_that_no_link_has(browse, model):
+def test_unusual_query_strings_cause_no_server_error(browse, model):
     for query in QUERIES:
         browse("get", f"/api/{model}/?{query}")
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_actions_on_what_is_not_there(browse, model):
+def test_actions_on_missing_rows_cause_no_server_error(browse, model):
     for body in ACTIONS:
         browse("post", f"/api/{model}/", body)
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_forms_that_nobody_fills_in_so(browse, path):
+def test_malformed_forms_cause_no_server_error(browse, path):
     for body in FORMS[path]:
         is_too_large = path == "/login/" and len(str(body)) > settings.SMALL_BODY
         assert browse("post", path, body) in ({413} if is_too_large else {200, 302})
@@ -114,12 +114,12 @@ def test_forms_that_nobody_fills_in_so(browse, path):
         *("_changelist_filters=%00", "_popup=1&_to_field=password", "_to_field=id&_popup=x", "is_active=x"),
     ],
 )
-def test_forms_that_no_link_fills_in(browse, query):
+def test_form_prefill_parameters_cause_no_server_error(browse, query):
     for model in ("task", "property", "user"):
         browse("get", f"/api/{model}/add/?{query}")
 
 
-def test_fields_that_complete_what_is_not_there(browse):
+def test_autocomplete_of_unknown_fields_causes_no_server_error(browse):
     for query in (
         *("", "app_label=api", "app_label=api&model_name=task&field_name=zzz", "app_label=x&model_name=y&field_name=z"),
         *("app_label=api&model_name=task&field_name=assigned_to&term=%00&page=abc",),
@@ -131,7 +131,7 @@ def test_fields_that_complete_what_is_not_there(browse):
 @pytest.mark.parametrize(
     "end", ["%00/x", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5/x-y", "MQ/zzzzzzzzzzzzzzzzzzzzz-x", "8J-YgA/x"]
 )
-def test_links_that_no_mail_has(client, db, end):
+def test_malformed_email_links_cause_no_server_error(client, db, end):
     browser = Client(raise_request_exception=False)
     for method in ("get", "post"):
         assert getattr(browser, method)(f"/accounts/password-reset/confirm/{end}/").status_code in {200, 404}

@@ -233,7 +233,7 @@ def test_mails_stop_by_the_profile_or_with_one_click_in_the_mail(house, staff, m
     manager.post("/api/tasks/", body)
     url = OutgoingMail.objects.get().headers["List-Unsubscribe"].strip("<>")
     page = Client(enforce_csrf_checks=True).post(url.removeprefix(settings.PUBLIC_BASE_URL))
-    assert "You do not get mails about urgent tasks any more" in page.content.decode()
+    assert "Unsubscribed from emails about urgent tasks" in page.content.decode()
 
     manager.post("/api/tasks/", body)
     assert OutgoingMail.objects.count() == 1
