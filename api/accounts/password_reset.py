@@ -104,7 +104,7 @@ def log_invalid_link(*, uid: str, token: str) -> None:
 
 
 def _record_failure(user: User | None, reason: str) -> None:
-    # In a transaction of its own: that of the refused change was rolled back.
+    # In a new transaction: that of the rejected change was rolled back.
     with transaction.atomic():
         record(Event.PASSWORD_RESET_FAILED, actor=None, target=user, detail=reason, facts={"reason": reason})
 
