@@ -1,4 +1,4 @@
-"""What is registered on which admin site."""
+"""The models of each admin site, in the order of its dashboard."""
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -18,7 +18,7 @@ from api.tasks.admin import TaskAdmin
 from api.tasks.models import Task
 from api.users.models import User
 
-# Whoever imports Django's UserAdmin registers groups; ours are unused, and in no form.
+# Importing Django's UserAdmin registers groups, which Cosmo does not use.
 admin.site.unregister(Group)
 
 for site, user_admin in ((admin.site, CosmoUserAdmin), (manager_site, UserManagerAdmin)):

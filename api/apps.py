@@ -5,9 +5,9 @@ from django.contrib.admin import apps as admin_apps
 
 
 class CosmoAdminConfig(admin_apps.SimpleAdminConfig):
-    """Django's admin with our site as its default one, and nothing registered but what we do: groups are in no form."""
+    """Django's admin with CosmoAdminSite as default site and without autodiscovery."""
 
-    default = False  # of this package, that is
+    default = False  # the default app of this package is ApiConfig
     default_site = "api.admin_sites.sites.CosmoAdminSite"
 
     def ready(self) -> None:
@@ -20,7 +20,7 @@ class ApiConfig(AppConfig):
     verbose_name = "Cosmo"
 
     def ready(self) -> None:
-        # Those who listen to what others name, in every process.
+        # Connect signal receivers and renderers in every process.
         import_module("api.digests.service")
         import_module("api.notifications.services")
         import_module("api.accounts.browser_sessions")

@@ -1,4 +1,4 @@
-"""The site of managers, and what is registered there."""
+"""The admin site of managers."""
 
 from api.accounts.admin import UserManagerAdmin
 from api.admin_sites.sites import ManagerSite

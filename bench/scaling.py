@@ -30,7 +30,7 @@ PATHS = {
     "site: by status": "/manager/api/task/?status__exact=completed",
     "site: overdue": "/manager/api/task/?due=overdue",
     "site: urgent first": "/manager/api/task/?o=-5",
-    "site: by month": "/manager/api/task/?due_date__year=2026&due_date__month=12",
+    "site: by month": "/manager/api/task/?due_date_from=2026-12-01&due_date_to=2026-12-31",
     "site: search, frequent": "/manager/api/task/?q=cupboard",
     "site: search, rare": "/manager/api/task/?q=Task%209876",
 }

@@ -1,4 +1,4 @@
-"""The two admin sites as a browser sees them, without a browser."""
+"""Helpers for tests of the two admin sites."""
 
 import re
 from html import unescape
@@ -14,7 +14,7 @@ ADMIN, MANAGER = "/admin", "/manager"
 
 
 def browser_of(user: User, **options: Any) -> Client:
-    """A browser in which this person has signed in."""
+    """Return a test client in which this user has signed in."""
     browser = Client(**options)
     browser.force_login(user)
     browser.user = user
@@ -26,7 +26,7 @@ def sign_in(browser: Client, site: str, user: User, password: str = factories.PA
 
 
 class _Form(HTMLParser):
-    """What the fields of a page hold."""
+    """Collects the values of a page's form fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,21 +34,21 @@ class _Form(HTMLParser):
         self._select = self._area = ""
 
     def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        name, value = given.get("name"), given.get("value") or ""
+        attributes = dict(attrs)
+        name, value = attributes.get("name"), attributes.get("value") or ""
         if tag == "select":
             self._select = name
-            self.values[name] = [] if "multiple" in given else ""
-        elif tag == "option" and self._select and "selected" in given:
-            chosen = self.values[self._select]
-            self.values[self._select] = [*chosen, value] if isinstance(chosen, list) else value
+            self.values[name] = [] if "multiple" in attributes else ""
+        elif tag == "option" and self._select and "selected" in attributes:
+            selected = self.values[self._select]
+            self.values[self._select] = [*selected, value] if isinstance(selected, list) else value
         elif tag == "textarea":
             self._area = name
             self.values[name] = ""
-        elif tag == "input" and name and given.get("type") != "submit":
-            if given.get("type") != "checkbox":
+        elif tag == "input" and name and attributes.get("type") != "submit":
+            if attributes.get("type") != "checkbox":
                 self.values[name] = value
-            elif "checked" in given:
+            elif "checked" in attributes:
                 self.values[name] = value or "on"
 
     def handle_endtag(self, tag):
@@ -63,21 +63,21 @@ class _Form(HTMLParser):
 
 
 def fields_of(page: Any) -> dict[str, Any]:
-    """What the form of a page would send if nobody changed it."""
+    """Return the values that an unchanged form of a page would send."""
     form = _Form()
     form.feed(page.content.decode())
     return form.values
 
 
 def messages_of(page: Any) -> list[str]:
-    """What a page says came of the last click."""
-    found = re.search(r'<ul class="messagelist">(.*?)</ul>', page.content.decode(), re.DOTALL)
-    lines = re.findall(r"<li.*?</li>", found[1], re.DOTALL) if found else []
+    """Return the messages on a page."""
+    message_list = re.search(r'<ul class="messagelist">(.*?)</ul>', page.content.decode(), re.DOTALL)
+    lines = re.findall(r"<li.*?</li>", message_list[1], re.DOTALL) if message_list else []
     return [unescape(re.sub("<[^>]*>", "", line)).strip() for line in lines]
 
 
 def act(browser: Client, site: str, model: str, action: str, *rows: Any, **values: Any) -> list[str]:
-    """Run a bulk action on these rows; what the page says of each."""
+    """Run a bulk action on these rows; return the messages of the page."""
     body = {"action": action, "_selected_action": [row.pk for row in rows], **values}
     page = browser.post(f"{site}/api/{model}/", body, follow=True)
     assert page.status_code == 200, page

@@ -1,4 +1,4 @@
-"""/api/auth/me/ and one's own password."""
+"""The own profile (/api/auth/me/) and the own password."""
 
 import pytest
 
@@ -10,11 +10,11 @@ CHANGE = "/api/auth/password/change/"
 NEW = "another fine password"
 
 
-def fields_of(answer) -> list[str]:
-    return [error["field"] for error in answer.json()["errors"]]
+def fields_of(response) -> list[str]:
+    return [error["field"] for error in response.json()["errors"]]
 
 
-def test_people_edit_their_own_profile(staff):
+def test_users_edit_their_own_profile(staff):
     changes = {
         "first_name": "Carla",
         "last_name": "Mendes",
@@ -23,12 +23,12 @@ def test_people_edit_their_own_profile(staff):
         "digest_opt_out": True,
     }
 
-    answer = staff.patch("/api/auth/me/", changes)
+    response = staff.patch("/api/auth/me/", changes)
 
-    assert answer.status_code == 200
-    assert changes.items() <= answer.json().items()
-    assert staff.get("/api/auth/me/").json() == answer.json()
-    assert staff.get(f"/api/users/{staff.user.pk}/").json() == answer.json()
+    assert response.status_code == 200
+    assert changes.items() <= response.json().items()
+    assert staff.get("/api/auth/me/").json() == response.json()
+    assert staff.get(f"/api/users/{staff.user.pk}/").json() == response.json()
 
 
 @pytest.mark.parametrize(
@@ -42,49 +42,51 @@ def test_people_edit_their_own_profile(staff):
     ],
 )
 @pytest.mark.parametrize("path", ["/api/auth/me/", "/api/users/{}/"])
-def test_what_others_decide_is_refused_and_audited(staff, path, field, value):
+def test_protected_field_of_own_profile_is_denied_and_audited(staff, path, field, value):
     before = User.objects.filter(pk=staff.user.pk).values().get()
 
-    answer = staff.patch(path.format(staff.user.pk), {"first_name": "New", field: value})
+    response = staff.patch(path.format(staff.user.pk), {"first_name": "New", field: value})
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
     assert AuditEntry.objects.get().event == "permission_denied"
     assert User.objects.filter(pk=staff.user.pk).values().get() == before
 
 
-def test_a_new_email_needs_the_current_password(client, staff):
+def test_new_email_requires_the_current_password(client, staff):
     without = staff.patch("/api/auth/me/", {"email": "new@example.com"})
     wrong = staff.patch("/api/auth/me/", {"email": "new@example.com", "current_password": "wrong"})
 
-    assert [(answer.status_code, fields_of(answer)) for answer in (without, wrong)] == [(400, ["current_password"])] * 2
+    assert [(response.status_code, fields_of(response)) for response in (without, wrong)] == [
+        (400, ["current_password"])
+    ] * 2
     right = staff.patch("/api/auth/me/", {"email": "new@example.com", "current_password": factories.PASSWORD})
     assert (right.status_code, right.json()["email"]) == (200, "new@example.com")
 
 
-def test_not_even_a_superuser_changes_his_email_without_his_password(superuser):
-    answer = superuser.patch(f"/api/users/{superuser.user.pk}/", {"email": "new@example.com"})
+def test_new_email_requires_the_current_password_of_superusers(superuser):
+    response = superuser.patch(f"/api/users/{superuser.user.pk}/", {"email": "new@example.com"})
 
-    assert (answer.status_code, fields_of(answer)) == (403, ["email"])
+    assert (response.status_code, fields_of(response)) == (403, ["email"])
     assert User.objects.get().email == superuser.user.email
 
 
-def test_the_same_email_needs_no_password(staff):
+def test_unchanged_email_requires_no_password(staff):
     assert staff.patch("/api/auth/me/", {"email": staff.user.email, "first_name": "New"}).status_code == 200
 
 
-def test_the_email_of_somebody_else_is_taken_in_any_case(staff):
+def test_email_of_another_user_is_rejected_in_any_case(staff):
     factories.user(email="taken@example.com")
 
-    answer = staff.patch("/api/auth/me/", {"email": "Taken@Example.com", "current_password": factories.PASSWORD})
+    response = staff.patch("/api/auth/me/", {"email": "Taken@Example.com", "current_password": factories.PASSWORD})
 
-    assert (answer.status_code, fields_of(answer)) == (400, ["email"])
-    assert answer.json()["errors"][0]["code"] == "unique"
+    assert (response.status_code, fields_of(response)) == (400, ["email"])
+    assert response.json()["errors"][0]["code"] == "unique"
 
 
-def test_a_changed_password_is_the_only_one_that_works(client, staff):
-    answer = staff.post(CHANGE, {"current_password": factories.PASSWORD, "new_password": NEW})
+def test_password_change_invalidates_the_old_password(client, staff):
+    response = staff.post(CHANGE, {"current_password": factories.PASSWORD, "new_password": NEW})
 
-    assert answer.status_code == 204
+    assert response.status_code == 204
     login = {"username": staff.user.username}
     assert client.post("/api/auth/login/", login | {"password": factories.PASSWORD}).status_code == 401
     assert client.post("/api/auth/login/", login | {"password": NEW}).status_code == 200
@@ -92,11 +94,11 @@ def test_a_changed_password_is_the_only_one_that_works(client, staff):
     assert (entry.actor_id, entry.object_id, entry.changes) == (staff.user.pk, staff.user.pk, {})
 
 
-def test_the_current_password_must_be_right(staff):
-    answer = staff.post(CHANGE, {"current_password": "wrong", "new_password": NEW})
+def test_password_change_requires_the_current_password(staff):
+    response = staff.post(CHANGE, {"current_password": "wrong", "new_password": NEW})
 
-    assert (answer.status_code, fields_of(answer)) == (400, ["current_password"])
-    assert answer.json()["code"] == "wrong_password"
+    assert (response.status_code, fields_of(response)) == (400, ["current_password"])
+    assert response.json()["code"] == "wrong_password"
 
 
 @pytest.mark.parametrize(
@@ -114,14 +116,14 @@ def test_the_current_password_must_be_right(staff):
         ("🦞🐚🦀🐙🦑🐡🐠🐟🐬🐳🐋🦈", True),
     ],
 )
-def test_weak_passwords_are_refused_by_name(client, staff, password, accepted):
+def test_weak_password_is_rejected_with_its_field(client, staff, password, accepted):
     staff.user.username = "carla.mendes"
     staff.user.save()
 
-    answer = staff.post(CHANGE, {"current_password": factories.PASSWORD, "new_password": password})
+    response = staff.post(CHANGE, {"current_password": factories.PASSWORD, "new_password": password})
 
     if accepted:
-        assert answer.status_code == 204, answer.content
+        assert response.status_code == 204, response.content
         assert client.post("/api/auth/login/", {"username": "carla.mendes", "password": password}).status_code == 200
     else:
-        assert (answer.status_code, fields_of(answer)) == (400, ["new_password"])
+        assert (response.status_code, fields_of(response)) == (400, ["new_password"])

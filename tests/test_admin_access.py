@@ -1,4 +1,4 @@
-"""Who gets into /admin/ and /manager/, and what everybody else gets."""
+"""Access to /admin/ and /manager/ per role."""
 
 import re
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.usefixtures("nothing_leaves")
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("path", ["/", "/api/task/", "/api/user/1/change/", "/api/user/1/password/", "/nowhere/"])
-def test_a_stranger_gets_the_sign_in_page(client, db, site, path):
-    answer = client.get(site + path)
+def test_anonymous_request_is_redirected_to_the_login_page(client, db, site, path):
+    response = client.get(site + path)
 
-    assert answer.status_code == 302
-    assert answer.headers["Location"].startswith(f"{site}/login/?next=")
-    assert client.get(answer.headers["Location"]).status_code == 200
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith(f"{site}/login/?next=")
+    assert client.get(response.headers["Location"]).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -39,36 +39,36 @@ def test_a_stranger_gets_the_sign_in_page(client, db, site, path):
         (MANAGER, Role.VIEWER, 200),
     ],
 )
-def test_only_who_has_the_right_signs_in(db, site, role, expected):
+def test_site_login_requires_the_permission_of_the_site(db, site, role, expected):
     browser = Client()
 
-    answer = sign_in(browser, site, factories.user(role=role))
+    response = sign_in(browser, site, factories.user(role=role))
 
-    assert answer.status_code == expected
+    assert response.status_code == expected
     assert ("_auth_user_id" in browser.session) is (expected == 302)
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_the_sign_in_page_answers_alike_for_all_who_are_refused(db, site):
-    refused = {
+def test_login_page_responds_equally_to_all_rejected_logins(db, site):
+    rejected = {
         "wrong password": (factories.user(role="superuser"), "wrong"),
         "nobody": (User(username="nobody"), "wrong"),
         "no right": (factories.user(role="staff"), factories.PASSWORD),
         "inactive": (factories.user(role="superuser", is_active=False), factories.PASSWORD),
     }
 
-    def shown(user, password):
+    def error_page(user, password):
         page = sign_in(Client(), site, user, password)
         text = page.content.decode().replace(user.username, "NAME")
         return page.status_code, [line for line in text.splitlines() if "csrfmiddlewaretoken" not in line]
 
-    pages = [shown(*attempt) for attempt in refused.values()]
+    pages = [error_page(*attempt) for attempt in rejected.values()]
 
     assert pages == [pages[0]] * len(pages)
-    assert "is wrong, or this is not the site for your account" in "".join(pages[0][1])
+    assert "is wrong, or your account uses another site" in "".join(pages[0][1])
 
 
-def test_the_sign_in_pages_link_to_each_other_and_to_the_forgotten_password(db, client):
+def test_login_pages_link_to_each_other_and_to_the_password_reset(db, client):
     for site, other in ((ADMIN, MANAGER), (MANAGER, ADMIN)):
         page = client.get(f"{site}/login/").content.decode()
         assert f'href="{other}/"' in page
@@ -76,7 +76,7 @@ def test_the_sign_in_pages_link_to_each_other_and_to_the_forgotten_password(db, 
 
 
 @pytest.mark.parametrize(("site", "role"), [(ADMIN, "manager"), (ADMIN, "staff"), (MANAGER, "viewer")])
-def test_who_is_signed_in_without_the_right_gets_403_and_is_written_down(db, site, role):
+def test_site_responds_403_and_audits_when_the_user_lacks_permission(db, site, role):
     user = factories.user(role=role)
 
     page = browser_of(user).get(f"{site}/api/task/")
@@ -86,25 +86,25 @@ def test_who_is_signed_in_without_the_right_gets_403_and_is_written_down(db, sit
     assert (entry.actor_id, entry.detail) == (user.pk, "task_changelist")
     text = page.content.decode()
     assert ("Cosmo Manager</a>" in text.partition("Your site is")[2]) is (role == "manager")
-    assert ("You work in the app" in text) is (role != "manager")
+    assert ("Please use the Cosmo app" in text) is (role != "manager")
 
 
-@pytest.mark.parametrize("door", ["/admin/login/", "/manager/login/"])
-def test_login_paths_share_the_same_counters(client, db, door):
+@pytest.mark.parametrize("login_path", ["/admin/login/", "/manager/login/"])
+def test_login_paths_share_the_same_counters(client, db, login_path):
     user = factories.user(role="superuser")
-    for other in ("/admin/login/", "/manager/login/", door):
+    for other in ("/admin/login/", "/manager/login/", login_path):
         Client().post(other, {"username": user.username, "password": "wrong"})
     for _ in range(2):
         client.post("/api/auth/login/", {"username": user.username, "password": "wrong"})
 
-    answer = Client().post(door, {"username": user.username, "password": factories.PASSWORD})
+    response = Client().post(login_path, {"username": user.username, "password": factories.PASSWORD})
 
-    assert answer.status_code == 429
-    assert int(answer.headers["Retry-After"]) > 0
-    assert "Too many failed attempts" in answer.content.decode()
+    assert response.status_code == 429
+    assert int(response.headers["Retry-After"]) > 0
+    assert "Too many failed attempts" in response.content.decode()
 
 
-def test_signing_in_changes_the_session_and_is_a_session_that_can_be_ended(db):
+def test_browser_login_renews_the_session_key_and_can_be_ended(db):
     browser, user = Client(), factories.user(role="superuser")
     browser.get("/admin/login/")
     before = browser.session.session_key
@@ -122,7 +122,7 @@ def test_signing_in_changes_the_session_and_is_a_session_that_can_be_ended(db):
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "javascript:alert(1)", "", None])
 @pytest.mark.parametrize("site", SITES)
-def test_signing_in_ends_on_a_page_of_the_site_whatever_the_address_said(db, site, target):
+def test_login_redirects_only_to_pages_of_the_site(db, site, target):
     user, query = factories.user(role="superuser"), "" if target is None else f"?next={target}"
     body = {"username": user.username, "password": factories.PASSWORD}
 
@@ -135,13 +135,13 @@ def test_signing_in_ends_on_a_page_of_the_site_whatever_the_address_said(db, sit
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/manager/login/", "/api/auth/me/"])
-def test_a_session_cookie_that_we_never_set_is_nobody(client, db, path):
+def test_forged_session_cookie_is_anonymous(client, db, path):
     client.cookies["sessionid"] = "\x00" * 32  # sent in quotes, as \000
 
     assert client.get(path).status_code == {"/admin/": 302, "/manager/login/": 200, "/api/auth/me/": 401}[path]
 
 
-def test_groups_and_permissions_are_in_no_form(browsers, one_of_each):
+def test_forms_contain_neither_groups_nor_permissions(browsers, one_of_each):
     for site, browser in browsers.items():
         for path in ("/auth/", "/auth/group/", "/auth/group/add/", "/auth/permission/", "/auth/user/"):
             assert browser.get(site + path).status_code == 404
@@ -150,7 +150,7 @@ def test_groups_and_permissions_are_in_no_form(browsers, one_of_each):
         assert "permissions" not in page
 
 
-def test_signing_out_ends_the_session(root):
+def test_logout_ends_the_browser_session(root):
     assert root.get("/admin/logout/").status_code == 405
     assert Session.objects.filter(ended_at=None).count() == 1
 
@@ -161,7 +161,7 @@ def test_signing_out_ends_the_session(root):
 
 
 @pytest.mark.parametrize("change", [{"role": "staff"}, {"is_active": False}, {"email": "new@example.com"}])
-def test_a_browser_session_ends_with_what_it_vouched_for(root, boss, change):
+def test_browser_session_ends_when_the_account_changes(root, boss, change):
     boss.get("/manager/")
     values = fields_of(root.get(f"/admin/api/user/{boss.user.pk}/change/")) | change
     if change == {"is_active": False}:
@@ -171,9 +171,9 @@ def test_a_browser_session_ends_with_what_it_vouched_for(root, boss, change):
     assert boss.get("/manager/").status_code == 302
 
 
-def addresses(site: str) -> list[str]:
-    """Every address of a site, its parts filled with what may exist."""
-    (resolver,) = [found for found in get_resolver().url_patterns if str(found.pattern) == f"{site.strip('/')}/"]
+def site_urls(site: str) -> list[str]:
+    """Return all URLs of a site, with plausible parameters."""
+    (resolver,) = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == f"{site.strip('/')}/"]
 
     def walk(patterns, prefix):
         for pattern in patterns:
@@ -183,29 +183,29 @@ def addresses(site: str) -> list[str]:
             else:
                 yield path
 
-    shown = (re.sub(r"<[^>]*>", "1", path) for path in walk(resolver.url_patterns, f"{site}/"))
-    return sorted({re.sub(r"\^\(\?P1\(?api\)?/\$|\(\?P1\.\*\)\$", "api/", path) for path in shown})
+    paths = (re.sub(r"<[^>]*>", "1", path) for path in walk(resolver.url_patterns, f"{site}/"))
+    return sorted({re.sub(r"\^\(\?P1\(?api\)?/\$|\(\?P1\.\*\)\$", "api/", path) for path in paths})
 
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("role", ["anonymous", *Role])
-def test_every_address_answers_each_person_as_the_contract_says(db, site, role):
+def test_site_urls_respond_to_each_role_as_the_contract_says(db, site, role):
     browser = Client() if role == "anonymous" else browser_of(factories.user(role=role))
     may = (role == Role.SUPERUSER) or (role == Role.MANAGER and site == MANAGER)
-    found = {path: browser.get(path).status_code for path in addresses(site)}
-    del found[f"{site}/login/"]
+    statuses = {path: browser.get(path).status_code for path in site_urls(site)}
+    del statuses[f"{site}/login/"]
 
-    assert len(found) > 40
+    assert len(statuses) > 40
     if role == "anonymous":
-        assert set(found.values()) == {302}
+        assert set(statuses.values()) == {302}
     elif may:
-        assert set(found.values()) <= {200, 301, 302, 400, 403, 404, 405}
-        assert found[f"{site}/"] == 200
+        assert set(statuses.values()) <= {200, 301, 302, 400, 403, 404, 405}
+        assert statuses[f"{site}/"] == 200
     else:
-        assert set(found.values()) == {403}
+        assert set(statuses.values()) == {403}
 
 
-def test_a_superuser_is_a_manager_in_the_managers_site(root, boss):
+def test_superuser_acts_as_manager_in_the_manager_site(root, boss):
     other_root, peer = factories.user(username="second.root", role="superuser"), boss.user
 
     assert "second.root" not in root.get("/manager/api/user/").content.decode()
@@ -213,7 +213,7 @@ def test_a_superuser_is_a_manager_in_the_managers_site(root, boss):
     page = f"/manager/api/user/{peer.pk}/change/"
     assert root.post(page, {"username": "x", "role": "staff"}).status_code == 403
     assert root.post(f"/manager/api/user/{peer.pk}/delete/", {"post": "yes"}).status_code == 403
-    assert act(root, MANAGER, "user", "deactivate", peer) == ["Boss: not done. You may not do this."]
+    assert act(root, MANAGER, "user", "deactivate", peer) == ["Boss: not done. Your role does not allow this."]
     page = "/manager/api/user/add/"
     forged = {"username": "ada", "email": "ada@example.com", "role": "superuser", "password": factories.PASSWORD}
     assert "Select a valid choice" in root.post(page, fields_of(root.get(page)) | forged).content.decode()
@@ -240,33 +240,33 @@ def former_superuser(superuser) -> tuple[User, list[int]]:
     return user, [*range(first + 1, last + 1)]
 
 
-def test_managers_do_not_see_what_was_about_a_superuser_after_a_new_role(root, boss, former_superuser):
+def test_managers_do_not_see_events_of_a_former_superuser(root, boss, former_superuser):
     user, hidden = former_superuser
     assert len(hidden) >= 4
     everything = {*hidden, *AuditEntry.objects.filter(object_id=user.pk).values_list("pk", flat=True)}
 
-    def shown(browser, site: str, model: str) -> set[int]:
+    def visible_ids(browser, site: str, model: str) -> set[int]:
         return {row.pk for row in browser.get(f"{site}/api/{model}/").context["cl"].result_list}
 
-    assert everything <= shown(root, ADMIN, "auditentry")
-    assert shown(boss, MANAGER, "auditentry") & everything == everything - set(hidden)
+    assert everything <= visible_ids(root, ADMIN, "auditentry")
+    assert visible_ids(boss, MANAGER, "auditentry") & everything == everything - set(hidden)
     assert boss.get(f"/manager/api/auditentry/{hidden[0]}/change/").status_code == 404
     for model in ("outgoingmail", "notification"):
-        assert (len(shown(root, ADMIN, model)), len(shown(boss, MANAGER, model))) == (1, 0)
+        assert (len(visible_ids(root, ADMIN, model)), len(visible_ids(boss, MANAGER, model))) == (1, 0)
     pages = [
         browser.get(f"{site}/api/user/{user.pk}/change/").content.decode()
         for browser, site in ((root, ADMIN), (boss, MANAGER))
     ]
     for text in ("→ Early", "Early → Late"):
         assert [text in page for page in pages] == [True, True], text
-    for text in ("superuser → manager", "→ +1 212 555 0100", "Last mail with a link"):
+    for text in ("superuser → manager", "→ +1 212 555 0100", "Last password reset email"):
         assert [text in page for page in pages] == [True, False], text
 
 
 @pytest.mark.parametrize(
     ("path", "field"), [("/manager/api/task/add/", "assigned_to"), ("/manager/api/property/add/", "owners")]
 )
-def test_forms_of_managers_say_the_same_of_hidden_and_unknown_users(root, boss, path, field):
+def test_manager_forms_respond_equally_to_hidden_and_unknown_users(root, boss, path, field):
     task = factories.task()
     values = {**fields_of(boss.get(path)), "title": "Clean", "name": "New", "property": task.property_id}
 
@@ -278,11 +278,11 @@ def test_forms_of_managers_say_the_same_of_hidden_and_unknown_users(root, boss, 
     assert errors[0] == errors[1] != ""
 
 
-def test_choices_of_managers_name_no_superuser(root, boss):
+def test_manager_choices_contain_no_superuser(root, boss):
     query = "app_label=api&model_name=task&field_name=assigned_to&term="
 
-    found = boss.get(f"/manager/autocomplete/?{query}").json()["results"]
+    rows = boss.get(f"/manager/autocomplete/?{query}").json()["results"]
 
-    assert {row["id"] for row in found} == {
+    assert {row["id"] for row in rows} == {
         str(pk) for pk in User.objects.filter(role__in=["staff", "manager"]).values_list("pk", flat=True)
     }

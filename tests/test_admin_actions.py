@@ -1,4 +1,4 @@
-"""What people do on the pages of /admin/ and /manager/."""
+"""Forms and bulk actions of /admin/ and /manager/."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.usefixtures("nothing_leaves")
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_task_is_made_changed_and_deleted_by_the_same_services_as_in_the_api(browsers, one_of_each, site):
-    browser, house, worker = browsers[site], one_of_each["property"], one_of_each["user"]
+def test_task_admin_creates_changes_and_deletes_through_services(browsers, one_of_each, site):
+    browser, property_, worker = browsers[site], one_of_each["property"], one_of_each["user"]
     first = one_of_each["task"]
     values = fields_of(browser.get(f"{site}/api/task/add/")) | {
         "title": "Towels",
         "task_type": "laundry",
-        "property": house.pk,
+        "property": property_.pk,
         "assigned_to": worker.pk,
         "due_date_0": "2030-05-31",
         "due_date_1": "09:00:00",
@@ -46,7 +46,7 @@ def test_a_task_is_made_changed_and_deleted_by_the_same_services_as_in_the_api(b
     assert AuditEntry.objects.filter(event="task_deleted", object_id=task.pk).exists()
 
 
-def test_bulk_actions_say_what_they_did_for_each(boss, one_of_each):
+def test_bulk_actions_report_the_result_for_each_row(boss, one_of_each):
     worker = one_of_each["user"]
     one, two = factories.task(title="one"), factories.task(title="two", status="completed")
 
@@ -68,12 +68,14 @@ def test_bulk_actions_say_what_they_did_for_each(boss, one_of_each):
     ]
     assert act(boss, MANAGER, "task", "reopen", two) == ["Two: reopened."]
     assert act(boss, MANAGER, "task", "cancel", two) == ["Two: canceled."]
-    assert act(boss, MANAGER, "task", "restore", one) == ["One: not done. There is nothing to do."]
+    assert act(boss, MANAGER, "task", "restore", one) == [
+        "One: not done. The object does not exist or needs no change."
+    ]
     assert act(boss, MANAGER, "task", "delete_selected", one, post="yes") == ["Successfully deleted 1 task."]
     assert Task.objects.get(pk=one.pk).deleted_at is not None
 
 
-def test_what_was_deleted_is_restored(boss):
+def test_restore_action_restores_deleted_rows(boss):
     task = factories.task(title="one", deleted_at=timezone.now())
     body = {"action": "restore", "_selected_action": [task.pk]}
 
@@ -84,7 +86,7 @@ def test_what_was_deleted_is_restored(boss):
     assert task.deleted_at is None
 
 
-def test_a_property_is_made_with_owners_and_deleted(boss):
+def test_property_admin_creates_with_owners_and_deletes(boss):
     owner = factories.user(role="viewer")
     values = fields_of(boss.get("/manager/api/property/add/")) | {
         "name": "Loft",
@@ -94,14 +96,14 @@ def test_a_property_is_made_with_owners_and_deleted(boss):
 
     boss.post("/manager/api/property/add/", values)
 
-    house = Property.objects.get(name="Loft")
-    assert list(house.owners.all()) == [owner]
-    boss.post(f"/manager/api/property/{house.pk}/delete/", {"post": "yes"})
-    house.refresh_from_db()
-    assert house.deleted_at is not None
+    property_ = Property.objects.get(name="Loft")
+    assert list(property_.owners.all()) == [owner]
+    boss.post(f"/manager/api/property/{property_.pk}/delete/", {"post": "yes"})
+    property_.refresh_from_db()
+    assert property_.deleted_at is not None
 
 
-def test_a_manager_makes_a_person_who_gets_an_invitation(boss):
+def test_user_created_by_a_manager_gets_an_invitation(boss):
     values = fields_of(boss.get("/manager/api/user/add/")) | {
         "username": "ada",
         "email": "ada@example.com",
@@ -116,7 +118,7 @@ def test_a_manager_makes_a_person_who_gets_an_invitation(boss):
     assert (mail.recipient, mail.asked_by_name) == ("ada@example.com", "boss")
 
 
-def test_a_superuser_makes_a_person_with_a_password(root):
+def test_superuser_creates_a_user_with_a_password(root):
     values = fields_of(root.get("/admin/api/user/add/")) | {
         "username": "ada",
         "email": "ada@example.com",
@@ -137,35 +139,35 @@ def test_a_superuser_makes_a_person_with_a_password(root):
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_name_that_is_taken_is_said_beside_its_field(browsers, one_of_each, site, logs):
+def test_duplicate_name_is_rejected_next_to_its_field(browsers, one_of_each, site, logs):
     browser, worker = browsers[site], one_of_each["user"]
     twin = {"username": worker.username.upper(), "email": worker.email.upper(), "role": "staff"}
-    person = browser.post(f"{site}/api/user/add/", fields_of(browser.get(f"{site}/api/user/add/")) | twin)
-    house = browser.post(
+    user_page = browser.post(f"{site}/api/user/add/", fields_of(browser.get(f"{site}/api/user/add/")) | twin)
+    property_page = browser.post(
         f"{site}/api/property/add/",
         fields_of(browser.get(f"{site}/api/property/add/")) | {"name": one_of_each["property"].name, "address": "x"},
     )
 
-    assert person.context["adminform"].form.errors == {
-        "username": ["Somebody has this already."],
-        "email": ["Somebody has this already."],
+    assert user_page.context["adminform"].form.errors == {
+        "username": ["Another user has this already."],
+        "email": ["Another user has this already."],
     }
-    assert house.context["adminform"].form.errors == {"name": ["Another property has this name."]}
+    assert property_page.context["adminform"].form.errors == {"name": ["Another property has this name."]}
     assert {"field": "email", "code": "unique"} in logs.entries("info", event="form_validation")[0]["refused"]
 
 
-def test_people_are_switched_off_and_on_in_bulk(boss, one_of_each):
+def test_bulk_actions_deactivate_and_activate_users(boss, one_of_each):
     worker, other = one_of_each["user"], factories.user(username="other", role="manager")
 
-    told = act(boss, MANAGER, "user", "deactivate", worker, other)
+    shown_messages = act(boss, MANAGER, "user", "deactivate", worker, other)
 
-    assert sorted(told) == ["Other: not done. You may not do this.", "Worker: deactivated."]
+    assert sorted(shown_messages) == ["Other: not done. Your role does not allow this.", "Worker: deactivated."]
     assert list(User.objects.filter(is_active=False)) == [worker]
     assert AuditEntry.objects.filter(event="permission_denied", object_id=other.pk).exists()
     assert act(boss, MANAGER, "user", "activate", worker) == ["Worker: activated."]
 
 
-def test_who_left_traces_cannot_be_erased_and_the_page_says_so(root, one_of_each):
+def test_user_with_tasks_or_sessions_cannot_be_erased_and_the_page_explains_it(root, one_of_each):
     page = root.get(f"/admin/api/user/{one_of_each['user'].pk}/delete/")
     assert "Disable the account instead" in page.content.decode()
     root.post(f"/admin/api/user/{one_of_each['user'].pk}/delete/", {"post": "yes"})
@@ -178,50 +180,50 @@ def test_who_left_traces_cannot_be_erased_and_the_page_says_so(root, one_of_each
     assert AuditEntry.objects.get(event="user_deleted").object_label == "nobody"
 
 
-def test_the_last_superuser_stays(root):
+def test_last_superuser_cannot_be_deactivated_in_the_admin(root):
     page = f"/admin/api/user/{root.user.pk}/change/"
-    answer = root.post(page, fields_of(root.get(page)) | {"role": "manager"}, follow=True)
+    response = root.post(page, fields_of(root.get(page)) | {"role": "manager"}, follow=True)
 
-    assert messages_of(answer) == ["This is the last active superuser. Make somebody else superuser first."]
+    assert messages_of(response) == ["This is the last active superuser. Make another user a superuser first."]
     root.user.refresh_from_db()
     assert root.user.role == "superuser"
 
 
-def test_a_mail_that_failed_is_tried_again(boss, one_of_each):
+def test_retry_action_queues_a_failed_email(boss, one_of_each):
     mail = one_of_each["outgoingmail"]
     assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(
         "Only failed emails and emails that may not have arrived can be retried."
     )
     OutgoingMail.objects.update(state="failed", attempts=7)
 
-    assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(": on its way again.")
+    assert act(boss, MANAGER, "outgoingmail", "try_again", mail)[0].endswith(": queued again.")
 
     mail.refresh_from_db()
     assert (mail.state, mail.attempts) == ("queued", 0)
 
 
 @pytest.mark.parametrize(
-    "shown", ["@SUM(A1)", "\t=1+1", "\r=1+1", "\n=1+1", "  =1+1", "\u00a0=1+1", "\uff1d1+1", "\uff20SUM(A1)", "\ufe62x"]
+    "cell", ["@SUM(A1)", "\t=1+1", "\r=1+1", "\n=1+1", "  =1+1", "\u00a0=1+1", "\uff1d1+1", "\uff20SUM(A1)", "\ufe62x"]
 )
-def test_the_export_of_the_trail_holds_no_formula(root, shown):
+def test_audit_export_contains_no_formula(root, cell):
     entry = AuditEntry.objects.create(
         event="task_updated",
         actor_label="=1+1",
-        object_label=shown,
+        object_label=cell,
         detail="-2",
         changes={"title": ["a", "b"]},
         created_at=timezone.now(),
     )
 
-    answer = root.post("/admin/api/auditentry/", {"action": "export", "_selected_action": [entry.pk]})
+    response = root.post("/admin/api/auditentry/", {"action": "export", "_selected_action": [entry.pk]})
 
-    text = b"".join(answer.streaming_content).decode()
+    text = b"".join(response.streaming_content).decode()
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
-    assert (row["actor_label"], row["object_label"], row["detail"]) == ("'=1+1", f"'{shown}", "'-2")
+    assert (row["actor_label"], row["object_label"], row["detail"]) == ("'=1+1", f"'{cell}", "'-2")
     assert json.loads(row["changes"]) == {"title": ["a", "b"]}
 
 
-def test_a_form_that_is_refused_is_written_down_without_its_values(root, logs):
+def test_invalid_form_is_logged_without_its_values(root, logs):
     values = fields_of(root.get("/admin/api/user/add/")) | {
         "username": "white space",
         "email": "not an address",
@@ -237,7 +239,7 @@ def test_a_form_that_is_refused_is_written_down_without_its_values(root, logs):
     assert "white space" not in logs.text()
 
 
-def test_each_request_of_somebody_signed_in_is_an_admin_access(boss, logs):
+def test_each_signed_in_request_is_logged_as_admin_access(boss, logs):
     boss.get("/manager/api/task/")
 
     entry = logs.entry("security", event="admin_access")

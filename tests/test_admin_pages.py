@@ -1,4 +1,4 @@
-"""What the pages of /admin/ and /manager/ show."""
+"""Pages of /admin/ and /manager/."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("nothing_leaves")
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_every_page_opens(browsers, one_of_each, site):
+def test_every_page_responds_200(browsers, one_of_each, site):
     browser = browsers[site]
     browser.get("/admin/api/task/") if site == MANAGER else browser.get("/manager/")
     rows = dict(one_of_each)
@@ -38,7 +38,7 @@ def test_every_page_opens(browsers, one_of_each, site):
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_what_is_read_only_cannot_be_made_changed_or_deleted(browsers, one_of_each, site):
+def test_read_only_models_reject_changes(browsers, one_of_each, site):
     mail = one_of_each["outgoingmail"]
     browser = browsers[site]
 
@@ -52,7 +52,7 @@ def test_what_is_read_only_cannot_be_made_changed_or_deleted(browsers, one_of_ea
     assert "Plain text" not in browser.get(f"{site}/api/outgoingmail/{mail.pk}/change/").content.decode()
 
 
-def test_superusers_do_not_exist_for_managers(boss, root):
+def test_manager_site_hides_superusers(boss, root):
     pk = root.user.pk
 
     page = boss.get("/manager/api/user/?_facets=True").content.decode()
@@ -63,16 +63,16 @@ def test_superusers_do_not_exist_for_managers(boss, root):
         assert boss.get(f"/manager/api/user/{pk}/{path}/").status_code in {403, 404, 405}
     assert boss.post(f"/manager/api/user/{pk}/password-reset/").status_code == 404
     assert boss.get(f"/manager/api/user/{pk}/change/").status_code == 404
-    found = boss.get("/manager/autocomplete/?app_label=api&model_name=task&field_name=assigned_to&term=root")
-    assert found.json()["results"] == []
+    matches = boss.get("/manager/autocomplete/?app_label=api&model_name=task&field_name=assigned_to&term=root")
+    assert matches.json()["results"] == []
     root.post(f"/admin/api/user/{pk}/password/", {"new_password1": "weak", "new_password2": "weak"})
     root.post(f"/admin/api/user/{pk}/password-reset/")
     trail = boss.get("/manager/api/auditentry/").content.decode()
     assert ">root<" not in trail.partition("result_list")[2]
 
 
-def rows_of_everything(number: int, reader: Any) -> None:
-    """So many more rows in each list."""
+def add_rows_to_all_lists(number: int, reader: Any) -> None:
+    """Add this number of rows to each list."""
     now = timezone.now()
     for _ in range(number):
         worker = factories.user(role="staff", last_login=now)
@@ -85,33 +85,33 @@ def rows_of_everything(number: int, reader: Any) -> None:
         new_session(reader, lifetime=timedelta(hours=1))
 
 
-ABOUT_THE_READER = 3  # who he is, and whether his session is open
+AUTHENTICATION_QUERIES = 3  # the session, the user and the Session row
 
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize(
     ("path", "queries"),
     [
-        *(("/", 2), ("/api/task/", 4), ("/api/property/", 2), ("/api/user/", 2), ("/api/session/", 2)),
-        *(("/api/notification/", 4), ("/api/outgoingmail/", 5), ("/api/auditentry/", 5)),
+        *(("/", 2), ("/api/task/", 2), ("/api/property/", 2), ("/api/user/", 2), ("/api/session/", 2)),
+        *(("/api/notification/", 2), ("/api/outgoingmail/", 3), ("/api/auditentry/", 3)),
     ],
 )
-def test_fifty_rows_cost_what_one_costs(browsers, site, path, queries):
+def test_list_needs_as_many_queries_for_fifty_rows_as_for_one(browsers, site, path, queries):
     browser, counts = browsers[site], []
     for number in (1, 49):
-        rows_of_everything(number, browser.user)
-        with CaptureQueriesContext(connection) as found:
+        add_rows_to_all_lists(number, browser.user)
+        with CaptureQueriesContext(connection) as captured:
             page = browser.get(site + path)
         assert page.status_code == 200
         counts.append(
-            [query["sql"] for query in found if not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN"))]
+            [query["sql"] for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN"))]
         )
 
     assert "cl" not in page.context or len(page.context["cl"].result_list) >= 49
-    assert [len(found) - ABOUT_THE_READER for found in counts] == [queries, queries], counts
+    assert [len(statements) - AUTHENTICATION_QUERIES for statements in counts] == [queries, queries], counts
 
 
-def test_the_start_page_says_what_needs_attention(boss):
+def test_dashboard_shows_task_counts_and_denials(boss):
     boss.user.timezone = "Pacific/Auckland"
     boss.user.save()
     now = timezone.now()
@@ -121,13 +121,13 @@ def test_the_start_page_says_what_needs_attention(boss):
     browser_of(worker).get("/manager/")
     page = boss.get("/manager/")
 
-    attention = page.context["attention"]
-    assert (attention.overdue, attention.due_today, attention.unassigned) == (1, 0, 1)
-    assert [entry.actor_id for entry in attention.denials] == [worker.pk]
+    dashboard = page.context["dashboard"]
+    assert (dashboard.overdue, dashboard.due_today, dashboard.unassigned) == (1, 0, 1)
+    assert [entry.actor_id for entry in dashboard.denials] == [worker.pk]
     assert "admin_access" in page.content.decode()
 
 
-def test_filters_find_what_is_due_and_whose(boss, settings):
+def test_task_filters_select_by_due_date_assignee_and_deletion(boss, settings):
     now = timezone.now()
     late = factories.task(title="late", due_date=now - timedelta(days=1), assigned_to=boss.user)
     factories.task(title="later", due_date=now + timedelta(days=30))
@@ -144,18 +144,18 @@ def test_filters_find_what_is_due_and_whose(boss, settings):
     assert listed("q=later") == {"later"}
 
 
-def test_what_is_open_stands_first(boss):
+def test_open_tasks_are_listed_first(boss):
     now = timezone.now()
     factories.task(title="done", status="completed", due_date=now - timedelta(days=30))
     factories.task(title="late", due_date=now - timedelta(days=1))
     factories.task(title="soon", due_date=now + timedelta(days=1))
 
-    shown = boss.get("/manager/api/task/").context["cl"].result_list
+    tasks = boss.get("/manager/api/task/").context["cl"].result_list
 
-    assert [task.title for task in shown] == ["late", "soon", "done"]
+    assert [task.title for task in tasks] == ["late", "soon", "done"]
 
 
-def test_a_form_names_nobody_whom_the_site_does_not_show(boss, one_of_each):
+def test_forms_reveal_no_hidden_rows(boss, one_of_each):
     hidden = factories.user(username="zebedee", first_name="Zebedee", role="superuser")
     gone = factories.property_(name="Gone house", deleted_at=timezone.now())
     form = {"title": "", "assigned_to": hidden.pk, "property": gone.pk, "owners": [hidden.pk]}
@@ -174,23 +174,23 @@ def test_a_form_names_nobody_whom_the_site_does_not_show(boss, one_of_each):
         assert "Gone house" not in page.content.decode()
 
 
-def test_what_was_chosen_stays_chosen_though_one_could_not_choose_it(boss):
-    """A superuser's task, which a manager corrects."""
+def test_form_keeps_a_current_choice_that_it_does_not_offer(boss):
+    """A manager edits a task of a superuser, and a property of a disabled owner."""
     task = factories.task(title="Call", assigned_to=factories.user(role="superuser"))
-    house = factories.property_(owners=(factories.user(role="viewer", is_active=False),))
-    owners = list(house.owners.all())
+    property_ = factories.property_(owners=(factories.user(role="viewer", is_active=False),))
+    owners = list(property_.owners.all())
     for page, name in (
         (f"/manager/api/task/{task.pk}/change/", "title"),
-        (f"/manager/api/property/{house.pk}/change/", "name"),
+        (f"/manager/api/property/{property_.pk}/change/", "name"),
     ):
         assert boss.post(page, fields_of(boss.get(page)) | {name: "Other"}).status_code == 302
 
     task.refresh_from_db()
     assert (task.title, task.assigned_to.role) == ("Other", "superuser")
-    assert list(house.owners.all()) == owners
+    assert list(property_.owners.all()) == owners
 
 
-def test_names_that_attack_show_as_text(root):
+def test_hostile_names_are_escaped(root):
     name = "\"'><img src=x onerror=alert(1)>"
     task = factories.task(title=name + " {{7*7}} \u202e", property=factories.property_(name=name))
     page = f"/admin/api/task/{task.pk}/change/"

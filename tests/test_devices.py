@@ -1,4 +1,4 @@
-"""The cookie by which a device is known, and its row."""
+"""Devices: the cookie and its row."""
 
 from datetime import timedelta
 
@@ -40,7 +40,7 @@ def sign_in_on_a_page(browser, user, password=factories.PASSWORD):
 
 
 @pytest.mark.parametrize(("new_client", "sign_in"), [(APIClient, log_in), (Client, sign_in_on_a_page)])
-def test_a_login_sets_a_cookie_whose_value_is_kept_only_as_a_hash(ada, new_client, sign_in):
+def test_login_sets_a_device_cookie_that_is_stored_as_a_hash(ada, new_client, sign_in):
     client = new_client(headers={"user-agent": "Mozilla/5.0 (X11)"})
 
     cookie = sign_in(client, ada).cookies["device"]
@@ -54,13 +54,13 @@ def test_a_login_sets_a_cookie_whose_value_is_kept_only_as_a_hash(ada, new_clien
 
 
 @pytest.mark.parametrize(("new_client", "sign_in"), [(APIClient, log_in), (Client, sign_in_on_a_page)])
-def test_a_refused_login_sets_no_cookie(ada, new_client, sign_in):
+def test_failed_login_sets_no_device_cookie(ada, new_client, sign_in):
     assert "device" not in sign_in(new_client(), ada, "wrong").cookies
     assert not Device.objects.exists()
 
 
 @pytest.mark.parametrize(("new_client", "sign_in"), [(APIClient, log_in), (Client, sign_in_on_a_page)])
-def test_a_further_login_renews_the_device(ada, new_client, sign_in):
+def test_second_login_renews_the_device(ada, new_client, sign_in):
     client = new_client()
     first = sign_in(client, ada).cookies["device"].value
     later = timezone.now() + timedelta(days=100)
@@ -72,7 +72,7 @@ def test_a_further_login_renews_the_device(ada, new_client, sign_in):
     assert (device.last_seen_at, device.created_at < later) == (later, True)
 
 
-def test_two_accounts_on_one_browser_share_its_cookie(ada, bob):
+def test_accounts_on_one_browser_share_its_device_cookie(ada, bob):
     family = APIClient()
     values = [log_in(family, user).cookies["device"].value for user in (ada, bob, ada, bob)]
 
@@ -81,7 +81,7 @@ def test_two_accounts_on_one_browser_share_its_cookie(ada, bob):
     assert len(set(Device.objects.values_list("key_hash", flat=True))) == 1
 
 
-def test_a_value_that_we_never_set_is_replaced(client, ada):
+def test_unknown_device_cookie_is_replaced(client, ada):
     client.cookies["device"] = planted = "A" * 43
 
     assert log_in(client, ada).cookies["device"].value != planted
@@ -89,7 +89,7 @@ def test_a_value_that_we_never_set_is_replaced(client, ada):
 
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 42, "A" * 44, "A" * 8_000, "\x00" * 43, "é" * 43, "A" * 42 + "\n"])
-def test_a_malformed_cookie_costs_no_query(client, ada, value):
+def test_malformed_device_cookie_causes_no_query(client, ada, value):
     def statements(client):
         with CaptureQueriesContext(connection) as queries:
             assert log_in(client, ada).status_code == 200
@@ -101,7 +101,7 @@ def test_a_malformed_cookie_costs_no_query(client, ada, value):
 
 
 @pytest.mark.parametrize("how", ["disabled", "set by a superuser", "reset by a link"])
-def test_devices_are_forgotten(ada, bob, how):
+def test_reset_and_disabling_forget_devices(ada, bob, how):
     family = APIClient()
     before = log_in(family, ada).cookies["device"].value
     log_in(family, bob)
@@ -122,7 +122,7 @@ def test_devices_are_forgotten(ada, bob, how):
     assert log_in(family, bob).cookies["device"].value != before
 
 
-def test_a_changed_password_keeps_the_devices(ada):
+def test_password_change_keeps_devices(ada):
     browser = Client()
     sign_in_on_a_page(browser, ada)
     new = "another fine password"
@@ -132,7 +132,7 @@ def test_a_changed_password_keeps_the_devices(ada):
     assert Device.objects.filter(user=ada).exists()
 
 
-def test_cleanup_deletes_a_device_that_nobody_used_for_a_year(ada, bob):
+def test_cleanup_deletes_devices_unused_for_a_year(ada, bob):
     now = timezone.now()
     with time_machine.travel(now - timedelta(days=366)):
         log_in(APIClient(), ada)

@@ -465,7 +465,7 @@ def test_unsubscribe_link_stops_digest_on_post_but_not_on_get(carla, settings, c
     assert (entry.actor_id, entry.changes) == (carla.pk, {"digest_opt_out": [False, True]})
     assert send_digests(is_forced=True)["queued"] == 0
     assert path.split("/")[2] not in logs.text()
-    assert "You get the daily digest again" in browser.post(path, {"again": "yes"}).content.decode()
+    assert "Subscribed to the daily digest" in browser.post(path, {"again": "yes"}).content.decode()
     carla.refresh_from_db()
     assert not carla.digest_opt_out
 

@@ -1,4 +1,4 @@
-"""Every writer of a username or an email rejects what a login could not find, or would find twice."""
+"""All writers of usernames and emails reject names that the login cannot find, or would find twice."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -30,40 +30,42 @@ def root(db):
     return factories.user(username="root", role="superuser")
 
 
-def in_the_api(root, values):
-    answer = client_of(root).post("/api/users/", values | {"role": "staff"})
-    assert answer.status_code == 400
+def create_in_api(root, values):
+    response = client_of(root).post("/api/users/", values | {"role": "staff"})
+    assert response.status_code == 400
 
 
-def by_patch(root, values):
+def patch_in_api(root, values):
     other = factories.user()
-    answer = client_of(root).patch(f"/api/users/{other.pk}/", values)
-    assert answer.status_code == 400
+    response = client_of(root).patch(f"/api/users/{other.pk}/", values)
+    assert response.status_code == 400
 
 
-def by_oneself(root, values):
+def patch_own_profile(root, values):
     if values["email"] == "free@example.com":
         pytest.skip("users cannot change their own username")
     body = {"email": values["email"], "current_password": factories.PASSWORD}
     assert client_of(root).patch("/api/auth/me/", body).status_code == 400
 
 
-def on_a_page(root, values):
+def submit_admin_form(root, values):
     browser = Client()
     browser.force_login(root)
     body = values | {"role": "staff", "department": "general", "timezone": "UTC"}
     assert browser.post("/admin/api/user/add/", body).status_code == 200
 
 
-def by_createsuperuser(root, values):
+def run_createsuperuser(root, values):
     with pytest.raises(CommandError), transaction.atomic():
         call_command("createsuperuser", "--noinput", username=values["username"], email=values["email"])
 
 
 @pytest.mark.parametrize("field", ["username", "email"])
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("write", [in_the_api, by_patch, by_oneself, on_a_page, by_createsuperuser])
-def test_a_writer_rejects_a_name_that_a_login_compares_otherwise(kim, root, monkeypatch, write, name, field):
+@pytest.mark.parametrize(
+    "write", [create_in_api, patch_in_api, patch_own_profile, submit_admin_form, run_createsuperuser]
+)
+def test_writers_reject_names_that_the_login_normalizes_differently(kim, root, monkeypatch, write, name, field):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", factories.PASSWORD)
     values = {"username": "free", "email": "free@example.com"}
     values[field] = NAMES[name][field == "email"]
@@ -75,9 +77,9 @@ def test_a_writer_rejects_a_name_that_a_login_compares_otherwise(kim, root, monk
     assert after <= before
 
 
-def test_changepassword_finds_a_user_as_a_login_does(kim, monkeypatch, capsys):
+def test_changepassword_finds_users_like_the_login(kim, monkeypatch, capsys):
     monkeypatch.setattr("getpass.getpass", lambda prompt: "another fine password")
 
     call_command("changepassword", "\u3000ＫＩＭ ")
 
-    assert "The password of kim is set." in capsys.readouterr().out
+    assert "The password of kim was set." in capsys.readouterr().out

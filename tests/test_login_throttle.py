@@ -1,4 +1,4 @@
-"""The login throttle: it counts what was typed, so that known and unknown names behave alike."""
+"""The login throttle counts typed names, so known and unknown names behave alike."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def full_width(text: str) -> str:
 
 
 def bold(text: str) -> str:
-    """Return the text with its small letters as mathematical bold ones."""
+    """Return the text with its lowercase letters in mathematical bold."""
     return "".join(chr(ord(char) - ord("a") + 0x1D41A) if "a" <= char <= "z" else char for char in text)
 
 
@@ -46,7 +46,7 @@ SPELLINGS = {
     "ligature": lambda text: text.replace("st", "\ufb06"),
     "blanks around": lambda text: f" \u3000{text}\xa0\u2003",
 }
-# Other names, for the counters and for the lookup.
+# Names that differ for both the counters and the lookup.
 OTHERS = {
     "capital dotted i": lambda text: text.replace("i", "\u0130"),
     "small dotless i": lambda text: text.replace("i", "\u0131"),
@@ -58,7 +58,7 @@ OTHERS = {
 
 @pytest.fixture(autouse=True)
 def frozen_time():
-    """Retry-After counts seconds: the compared sequences take none."""
+    """Stop the clock, because Retry-After counts seconds."""
     with time_machine.travel(timezone.now(), tick=False) as traveller:
         yield traveller
 
@@ -73,15 +73,15 @@ def log_in(name, password=WRONG, address="192.0.2.1", client=None, **extra):
     return client.post("/api/auth/login/", {"username": name, "password": password}, REMOTE_ADDR=address, **extra)
 
 
-def seen(answer) -> tuple:
-    """Everything that a client sees of a response, except what is different each time."""
+def comparable(answer) -> tuple:
+    """Return all parts of a response that are equal for equal requests."""
     body = answer.json() if "json" in answer.headers["Content-Type"] else None
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-ID", "Content-Length"}}
     return answer.status_code, headers, sorted(answer.cookies), body and body | {"request_id": ""}
 
 
 def fail_from_everywhere(name, times, first=0, **options):
-    """Fail once from each of so many networks."""
+    """Fail once from each of this number of networks."""
     addresses = [f"10.0.{number // 250}.{number % 250}" for number in range(first, first + times)]
     return [log_in(name, address=address, **options).status_code for address in addresses]
 
@@ -91,7 +91,7 @@ def fail_from_everywhere(name, times, first=0, **options):
 
 @pytest.mark.parametrize("form", ["{}", EMAIL], ids=["username", "email"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_account_is_found_in_every_spelling_that_shares_its_counter(kim, spelling, form):
+def test_login_finds_the_account_in_every_spelling_that_shares_its_counter(kim, spelling, form):
     typed = SPELLINGS[spelling](form.format(KNOWN))
 
     assert log_in(typed, factories.PASSWORD).json()["user"]["id"] == kim.pk
@@ -101,7 +101,7 @@ def test_an_account_is_found_in_every_spelling_that_shares_its_counter(kim, spel
 
 @pytest.mark.parametrize("form", ["{}", EMAIL], ids=["username", "email"])
 @pytest.mark.parametrize("spelling", OTHERS)
-def test_another_name_neither_finds_the_account_nor_shares_its_counter(kim, spelling, form):
+def test_other_names_neither_find_the_account_nor_share_its_counter(kim, spelling, form):
     typed = OTHERS[spelling](form.format(KNOWN))
 
     assert log_in(typed, factories.PASSWORD).status_code == 401
@@ -116,7 +116,7 @@ def test_known_and_unknown_names_get_the_same_responses(kim, spelling, form):
         spell = list(SPELLINGS.values()) if spelling == "mixed" else [SPELLINGS[spelling]] * 5
         typed = [one(form.format(name)) for one in spell]
         attempts = [log_in(one, address=address) for one in typed]
-        return [seen(answer) for answer in [*attempts, log_in(form.format(name), factories.PASSWORD, address)]]
+        return [comparable(answer) for answer in [*attempts, log_in(form.format(name), factories.PASSWORD, address)]]
 
     known, unknown = responses(KNOWN, "192.0.2.1"), responses(UNKNOWN, "192.0.2.2")
 
@@ -126,7 +126,7 @@ def test_known_and_unknown_names_get_the_same_responses(kim, spelling, form):
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/manager/login/"])
-def test_the_pages_fold_a_name_as_the_api_does(kim, path):
+def test_login_pages_normalize_names_like_the_api(kim, path):
     names = [full_width(KNOWN), KNOWN.upper(), f"{KNOWN}\u3000", KNOWN.replace("k", "\u212a")]
     for name in names:
         assert Client().post(path, {"username": name, "password": WRONG}, REMOTE_ADDR="192.0.2.1").status_code == 200
@@ -138,7 +138,7 @@ def test_the_pages_fold_a_name_as_the_api_does(kim, path):
 
 
 @pytest.mark.parametrize("length", [200, 254, 255, 10_000])
-def test_a_login_page_accepts_names_as_long_as_an_email(db, length):
+def test_login_page_accepts_names_as_long_as_an_email(db, length):
     local = f"{'a' * 60}@" + ".".join(["b" * 60] * 4)
     email = local[: length - 4] + ".com" if length <= 254 else "c" * length
     user = factories.user(role="superuser", **({"email": email} if length <= 254 else {}))
@@ -150,7 +150,7 @@ def test_a_login_page_accepts_names_as_long_as_an_email(db, length):
     assert AuditEntry.objects.filter(event="failed_login").count() == 0
 
 
-def test_a_username_and_an_email_are_two_names(kim):
+def test_username_and_email_have_separate_counters(kim):
     for _ in range(5):
         log_in(EMAIL.format(KNOWN))
 
@@ -158,7 +158,7 @@ def test_a_username_and_an_email_are_two_names(kim):
     assert log_in(KNOWN, factories.PASSWORD).status_code == 200
 
 
-def test_the_current_password_counts_for_the_username(kim):
+def test_current_password_attempts_count_for_the_username(kim):
     browser = browser_of(kim)
     body = {"current_password": WRONG, "new_password1": "x" * 12, "new_password2": "x" * 12}
     assert [browser.post("/admin/password_change/", body).status_code for _ in range(5)] == [200] * 5
@@ -168,7 +168,7 @@ def test_the_current_password_counts_for_the_username(kim):
 
 
 @pytest.mark.parametrize("typed", [KNOWN, UNKNOWN, EMAIL.format(KNOWN), full_width(KNOWN)])
-def test_every_name_costs_the_same_statements(kim, typed):
+def test_every_name_causes_the_same_statements(kim, typed):
     def statements(name, **options):
         with CaptureQueriesContext(connection) as queries:
             log_in(name, **options)
@@ -184,7 +184,7 @@ def test_every_name_costs_the_same_statements(kim, typed):
 # --- The ceiling
 
 
-def test_above_the_ceiling_one_attempt_a_minute_is_checked(kim, frozen_time):
+def test_ceiling_allows_one_attempt_per_minute(kim, frozen_time):
     assert fail_from_everywhere(KNOWN, 52) == [401] * 51 + [429]
 
     refused = log_in(KNOWN, factories.PASSWORD)
@@ -200,13 +200,13 @@ def test_above_the_ceiling_one_attempt_a_minute_is_checked(kim, frozen_time):
     assert fail_from_everywhere(KNOWN, 3, first=200) == [401] * 3
 
 
-def test_above_the_ceiling_known_and_unknown_names_behave_alike(kim):
+def test_ceiling_treats_known_and_unknown_names_alike(kim):
     def responses(name, first):
         answers = []
         for number in range(first, first + 54):
             spell = list(SPELLINGS.values())[number % len(SPELLINGS)]
-            answers.append(seen(log_in(spell(name), address=f"10.1.0.{number % 250}")))
-        return [*answers, seen(log_in(name, factories.PASSWORD))]
+            answers.append(comparable(log_in(spell(name), address=f"10.1.0.{number % 250}")))
+        return [*answers, comparable(log_in(name, factories.PASSWORD))]
 
     known = responses(KNOWN, 0)
 
@@ -214,15 +214,15 @@ def test_above_the_ceiling_known_and_unknown_names_behave_alike(kim):
     assert [status for status, *_ in known] == [401] * 51 + [429] * 4
 
 
-def test_a_refused_attempt_does_not_count_against_the_ceiling(kim):
+def test_rejected_attempts_do_not_count_for_the_ceiling(kim):
     fail_from_everywhere(KNOWN, 40)
     for _ in range(20):
-        log_in(KNOWN, address="10.9.9.9")  # 5 of them are checked
+        log_in(KNOWN, address="10.9.9.9")  # only five are checked
 
     assert fail_from_everywhere(KNOWN, 7, first=100) == [401] * 6 + [429]
 
 
-def test_a_late_success_gives_nothing_back_in_the_next_window(kim, frozen_time, monkeypatch):
+def test_late_success_returns_no_attempt_in_the_next_window(kim, frozen_time, monkeypatch):
     with monkeypatch.context() as slow:
 
         def check_after_the_window(self, raw):
@@ -237,7 +237,7 @@ def test_a_late_success_gives_nothing_back_in_the_next_window(kim, frozen_time, 
     assert [log_in(KNOWN).status_code for _ in range(5)] == [401] * 4 + [429]
 
 
-def test_the_ceiling_is_audited_once(kim):
+def test_ceiling_is_audited_once(kim):
     fail_from_everywhere(KNOWN, 54)
 
     assert AuditEntry.objects.filter(event="failed_login", actor_id=kim.pk).count() == 51
@@ -268,13 +268,13 @@ def test_parallel_attempts_are_counted_exactly(names, networks, checked):
 
 @pytest.fixture
 def device(kim):
-    """A client on which Kim has signed in."""
+    """Return a client on which Kim has signed in."""
     client = APIClient()
     assert log_in(KNOWN, factories.PASSWORD, client=client).status_code == 200
     return client
 
 
-def test_a_device_of_the_account_is_exempt_from_the_ceiling(kim, device):
+def test_known_device_is_exempt_from_the_ceiling(kim, device):
     fail_from_everywhere(KNOWN, 51)
 
     assert log_in(KNOWN, factories.PASSWORD).status_code == 429
@@ -282,7 +282,7 @@ def test_a_device_of_the_account_is_exempt_from_the_ceiling(kim, device):
     assert log_in(KNOWN, client=device).status_code == 401
 
 
-def test_a_browser_that_signed_in_on_a_page_is_exempt(kim):
+def test_browser_is_exempt_after_a_login_on_a_page(kim):
     browser, body = Client(), {"username": KNOWN, "password": factories.PASSWORD}
     assert browser.post("/admin/login/", body).status_code == 302
     fail_from_everywhere(KNOWN, 51)
@@ -291,15 +291,15 @@ def test_a_browser_that_signed_in_on_a_page_is_exempt(kim):
     assert browser.post("/admin/login/", body).status_code == 302
 
 
-def test_a_device_is_not_exempt_from_the_limit_of_its_network(kim, device):
+def test_known_device_is_not_exempt_from_the_network_limit(kim, device):
     assert [log_in(KNOWN, client=device).status_code for _ in range(6)] == [401] * 5 + [429]
 
 
-def test_a_device_has_a_ceiling_of_its_own(kim, device):
+def test_known_device_has_its_own_ceiling(kim, device):
     assert fail_from_everywhere(KNOWN, 52, client=device) == [401] * 51 + [429]
     assert log_in(KNOWN, factories.PASSWORD, client=device).headers["Retry-After"] == "60"
 
-    assert log_in(KNOWN, factories.PASSWORD).status_code == 200  # the name's was not touched
+    assert log_in(KNOWN, factories.PASSWORD).status_code == 200  # the ceiling of the name is unaffected
 
 
 def test_neither_a_user_agent_nor_the_device_of_another_account_is_exempt(kim):
@@ -313,7 +313,7 @@ def test_neither_a_user_agent_nor_the_device_of_another_account_is_exempt(kim):
     assert log_in(KNOWN, factories.PASSWORD, client=client).status_code == 429
 
 
-def test_an_open_session_on_a_known_device_can_enter_its_current_password_above_the_ceiling(kim, device):
+def test_known_device_can_enter_the_current_password_above_the_ceiling(kim, device):
     access = log_in(KNOWN, factories.PASSWORD, client=device).json()["access"]
     fail_from_everywhere(KNOWN, 51)
     body = {"current_password": factories.PASSWORD, "new_password": "another fine password"}

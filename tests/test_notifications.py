@@ -242,7 +242,7 @@ def test_emails_stop_by_profile_or_one_click_unsubscribe(rental, staff, manager,
     manager.post("/api/tasks/", body)
     url = OutgoingMail.objects.get().headers["List-Unsubscribe"].strip("<>")
     page = Client(enforce_csrf_checks=True).post(url.removeprefix(settings.PUBLIC_BASE_URL))
-    assert "You do not get mails about urgent tasks any more" in page.content.decode()
+    assert "Unsubscribed from emails about urgent tasks" in page.content.decode()
 
     manager.post("/api/tasks/", body)
     assert OutgoingMail.objects.count() == 1

@@ -1,4 +1,4 @@
-"""Each step of a password's life is one row of the trail and one line of the log, with who, whose, and from where."""
+"""Each password step writes one audit event and one log line with actor, target and IP address."""
 
 import pytest
 from django.test import Client
@@ -20,8 +20,8 @@ def _mails_in_memory(settings):
 
 
 @pytest.fixture
-def people(db) -> dict[str, User]:
-    """By the name that the table below gives them."""
+def users(db) -> dict[str, User]:
+    """Return the users by their names in TABLE."""
     return {
         "root": factories.user(username="root", role="superuser"),
         "boss": factories.user(username="boss", role="manager"),
@@ -30,21 +30,21 @@ def people(db) -> dict[str, User]:
 
 
 @pytest.fixture
-def steps(people, mailoutbox):
-    root, boss = browser_of(people["root"], headers=AGENT), browser_of(people["boss"], headers=AGENT)
-    stranger, ada = Client(headers=AGENT), people["ada"]
+def steps(users, mailoutbox):
+    root, boss = browser_of(users["root"], headers=AGENT), browser_of(users["boss"], headers=AGENT)
+    anonymous, ada = Client(headers=AGENT), users["ada"]
     page, managers_page = f"/admin/api/user/{ada.pk}", f"/manager/api/user/{ada.pk}"
 
     def send(browser, path, **values):
         assert browser.post(path, values).status_code in {200, 302, 403}
 
     def follow_link(password: str):
-        stranger.post("/accounts/password-reset/", {"email": ada.email})
+        anonymous.post("/accounts/password-reset/", {"email": ada.email})
         deliver_due()
         link = next(word for word in mailoutbox[-1].body.split() if "/confirm/" in word)
         uid, token = link.strip("/").split("/")[-2:]
         body = {"uid": uid, "token": token, "new_password": password}
-        stranger.post("/api/auth/password/reset/confirm/", body, "application/json")
+        anonymous.post("/api/auth/password/reset/confirm/", body, "application/json")
 
     def own_change():
         send(boss, "/manager/password_change/", current_password=factories.PASSWORD, **TWICE)
@@ -52,12 +52,12 @@ def steps(people, mailoutbox):
     return {
         "direct change": lambda: send(root, f"{page}/password/", **TWICE),
         "own change": own_change,
-        "asked for by himself": lambda: send(stranger, "/accounts/password-reset/", email=ada.email),
-        "asked for by the button": lambda: send(boss, f"{managers_page}/password-reset/"),
-        "asked for in bulk": lambda: act(boss, "/manager", "user", "send_reset_mail", ada),
-        "sent for himself": lambda: (send(stranger, "/accounts/password-reset/", email=ada.email), deliver_due()),
+        "requested by the user": lambda: send(anonymous, "/accounts/password-reset/", email=ada.email),
+        "requested by the button": lambda: send(boss, f"{managers_page}/password-reset/"),
+        "requested in bulk": lambda: act(boss, "/manager", "user", "send_reset_email", ada),
+        "sent for the user": lambda: (send(anonymous, "/accounts/password-reset/", email=ada.email), deliver_due()),
         "sent by the button": lambda: (send(root, f"{page}/password-reset/"), deliver_due()),
-        "sent in bulk": lambda: (act(boss, "/manager", "user", "send_reset_mail", ada), deliver_due()),
+        "sent in bulk": lambda: (act(boss, "/manager", "user", "send_reset_email", ada), deliver_due()),
         "completed": lambda: follow_link(NEW),
         "too weak": lambda: follow_link("short"),
         "blocked": lambda: send(boss, f"{managers_page}/password/", **TWICE),
@@ -68,14 +68,14 @@ def steps(people, mailoutbox):
     }
 
 
-# Which event each is, on which logger, at which level; who did it, and to whom.
+# The event of each step, its logger and level, its actor and its target.
 TABLE = {
     "direct change": ("password_changed", "api.admin", "INFO", "root", "ada"),
     "own change": ("password_changed", "api.security", "INFO", "boss", "boss"),
-    "asked for by himself": ("password_reset_requested", "api.security", "INFO", None, "ada"),
-    "asked for by the button": ("password_reset_requested", "api.admin", "INFO", "boss", "ada"),
-    "asked for in bulk": ("password_reset_requested", "api.admin", "INFO", "boss", "ada"),
-    "sent for himself": ("password_reset_email_sent", "api.security", "INFO", None, "ada"),
+    "requested by the user": ("password_reset_requested", "api.security", "INFO", None, "ada"),
+    "requested by the button": ("password_reset_requested", "api.admin", "INFO", "boss", "ada"),
+    "requested in bulk": ("password_reset_requested", "api.admin", "INFO", "boss", "ada"),
+    "sent for the user": ("password_reset_email_sent", "api.security", "INFO", None, "ada"),
     "sent by the button": ("password_reset_email_sent", "api.admin", "INFO", "root", "ada"),
     "sent in bulk": ("password_reset_email_sent", "api.admin", "INFO", "boss", "ada"),
     "completed": ("password_reset_completed", "api.security", "INFO", "ada", "ada"),
@@ -87,9 +87,9 @@ TABLE = {
 
 
 @pytest.mark.parametrize("step", TABLE)
-def test_a_step_leaves_one_row_and_one_line(steps, people, logs, step):
-    event, logger, level, who, whose = TABLE[step]
-    actor, target = people.get(who or ""), people[whose]
+def test_password_step_writes_one_audit_event_and_one_log_line(steps, users, logs, step):
+    event, logger, level, actor_name, target_name = TABLE[step]
+    actor, target = users.get(actor_name or ""), users[target_name]
 
     steps[step]()
 

@@ -1,4 +1,4 @@
-"""Passwords: asked for, sent, set and changed; each step leaves its mark, and ends what it must."""
+"""Password resets, invitations and password changes."""
 
 import re
 from datetime import timedelta
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def smtp(settings, monkeypatch):
-    """A real mail server; mails leave when a test says so."""
+    """Run a mail server. Emails are sent when a test calls deliver_due()."""
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST = "127.0.0.1"
@@ -48,12 +48,12 @@ def boss(db):
     return browser_of(factories.user(username="boss", role="manager"), headers={"user-agent": "Mozilla/5.0"})
 
 
-def ask(email: str) -> None:
+def request_reset(email: str) -> None:
     assert Client().post("/api/auth/password/reset/", {"email": email}, "application/json").status_code == 200
 
 
 def link(smtp) -> str:
-    """The path of the link in the mail that arrived last."""
+    """Deliver due emails; return the path of the link in the latest one."""
     deliver_due()
     return re.search(r"http://localhost:8000(/accounts/password-reset/confirm/\S+)", smtp.mails[-1].plain)[1]
 
@@ -70,7 +70,7 @@ def confirm(path: str, password: str = NEW):
 
 
 def link_of(smtp, email: str = "ada@example.com") -> str:
-    ask(email)
+    request_reset(email)
     return link(smtp)
 
 
@@ -79,17 +79,17 @@ def can_sign_in(user: User, password: str) -> bool:
     return Client().post("/api/auth/login/", body, "application/json").status_code == 200
 
 
-# --- By a mail
+# --- By an emailed link
 
 
-def test_a_reset_ends_every_session_and_signs_nobody_in(ada, smtp):
+def test_reset_ends_all_sessions_and_signs_nobody_in(ada, smtp):
     phone, browser = client_of(ada), browser_of(factories.user(role="superuser", username="x"))
     path = link_of(smtp)
 
-    answer = confirm(path)
+    response = confirm(path)
 
-    assert answer.status_code == 204
-    assert not answer.cookies
+    assert response.status_code == 204
+    assert not response.cookies
     assert can_sign_in(ada, NEW)
     assert not can_sign_in(ada, factories.PASSWORD)
     assert phone.get("/api/auth/me/").status_code == 401
@@ -99,7 +99,7 @@ def test_a_reset_ends_every_session_and_signs_nobody_in(ada, smtp):
     assert smtp.mails[-1].message["Subject"] == "Cosmo: your password was changed"
 
 
-def test_the_link_is_in_no_table_and_no_log(ada, smtp, logs):
+def test_reset_link_is_neither_stored_nor_logged(ada, smtp, logs):
     path = link_of(smtp)
     token = parts(path)["token"]
     Client().get(path)
@@ -111,34 +111,34 @@ def test_the_link_is_in_no_table_and_no_log(ada, smtp, logs):
     assert "password-reset/confirm" in logs.text()
 
 
-def test_an_account_that_does_not_exist_is_answered_alike(ada, smtp):
-    answers = [
+def test_reset_request_gets_the_same_response_when_the_account_is_unknown(ada, smtp):
+    responses = [
         Client().post("/api/auth/password/reset/", {"email": email}, "application/json")
         for email in ("ada@example.com", "nobody@example.com", "nonsense", factories.user(is_active=False).email)
     ]
 
-    assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+    assert {(response.status_code, response.content) for response in responses} == {(200, responses[0].content)}
     deliver_due()
     assert [mail.recipients for mail in smtp.mails] == [["ada@example.com"]]
     assert set(OutgoingMail.objects.values_list("state", flat=True)) == {"sent"}
 
 
-def test_known_and_unknown_accounts_cost_the_same_statements(ada):
+def test_reset_request_causes_the_same_statements_for_known_and_unknown_accounts(ada):
     shapes = []
     for email in ("ada@example.com", "nobody@example.com"):
         with CaptureQueriesContext(connection) as queries:
-            ask(email)
+            request_reset(email)
         shapes.append([re.sub(r"'[^']*'|\d+|NULL", "?", query["sql"].partition("VALUES")[0]) for query in queries])
 
     assert shapes[0] == shapes[1]
 
 
-def test_an_address_in_another_case_is_the_same_account(ada, smtp):
+def test_reset_request_ignores_the_case_of_the_email(ada, smtp):
     assert link_of(smtp, "ADA@Example.com")
     assert smtp.mails[-1].recipients == ["ada@example.com"]
 
 
-def test_the_link_comes_from_the_settings_and_never_from_the_request(ada, smtp, settings):
+def test_reset_link_uses_the_configured_base_url(ada, smtp, settings):
     settings.ALLOWED_HOSTS = ["*"]
     Client().post(
         "/api/auth/password/reset/",
@@ -150,21 +150,21 @@ def test_the_link_comes_from_the_settings_and_never_from_the_request(ada, smtp, 
     assert "evil.example" not in smtp.mails[-1].text
 
     settings.FRONTEND_URL = "https://app.example.com"
-    ask(ada.email)
+    request_reset(ada.email)
     deliver_due()
     assert "https://app.example.com/password-reset/confirm/" in smtp.mails[-1].text
 
 
-def test_strangers_cannot_flood_a_mailbox(ada, smtp):
+def test_anonymous_reset_emails_are_limited(ada, smtp):
     for _ in range(5):
-        ask(ada.email)
+        request_reset(ada.email)
         deliver_due()
 
     assert len(smtp.mails) == 3
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
+    ("case", "reason"),
     [
         ("used", "invalid or used"),
         ("expired", "expired"),
@@ -173,25 +173,25 @@ def test_strangers_cannot_flood_a_mailbox(ada, smtp):
         ("gone", "disabled account"),
     ],
 )
-def test_a_link_that_is_refused_says_why_in_the_trail_alone(ada, smtp, logs, what, reason):
+def test_rejected_link_is_explained_only_in_audit_trail_and_log(ada, smtp, logs, case, reason):
     path, password = link_of(smtp), NEW
     later = timedelta()
-    if what == "used":
+    if case == "used":
         confirm(path)
-    if what == "expired":
+    if case == "expired":
         later = timedelta(hours=1, minutes=1)
-    if what == "forged":
+    if case == "forged":
         path = path[:-2] + ("a" if path[-2] != "a" else "b") + "/"
-    if what == "weak":
+    if case == "weak":
         password = "short"
-    if what == "gone":
+    if case == "gone":
         User.objects.filter(pk=ada.pk).update(is_active=False)
 
     with time_machine.travel(timezone.now() + later):
-        answer = confirm(path, password)
+        response = confirm(path, password)
 
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == ("new_password" if what == "weak" else "token")
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == ("new_password" if case == "weak" else "token")
     target = None if reason == "invalid or used" else ada.pk
     entry = AuditEntry.objects.get(event="password_reset_failed")
     assert (entry.object_id, entry.detail) == (target, reason)
@@ -199,22 +199,24 @@ def test_a_link_that_is_refused_says_why_in_the_trail_alone(ada, smtp, logs, wha
     assert (line["reason"], line.get("target_user_id"), line["level"]) == (reason, target, "WARNING")
 
 
-def test_a_link_dies_with_a_changed_address(ada, smtp):
+def test_link_is_invalid_after_an_email_change(ada, smtp):
     path = link_of(smtp)
     User.objects.filter(pk=ada.pk).update(email="new@example.com")
 
     assert confirm(path).status_code == 400
 
 
-# --- By the web pages
+# --- On the web pages
 
 
-def test_the_web_pages_lead_from_forgotten_to_set(ada, smtp):
+def test_password_is_reset_on_the_web_pages(ada, smtp):
     browser = Client(enforce_csrf_checks=True)
     page = browser.get("/accounts/password-reset/")
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())[1]
-    asked = browser.post("/accounts/password-reset/", {"email": ada.email, "csrfmiddlewaretoken": token}, follow=True)
-    assert "a mail is on its way" in asked.content.decode()
+    sent_page = browser.post(
+        "/accounts/password-reset/", {"email": ada.email, "csrfmiddlewaretoken": token}, follow=True
+    )
+    assert "we have sent it a link" in sent_page.content.decode()
 
     first = browser.get(link(smtp))
     assert first.status_code == 302
@@ -229,16 +231,16 @@ def test_the_web_pages_lead_from_forgotten_to_set(ada, smtp):
         body = {"new_password1": one, "new_password2": two, "csrfmiddlewaretoken": token}
         return browser.post(first.headers["Location"], body)
 
-    assert "The two differ." in send(NEW, NEW + "x").content.decode()
+    assert "The passwords differ." in send(NEW, NEW + "x").content.decode()
     assert "at least 12 characters" in send("short", "short").content.decode()
     assert send(NEW, NEW).headers["Location"] == "/accounts/password-reset/done/"
     assert can_sign_in(ada, NEW)
     assert browser.get("/admin/").status_code == 302
     again = browser.get(first.headers["Location"])
-    assert "This link is not good any more" in again.content.decode()
+    assert "Link not valid" in again.content.decode()
 
 
-def test_a_look_at_a_link_changes_nothing(ada, smtp):
+def test_opening_a_link_changes_nothing(ada, smtp):
     path = link_of(smtp)
     Client().get(path, follow=True)
 
@@ -251,7 +253,7 @@ def test_a_look_at_a_link_changes_nothing(ada, smtp):
 
 
 @pytest.mark.parametrize("site", [ADMIN, MANAGER])
-def test_the_button_sends_a_mail_with_the_name_of_whoever_pressed_it(root, boss, ada, smtp, logs, site):
+def test_reset_button_sends_an_email_and_records_its_requester(root, boss, ada, smtp, logs, site):
     browser = {ADMIN: root, MANAGER: boss}[site]
     path = f"{site}/api/user/{ada.pk}/password-reset/"
     assert browser.get(path).status_code == 405
@@ -259,7 +261,7 @@ def test_the_button_sends_a_mail_with_the_name_of_whoever_pressed_it(root, boss,
 
     page = browser.post(path, follow=True)
 
-    assert messages_of(page) == ["Ada: a mail with a link is on its way."]
+    assert messages_of(page) == ["Ada: a password reset email is queued."]
     assert not logs.entries("info", event="password_reset_email_sent")
     deliver_due()
     line = logs.entry("info", event="password_reset_email_sent")
@@ -269,12 +271,12 @@ def test_the_button_sends_a_mail_with_the_name_of_whoever_pressed_it(root, boss,
     assert (line["ip_address"], line["user_agent"]) == ("127.0.0.1", "Mozilla/5.0")
     entry = AuditEntry.objects.get(event="password_reset_email_sent")
     assert (entry.actor_id, entry.object_id, entry.ip_address) == (browser.user.pk, ada.pk, "127.0.0.1")
-    shown = browser.get(f"{site}/api/user/{ada.pk}/change/").content.decode()
-    assert "Last mail with a link: sent" in shown
-    assert "Password reset email sent" in shown
+    user_page = browser.get(f"{site}/api/user/{ada.pk}/change/").content.decode()
+    assert "Last password reset email: sent" in user_page
+    assert "Password reset email sent" in user_page
 
 
-def test_a_mail_that_failed_is_said_to_have_failed(boss, smtp, logs):
+def test_failed_reset_email_is_reported(boss, smtp, logs):
     gone = factories.user(email="refused@example.com", role="staff")
     boss.post(f"/manager/api/user/{gone.pk}/password-reset/")
 
@@ -284,24 +286,24 @@ def test_a_mail_that_failed_is_said_to_have_failed(boss, smtp, logs):
     assert (line["user_id"], line["target_user_id"], line["level"]) == (boss.user.pk, gone.pk, "WARNING")
     assert "No such user" in line["reason"]
     assert not logs.entries("info", event="password_reset_email_sent")
-    assert "Last mail with a link: failed" in boss.get(f"/manager/api/user/{gone.pk}/change/").content.decode()
+    assert "Last password reset email: failed" in boss.get(f"/manager/api/user/{gone.pk}/change/").content.decode()
 
 
-def test_the_bulk_action_says_what_became_of_each(boss, ada, smtp):
+def test_bulk_reset_reports_the_result_for_each_user(boss, ada, smtp):
     off = factories.user(username="off", role="staff", is_active=False)
-    body = {"action": "send_reset_mail", "_selected_action": [ada.pk, off.pk]}
+    body = {"action": "send_reset_email", "_selected_action": [ada.pk, off.pk]}
 
     page = boss.post("/manager/api/user/", body, follow=True)
 
     assert sorted(messages_of(page)) == [
-        "Ada: a mail with a link is on its way.",
-        "Off: not done. off is disabled. Enable the account first.",
+        "Ada: a password reset email is queued.",
+        "Off: not done. off is disabled. Activate the account first.",
     ]
     deliver_due()
     assert len(smtp.mails) == 1
 
 
-def test_who_has_no_password_yet_gets_an_invitation(boss, smtp):
+def test_user_without_a_password_gets_an_invitation(boss, smtp):
     guest = factories.user(username="guest", password="!", email="guest@example.com")
     boss.post(f"/manager/api/user/{guest.pk}/password-reset/")
 
@@ -312,7 +314,7 @@ def test_who_has_no_password_yet_gets_an_invitation(boss, smtp):
     assert can_sign_in(guest, NEW)
 
 
-def test_a_superuser_sets_a_password_directly(root, ada, smtp, logs):
+def test_superuser_sets_a_password_directly(root, ada, smtp, logs):
     phone = client_of(ada)
     path = f"/admin/api/user/{ada.pk}/password/"
     assert root.get(path).status_code == 200
@@ -320,7 +322,7 @@ def test_a_superuser_sets_a_password_directly(root, ada, smtp, logs):
 
     page = root.post(path, {"new_password1": NEW, "new_password2": NEW}, follow=True)
 
-    assert messages_of(page) == ["The password of ada is set, and his sessions are ended."]
+    assert messages_of(page) == ["The password of ada was set. All their sessions have ended."]
     assert can_sign_in(ada, NEW)
     assert phone.get("/api/auth/me/").status_code == 401
     line = logs.entry("info", event="password_changed")
@@ -332,7 +334,7 @@ def test_a_superuser_sets_a_password_directly(root, ada, smtp, logs):
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("who", ["boss", "root"])
-def test_under_manager_nobody_sets_a_password(boss, root, ada, logs, method, who):
+def test_manager_site_denies_setting_passwords(boss, root, ada, logs, method, who):
     browser = {"boss": boss, "root": root}[who]
 
     page = getattr(browser, method)(
@@ -340,7 +342,7 @@ def test_under_manager_nobody_sets_a_password(boss, root, ada, logs, method, who
     )
 
     assert page.status_code == 403
-    assert "Send ada a reset mail" in page.content.decode()
+    assert "Send ada a password reset email" in page.content.decode()
     assert can_sign_in(ada, factories.PASSWORD)
     line = logs.entry("error", event="permission_denied")
     role = browser.user.role
@@ -353,7 +355,7 @@ def test_under_manager_nobody_sets_a_password(boss, root, ada, logs, method, who
     assert [(entry.event, entry.actor_id) for entry in shown] == [("permission_denied", browser.user.pk)]
 
 
-def test_a_manager_at_the_superusers_address_is_refused_and_written_down(boss, ada, logs):
+def test_manager_is_denied_and_audited_at_the_superuser_url(boss, ada, logs):
     assert (
         boss.post(f"/admin/api/user/{ada.pk}/password/", {"new_password1": NEW, "new_password2": NEW}).status_code
         == 403
@@ -363,19 +365,19 @@ def test_a_manager_at_the_superusers_address_is_refused_and_written_down(boss, a
     assert can_sign_in(ada, factories.PASSWORD)
 
 
-# --- By oneself
+# --- By the users themselves
 
 
 @pytest.mark.parametrize("site", [ADMIN, MANAGER])
-def test_ones_own_password_is_changed_with_the_current_one(root, boss, site, smtp, logs):
+def test_own_password_is_changed_with_the_current_one(root, boss, site, smtp, logs):
     browser = {ADMIN: root, MANAGER: boss}[site]
     path = f"{site}/password_change/"
     wrong = {"current_password": "wrong", "new_password1": NEW, "new_password2": NEW}
-    assert "This is not your password." in browser.post(path, wrong).content.decode()
+    assert "This is not your current password." in browser.post(path, wrong).content.decode()
 
-    answer = browser.post(path, wrong | {"current_password": factories.PASSWORD})
+    response = browser.post(path, wrong | {"current_password": factories.PASSWORD})
 
-    assert answer.headers["Location"] == f"{site}/login/"
+    assert response.headers["Location"] == f"{site}/login/"
     assert browser.get(f"{site}/").status_code == 302
     assert can_sign_in(browser.user, NEW)
     line = logs.entry("security", event="password_changed")
@@ -387,14 +389,14 @@ def test_ones_own_password_is_changed_with_the_current_one(root, boss, site, smt
     )
 
 
-def test_attempts_to_enter_the_current_password_are_limited(boss):
+def test_current_password_attempts_are_limited(boss):
     body = {"current_password": "wrong", "new_password1": NEW, "new_password2": NEW}
-    answers = [boss.post("/manager/password_change/", body).status_code for _ in range(6)]
+    responses = [boss.post("/manager/password_change/", body).status_code for _ in range(6)]
 
-    assert answers == [200] * 5 + [429]
+    assert responses == [200] * 5 + [429]
 
 
-def test_every_reset_in_the_trail_has_its_line(boss, ada, smtp, logs):
+def test_every_audited_reset_has_a_log_line(boss, ada, smtp, logs):
     boss.post(f"/manager/api/user/{ada.pk}/password-reset/")
     confirm(link(smtp))
 

@@ -1,4 +1,4 @@
-"""Sessions and tokens: how long they are good, and what ends them."""
+"""Sessions and tokens: lifetimes, rotation and what ends them."""
 
 from datetime import timedelta
 
@@ -26,25 +26,25 @@ def after(**time):
     return time_machine.travel(timezone.now() + timedelta(**time))
 
 
-def test_an_access_token_is_good_for_five_minutes(manager):
+def test_access_token_expires_after_five_minutes(manager):
     with after(minutes=4, seconds=55):
         assert is_signed_in(manager)
     with after(minutes=5, seconds=5):
-        answer = manager.get("/api/auth/me/")
-        assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        response = manager.get("/api/auth/me/")
+        assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_refreshing_gives_new_tokens_and_kills_the_old_one(client, manager):
-    answer = refresh(client, manager.tokens["refresh"])
+def test_refresh_returns_new_tokens_and_invalidates_the_old_one(client, manager):
+    response = refresh(client, manager.tokens["refresh"])
 
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"access", "refresh"}
+    assert response.status_code == 200
+    assert set(response.json()) == {"access", "refresh"}
     assert refresh(client, manager.tokens["refresh"]).status_code == 401
-    assert refresh(client, answer.json()["refresh"]).status_code == 200
+    assert refresh(client, response.json()["refresh"]).status_code == 200
 
 
-def test_an_old_token_that_comes_back_soon_is_only_refused(client, manager):
+def test_refresh_token_reused_soon_is_only_rejected(client, manager):
     new = refresh(client, manager.tokens["refresh"]).json()
     with after(seconds=9):
         assert refresh(client, manager.tokens["refresh"]).status_code == 401
@@ -52,7 +52,7 @@ def test_an_old_token_that_comes_back_soon_is_only_refused(client, manager):
     assert not AuditEntry.objects.filter(event="token_reuse").exists()
 
 
-def test_an_old_token_that_comes_back_late_ends_the_session(client, manager):
+def test_refresh_token_reused_late_ends_the_session(client, manager):
     new = refresh(client, manager.tokens["refresh"]).json()
     with after(seconds=11):
         assert refresh(client, manager.tokens["refresh"]).status_code == 401
@@ -61,7 +61,7 @@ def test_an_old_token_that_comes_back_late_ends_the_session(client, manager):
     assert AuditEntry.objects.get(event="token_reuse").actor_id == manager.user.pk
 
 
-def test_the_grandmother_of_a_fresh_token_is_late_though_its_mother_is_not(client, manager):
+def test_reuse_of_an_older_generation_is_judged_by_its_own_rotation_time(client, manager):
     first = manager.tokens["refresh"]
     second = refresh(client, first).json()["refresh"]
     with after(seconds=20):
@@ -73,7 +73,7 @@ def test_the_grandmother_of_a_fresh_token_is_late_though_its_mother_is_not(clien
         assert Session.objects.get().ended_at is not None
 
 
-def test_a_session_lives_seven_days_unless_it_is_refreshed_and_thirty_days_at_most(client, manager):
+def test_session_expires_after_seven_idle_or_thirty_total_days(client, manager):
     with after(days=7, seconds=5):
         assert refresh(client, manager.tokens["refresh"]).status_code == 401
     token = manager.tokens["refresh"]
@@ -86,33 +86,33 @@ def test_a_session_lives_seven_days_unless_it_is_refreshed_and_thirty_days_at_mo
         assert refresh(client, token).status_code == 401
 
 
-def test_signing_out_ends_this_session_and_no_other(client, manager):
-    elsewhere = client_of(manager.user)
+def test_logout_ends_only_this_session(client, manager):
+    other_client = client_of(manager.user)
 
     assert manager.post("/api/auth/logout/").status_code == 204
 
     assert not is_signed_in(manager)
     assert refresh(client, manager.tokens["refresh"]).status_code == 401
-    assert is_signed_in(elsewhere)
+    assert is_signed_in(other_client)
 
 
-def test_signing_out_everywhere_ends_every_session(client, manager):
-    elsewhere, somebody_else = client_of(manager.user), client_of(factories.user())
+def test_logout_everywhere_ends_all_sessions(client, manager):
+    other_client, somebody_else = client_of(manager.user), client_of(factories.user())
 
     assert manager.post("/api/auth/logout-all/").status_code == 204
 
     assert not is_signed_in(manager)
-    assert not is_signed_in(elsewhere)
-    assert refresh(client, elsewhere.tokens["refresh"]).status_code == 401
+    assert not is_signed_in(other_client)
+    assert refresh(client, other_client.tokens["refresh"]).status_code == 401
     assert is_signed_in(somebody_else)
 
 
-def test_people_see_where_they_are_signed_in_and_end_it_there(client, db):
+def test_users_list_and_end_their_sessions(client, db):
     person = factories.user()
     for device in ("Phone/1.0", "Laptop/2.0"):
         credentials = {"username": person.username, "password": factories.PASSWORD}
-        answer = client.post("/api/auth/login/", credentials, headers={"User-Agent": device}, REMOTE_ADDR="192.0.2.9")
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['access']}")
+        response = client.post("/api/auth/login/", credentials, headers={"User-Agent": device}, REMOTE_ADDR="192.0.2.9")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {response.json()['access']}")
 
     listed = client.get("/api/auth/sessions/").json()["results"]
 
@@ -124,15 +124,15 @@ def test_people_see_where_they_are_signed_in_and_end_it_there(client, db):
     assert client.delete(f"/api/auth/sessions/{listed[1]['id']}/").status_code == 404
 
 
-def test_a_session_that_ran_out_is_not_listed(manager):
+def test_expired_session_is_not_listed(manager):
     with after(days=8):
-        elsewhere = client_of(manager.user)
-        listed = elsewhere.get("/api/auth/sessions/").json()["results"]
+        other_client = client_of(manager.user)
+        listed = other_client.get("/api/auth/sessions/").json()["results"]
         assert [row["is_current"] for row in listed] == [True]
-        assert elsewhere.head("/api/auth/sessions/?page=1").status_code == 200
+        assert other_client.head("/api/auth/sessions/?page=1").status_code == 200
 
 
-def test_nobody_sees_or_ends_the_sessions_of_others(manager, superuser):
+def test_sessions_of_other_users_are_hidden(manager, superuser):
     session = manager.get("/api/auth/sessions/").json()["results"][0]
 
     assert superuser.delete(f"/api/auth/sessions/{session['id']}/").status_code == 404
@@ -147,38 +147,38 @@ NEW_PASSWORD = "another fine password"
     ("who", "change"),
     [
         (
-            "himself",
-            lambda person, _: person.post(
+            "the user",
+            lambda target, _: target.post(
                 "/api/auth/password/change/",
                 {"current_password": factories.PASSWORD, "new_password": NEW_PASSWORD},
             ),
         ),
         (
-            "himself",
-            lambda person, _: person.patch(
+            "the user",
+            lambda target, _: target.patch(
                 "/api/auth/me/", {"email": "new@example.com", "current_password": factories.PASSWORD}
             ),
         ),
-        ("a superuser", lambda person, boss: boss.patch(f"/api/users/{person.user.pk}/", {"role": "viewer"})),
-        ("a superuser", lambda person, boss: boss.patch(f"/api/users/{person.user.pk}/", {"email": "n@example.com"})),
-        ("a superuser", lambda person, boss: boss.patch(f"/api/users/{person.user.pk}/", {"is_active": False})),
-        ("a superuser", lambda person, boss: boss.delete(f"/api/users/{person.user.pk}/")),
+        ("a superuser", lambda target, boss: boss.patch(f"/api/users/{target.user.pk}/", {"role": "viewer"})),
+        ("a superuser", lambda target, boss: boss.patch(f"/api/users/{target.user.pk}/", {"email": "n@example.com"})),
+        ("a superuser", lambda target, boss: boss.patch(f"/api/users/{target.user.pk}/", {"is_active": False})),
+        ("a superuser", lambda target, boss: boss.delete(f"/api/users/{target.user.pk}/")),
     ],
     ids=["password", "own email", "role", "email", "disabled", "deleted"],
 )
-def test_what_changes_who_somebody_is_ends_all_his_sessions(client, manager, superuser, who, change):
-    elsewhere = client_of(manager.user)
+def test_identity_changes_end_all_sessions(client, manager, superuser, who, change):
+    other_client = client_of(manager.user)
 
     assert change(manager, superuser).status_code in {200, 204}
 
-    for caller in (manager, elsewhere):
+    for caller in (manager, other_client):
         assert not is_signed_in(caller)
         assert refresh(client, caller.tokens["refresh"]).status_code == 401
     assert is_signed_in(superuser)
     assert Session.objects.filter(user=manager.user, ended_at=None).count() == 0
 
 
-def test_a_new_name_ends_nothing(manager):
+def test_name_change_ends_no_session(manager):
     manager.patch("/api/auth/me/", {"first_name": "New"})
 
     assert is_signed_in(manager)
@@ -209,12 +209,12 @@ def forged(token: str, *, key: str = settings.JWT_SIGNING_KEY, algorithm: str = 
         lambda _: "ü",
     ],
 )
-def test_a_token_that_we_did_not_make_is_refused(client, manager, forge):
+def test_forged_access_token_is_rejected(client, manager, forge):
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {forge(manager.tokens)}")
 
-    answer = client.get("/api/auth/me/")
+    response = client.get("/api/auth/me/")
 
-    assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
+    assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
     assert is_signed_in(manager)
 
 
@@ -231,8 +231,8 @@ def test_a_token_that_we_did_not_make_is_refused(client, manager, forge):
         lambda _: "ü" * 500,
     ],
 )
-def test_a_refresh_token_that_we_did_not_make_is_refused(client, manager, forge):
-    answer = refresh(client, forge(manager.tokens))
+def test_forged_refresh_token_is_rejected(client, manager, forge):
+    response = refresh(client, forge(manager.tokens))
 
-    assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
+    assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
     assert is_signed_in(manager)

@@ -1,4 +1,4 @@
-"""What a request without credentials can write: few permanent rows, and none that names somebody without proof."""
+"""Anonymous requests write few permanent rows, and name no user without proof."""
 
 import json
 from datetime import timedelta
@@ -69,18 +69,18 @@ def requests_of_strangers(ada: User) -> dict[str, tuple[str, str, dict]]:
 
 
 KINDS = list(requests_of_strangers(User(pk=1, email="a")))
-NAMING = {"reset request", "reset page"}  # of whom a mail was requested is a fact of the service
+NAMING = {"reset request", "reset page"}  # a reset request names its user by design
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stranger_leaves_few_permanent_rows(ada, kind):
+def test_anonymous_requests_write_few_permanent_rows(ada, kind):
     method, path, body = requests_of_strangers(ada)[kind]
     data: dict = {"data": body}
     if method == "POST" and path.startswith("/api/"):
         data = {"data": json.dumps(body), "content_type": "application/json"}
 
     for number in range(40):
-        # From one network; neither its addresses nor the user agent make a difference.
+        # Other IP addresses of the network and other user agents share its counters.
         browser = Client(REMOTE_ADDR=f"2001:db8::{number + 1:x}", HTTP_USER_AGENT=f"Mozilla/{number}")
         getattr(browser, method.lower())(path, **data)
 
@@ -99,7 +99,7 @@ def test_a_stranger_leaves_few_permanent_rows(ada, kind):
 
 @pytest.mark.parametrize("method", ["get", "head"])
 @pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
-def test_a_look_at_an_invalid_link_is_logged_and_not_audited(ada, logs, method, made):
+def test_opening_an_invalid_link_is_logged_but_not_audited(ada, logs, method, made):
     path = made(ada)
 
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
@@ -119,7 +119,7 @@ def test_a_look_at_an_invalid_link_is_logged_and_not_audited(ada, logs, method, 
 
 
 @pytest.mark.parametrize("kind", ["forged", "used", "of another user", "of a changed password", "malformed"])
-def test_a_link_without_a_valid_signature_names_nobody(ada, logs, kind):
+def test_link_without_valid_signature_is_audited_without_a_user(ada, logs, kind):
     token = default_token_generator.make_token(ada)
     if kind == "forged":
         token = token[:-1] + ("a" if token[-1] != "a" else "b")
@@ -142,7 +142,7 @@ def test_a_link_without_a_valid_signature_names_nobody(ada, logs, kind):
 
 @pytest.mark.parametrize("page", [False, True])
 @pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
-def test_an_invalid_link_that_is_used_is_audited_and_names_the_user_it_was_made_for(ada, made, page):
+def test_using_an_invalid_link_is_audited_with_its_user(ada, made, page):
     path = made(ada)
 
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
@@ -156,7 +156,7 @@ def test_an_invalid_link_that_is_used_is_audited_and_names_the_user_it_was_made_
     assert (entry.event, entry.object_id, entry.detail) == ("password_reset_failed", *expected)
 
 
-def test_strangers_cannot_hide_what_happened_to_a_user(ada, boss):
+def test_anonymous_requests_cannot_hide_events_of_a_user(ada, boss):
     boss.post(f"/manager/api/user/{ada.pk}/password-reset/")
     for number in range(20):
         Client().get(wrong_link_of(ada), REMOTE_ADDR=f"192.0.2.{number}")
@@ -175,7 +175,7 @@ def send(user: User, **extra):
 
 
 @pytest.mark.parametrize("attempt", [look, send, lambda user, **extra: confirm(user, "a-b", **extra)])
-def test_invalid_links_are_throttled_for_the_network(ada, logs, attempt):
+def test_invalid_links_are_throttled_per_network(ada, logs, attempt):
     good = link_of(ada)
     for _ in range(30):
         assert attempt(ada).status_code in {200, 400}
@@ -192,7 +192,7 @@ def test_invalid_links_are_throttled_for_the_network(ada, logs, attempt):
     assert Client().get(good, REMOTE_ADDR="192.0.2.1").status_code == 302
 
 
-def test_a_valid_link_does_not_count(ada):
+def test_valid_link_is_not_counted(ada):
     path, browser = link_of(ada), Client()
     for _ in range(20):
         assert browser.get(path).status_code == 302
@@ -207,20 +207,20 @@ def test_a_valid_link_does_not_count(ada):
 
 
 @pytest.mark.parametrize("page", [False, True])
-def test_reset_requests_above_the_limit_get_the_same_response_and_leave_nothing(ada, logs, page):
+def test_reset_request_above_the_limit_gets_the_same_response_and_writes_nothing(ada, logs, page):
     def ask(email, **extra):
         if page:
-            answer = Client().post("/accounts/password-reset/", {"email": email}, **extra)
+            response = Client().post("/accounts/password-reset/", {"email": email}, **extra)
         else:
-            answer = Client().post(RESET, json.dumps({"email": email}), "application/json", **extra)
-        headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
-        return answer.status_code, headers, answer.content
+            response = Client().post(RESET, json.dumps({"email": email}), "application/json", **extra)
+        headers = {name: value for name, value in response.headers.items() if name != "X-Request-ID"}
+        return response.status_code, headers, response.content
 
     addresses = {"ada@example.com": "192.0.2.1", "nobody@example.com": "192.0.2.2"}
-    with time_machine.travel(timezone.now(), tick=False):  # for the header Expires
-        answers = [ask(email, REMOTE_ADDR=address) for email, address in addresses.items() for _ in range(8)]
+    with time_machine.travel(timezone.now(), tick=False):  # the Expires header contains the time
+        responses = [ask(email, REMOTE_ADDR=address) for email, address in addresses.items() for _ in range(8)]
 
-    assert all(answer == answers[0] for answer in answers)
+    assert all(response == responses[0] for response in responses)
     assert AuditEntry.objects.filter(event="password_reset_requested").count() == 10
     assert OutgoingMail.objects.filter(user_id=ada.pk).count() == 5
     assert len(logs.entries("security", event="password_reset_failed", reason="too many requests")) == 6
@@ -229,21 +229,21 @@ def test_reset_requests_above_the_limit_get_the_same_response_and_leave_nothing(
 
 
 @pytest.mark.parametrize("email", ["ADA@example.com", "ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", " ada@example.com\u3000"])
-def test_a_reset_request_finds_an_address_as_a_login_does(ada, email):
+def test_reset_request_finds_emails_like_the_login(ada, email):
     Client().post(RESET, json.dumps({"email": email}), "application/json")
 
     assert OutgoingMail.objects.get().user_id == ada.pk
 
 
-def test_a_reset_request_takes_no_username(ada):
+def test_reset_request_ignores_usernames(ada):
     Client().post(RESET, json.dumps({"email": "ada"}), "application/json")
 
     assert not OutgoingMail.objects.filter(user_id=ada.pk).exists()
 
 
-def test_an_unsubscribe_link_changes_a_profile_a_few_times_at_most(ada):
+def test_unsubscribe_link_is_throttled(ada):
     url = unsubscribe_url(ada, MailingList.DIGEST)
-    answers = [Client().post(url, {"again": ""} if number % 2 else {}).status_code for number in range(8)]
+    responses = [Client().post(url, {"again": ""} if number % 2 else {}).status_code for number in range(8)]
 
-    assert answers == [200] * 5 + [429] * 3
+    assert responses == [200] * 5 + [429] * 3
     assert AuditEntry.objects.filter(object_id=ada.pk).count() == 5

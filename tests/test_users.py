@@ -1,4 +1,4 @@
-"""/api/users/: who may make, change and disable whom."""
+"""/api/users/: permissions to create, change and disable users."""
 
 import pytest
 from django.core.management import call_command
@@ -13,12 +13,12 @@ ROLES = ["superuser", "manager", "staff", "viewer"]
 BODY = {"username": "new.person", "email": "new@example.com", "role": "staff"}
 
 
-def fields_of(answer) -> list[str]:
-    return [error["field"] for error in answer.json()["errors"]]
+def fields_of(response) -> list[str]:
+    return [error["field"] for error in response.json()["errors"]]
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_managers_make_staff_and_viewers_and_superusers_make_anybody(manager, superuser, role):
+def test_managers_create_staff_and_viewers_and_superusers_create_all_roles(manager, superuser, role):
     by_manager = manager.post("/api/users/", BODY | {"role": role})
     by_superuser = superuser.post("/api/users/", {"username": "other", "email": "other@example.com", "role": role})
 
@@ -30,19 +30,19 @@ def test_managers_make_staff_and_viewers_and_superusers_make_anybody(manager, su
 
 @pytest.mark.parametrize("new_role", ROLES)
 @pytest.mark.parametrize("role", ROLES)
-def test_managers_give_and_take_only_the_roles_below_their_own(manager, role, new_role):
+def test_managers_change_only_roles_below_their_own(manager, role, new_role):
     person = factories.user(role=role)
 
-    answer = manager.patch(f"/api/users/{person.pk}/", {"role": new_role})
+    response = manager.patch(f"/api/users/{person.pk}/", {"role": new_role})
 
     below = {"staff", "viewer"}
     expected = 404 if role == "superuser" else 200 if role in below and new_role in below else 403
-    assert answer.status_code == expected
+    assert response.status_code == expected
     person.refresh_from_db()
     assert person.role == (new_role if expected == 200 else role)
 
 
-def test_a_person_whom_a_manager_makes_has_no_password_until_he_is_invited(client, manager):
+def test_user_created_by_a_manager_has_no_password(client, manager):
     manager.post("/api/users/", BODY)
 
     person = User.objects.get(username=BODY["username"])
@@ -51,7 +51,7 @@ def test_a_person_whom_a_manager_makes_has_no_password_until_he_is_invited(clien
     assert client.post("/api/auth/login/", login).status_code == 401
 
 
-def test_only_a_superuser_gives_a_password_and_only_to_a_new_person(client, manager, superuser):
+def test_only_superusers_set_a_password_and_only_for_new_users(client, manager, superuser):
     body = BODY | {"password": factories.PASSWORD}
 
     assert manager.post("/api/users/", body).status_code == 403
@@ -87,33 +87,33 @@ def test_only_a_superuser_gives_a_password_and_only_to_a_new_person(client, mana
         ("phone_number", "call me"),
     ],
 )
-def test_a_value_that_cannot_be_is_named(manager, field, value):
+def test_invalid_value_is_rejected_with_its_field(manager, field, value):
     factories.user(username="taken", email="taken@example.com")
     person = factories.user(role="staff")
 
     created = manager.post("/api/users/", BODY | {field: value})
     changed = manager.patch(f"/api/users/{person.pk}/", {field: value})
 
-    assert [(answer.status_code, fields_of(answer)) for answer in (created, changed)] == [(400, [field])] * 2
+    assert [(response.status_code, fields_of(response)) for response in (created, changed)] == [(400, [field])] * 2
     assert not User.objects.filter(username=BODY["username"]).exists()
 
 
-def test_the_last_active_superuser_stays(superuser):
+def test_last_active_superuser_cannot_be_disabled_or_demoted(superuser):
     factories.user(role="superuser", is_active=False)
     path = f"/api/users/{superuser.user.pk}/"
 
-    answers = [
+    responses = [
         superuser.delete(path),
         superuser.patch(path, {"is_active": False}),
         superuser.patch(path, {"role": "manager"}),
     ]
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "last_superuser")] * 3
+    assert [(response.status_code, response.json()["code"]) for response in responses] == [(409, "last_superuser")] * 3
     factories.user(role="superuser")
     assert superuser.delete(path).status_code == 204
 
 
-def test_a_disabled_person_comes_back_without_his_sessions(client, manager):
+def test_reactivated_user_has_no_open_sessions(client, manager):
     person = factories.user(role="staff")
     path = f"/api/users/{person.pk}/"
     login = {"username": person.username, "password": factories.PASSWORD}
@@ -127,7 +127,7 @@ def test_a_disabled_person_comes_back_without_his_sessions(client, manager):
     assert [entry.event for entry in events] == ["user_disabled", "user_enabled"]
 
 
-def test_a_change_of_role_and_name_leaves_a_row_for_each(superuser):
+def test_change_of_role_and_name_writes_an_event_for_each(superuser):
     person = factories.user(role="staff", first_name="Old")
 
     superuser.patch(f"/api/users/{person.pk}/", {"role": "manager", "first_name": "New"})
@@ -137,7 +137,7 @@ def test_a_change_of_role_and_name_leaves_a_row_for_each(superuser):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_flags_follow_the_role(role, db):
+def test_flags_follow_the_role(role, db):
     person = factories.user(role=role)
     assert (person.is_superuser, person.is_staff) == (role == "superuser", role in {"superuser", "manager"})
 
@@ -148,26 +148,26 @@ def test_the_flags_follow_the_role(role, db):
 
 
 @pytest.mark.parametrize("flags", [{"is_superuser": True}, {"is_staff": True}, {"role": "superuser"}, {"email": ""}])
-def test_the_database_refuses_flags_that_do_not_follow_the_role(flags, db):
+def test_database_rejects_flags_that_contradict_the_role(flags, db):
     person = factories.user(role="staff")
 
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.filter(pk=person.pk).update(**flags)
 
 
-def test_createsuperuser_makes_a_superuser(client, db, monkeypatch):
+def test_createsuperuser_creates_a_superuser(client, db, monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", factories.PASSWORD)
     call_command("createsuperuser", "--noinput", username="root", email="root@example.com", verbosity=0)
 
-    answer = client.post("/api/auth/login/", {"username": "root", "password": factories.PASSWORD})
+    response = client.post("/api/auth/login/", {"username": "root", "password": factories.PASSWORD})
 
-    assert answer.json()["user"]["role"] == "superuser"
+    assert response.json()["user"]["role"] == "superuser"
     assert list(AuditEntry.objects.filter(event="user_created").values_list("actor_label", "changes")) == [
         ("system", {"role": [None, "superuser"]})
     ]
 
 
-def test_changepassword_ends_every_session_and_is_audited(manager, client, monkeypatch, capsys):
+def test_changepassword_ends_all_sessions_and_is_audited(manager, client, monkeypatch, capsys):
     typed = iter(["weak", "weak", "a new long password", "another", "a new long password", "a new long password"])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
 
@@ -178,19 +178,19 @@ def test_changepassword_ends_every_session_and_is_audited(manager, client, monke
     assert client.post("/api/auth/login/", body).status_code == 200
     entry = AuditEntry.objects.get(event="password_changed")
     assert (entry.actor_label, entry.object_id) == ("system", manager.user.pk)
-    assert "The two differ." in capsys.readouterr().err
+    assert "The passwords differ." in capsys.readouterr().err
 
 
-def test_an_address_with_letters_that_databases_fold_differently_is_refused(superuser):
+def test_email_with_non_ascii_letters_is_rejected(superuser):
     body = {"username": "bo", "email": "bo@münchen.example", "role": "viewer"}
 
-    answer = superuser.post("/api/users/", body)
+    response = superuser.post("/api/users/", body)
 
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "email")
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "email")
     assert superuser.post("/api/users/", body | {"email": "bo@xn--mnchen-3ya.example"}).status_code == 201
 
 
-def test_somebody_with_tasks_or_sessions_cannot_be_erased(manager):
+def test_user_with_tasks_or_sessions_cannot_be_erased(manager):
     creator = factories.task().created_by
 
     for person in (creator, manager.user):
@@ -209,7 +209,7 @@ def test_somebody_with_tasks_or_sessions_cannot_be_erased(manager):
         ("role=superuser", set()),
     ],
 )
-def test_people_are_found_by_what_they_are(manager, query, expected):
+def test_user_list_is_filtered_and_searched(manager, query, expected):
     factories.user(username="carla", last_name="Mendes", role="staff", department="cleaning")
     factories.user(username="mike", email="mike@example.com", role="staff", is_active=False)
     factories.user(username="root", role="superuser")
@@ -219,7 +219,7 @@ def test_people_are_found_by_what_they_are(manager, query, expected):
     assert {row["username"] for row in found} == expected
 
 
-def test_people_are_sorted_by_name(manager):
+def test_user_list_is_ordered_by_name(manager):
     for name in ("zoe", "anna"):
         factories.user(username=name)
 

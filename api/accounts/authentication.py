@@ -13,18 +13,18 @@ from api.common.errors import Unauthenticated
 from api.users.models import User
 from backend.sentry_config import add_user_context
 
-REFUSED = "This access token is not valid, or not any more. Refresh it or sign in again."
+NOT_VALID = "This access token is invalid or has expired. Refresh it or sign in again."
 
 
 def bearer_token(request: Request) -> bytes | None:
-    """Return what follows "Bearer", in any case (RFC 9110, 11.1), of the Authorization header; None without it."""
+    """Return the bearer token of the Authorization header, or None. The scheme ignores case (RFC 9110, 11.1)."""
     header = request.META.get("HTTP_AUTHORIZATION", "").encode("utf-8", "surrogatepass")
     scheme, *rest = header.split(maxsplit=1) or [b""]
     return b"".join(rest).rstrip() if scheme.lower() == b"bearer" else None
 
 
 class BearerAuthentication(JWTAuthentication):
-    """Reads the token's session and its user in one query; `request.auth` is the session."""
+    """Loads the token's session and its user in one query; `request.auth` is the session."""
 
     def authenticate(self, request: Request) -> tuple[User, Session] | None:  # type: ignore[override]
         raw: Any = bearer_token(request)
@@ -33,6 +33,6 @@ class BearerAuthentication(JWTAuthentication):
         try:
             session = get_open_session(AccessToken(raw))
         except (TokenError, ValueError):
-            raise Unauthenticated(REFUSED, code="token_not_valid") from None
+            raise Unauthenticated(NOT_VALID, code="token_not_valid") from None
         add_user_context(session.user)
         return session.user, session

@@ -1,4 +1,4 @@
-"""Sign-ins by a browser, in Django's session: each is a Session row too, so that it is listed and can be ended."""
+"""Browser logins in Django sessions. Each also has a Session row, so that it can be listed and ended."""
 
 import uuid
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.middleware import AuthenticationMiddleware as DjangosMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware as BaseMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import InternalError, OperationalError, transaction
@@ -28,22 +28,22 @@ from backend import request_context
 from backend.sentry_config import add_user_context
 
 _KEY = "cosmo_session"
-_SEEN_EVERY = timedelta(minutes=5)
+_LAST_SEEN_INTERVAL = timedelta(minutes=5)
 
 
-class AuthenticationMiddleware(DjangosMiddleware):
-    """Django's, but whose session was ended from elsewhere is nobody."""
+class AuthenticationMiddleware(BaseMiddleware):
+    """Treats users as anonymous if their Session row has ended."""
 
     def process_request(self, request: HttpRequest) -> None:
         key = request.session.session_key
         if key is not None and not key.isalnum():
-            # A cookie that we never set; PostgreSQL refuses a NUL in the middle of a query.
+            # We never set such a cookie. PostgreSQL fails on a NUL in a query.
             request.session = type(request.session)()
         super().process_request(request)
-        request.user = SimpleLazyObject(partial(_user_of, request))  # type: ignore[assignment]
+        request.user = SimpleLazyObject(partial(_get_user, request))  # type: ignore[assignment]
 
 
-def _user_of(request: Any) -> User | AnonymousUser:
+def _get_user(request: Any) -> User | AnonymousUser:
     if not hasattr(request, "_cached_user"):
         user = get_user(request)
         if isinstance(user, User) and not _is_open(request, user):
@@ -63,20 +63,20 @@ def _is_open(request: Any, user: User) -> bool:
     session = Session.objects.filter(pk=key, user=user, ended_at=None, expires_at__gt=now).first()
     if session is None:
         return False
-    if now - session.last_seen_at > _SEEN_EVERY:
-        with suppress(InternalError, OperationalError):  # a page can be read while nothing can be written
+    if now - session.last_seen_at > _LAST_SEEN_INTERVAL:
+        with suppress(InternalError, OperationalError):  # pages stay readable while the database is read-only
             Session.objects.filter(pk=key).update(last_seen_at=now)
     return True
 
 
 def is_current(request: Any) -> Any:
-    """Whether a Session is this browser's, for annotate()."""
+    """Return an expression for annotate(): whether a Session is that of this browser."""
     return ExpressionWrapper(Q(pk=request.session.get(_KEY)), output_field=BooleanField())
 
 
 @receiver(user_logged_in, dispatch_uid="api.accounts.browser_sessions")
 def store_browser_session(request: Any, user: User, **_: Any) -> None:
-    """Unauthenticated if the account changed while the password was being hashed."""
+    """Create the Session row; raise Unauthenticated if the account changed during password hashing."""
     request_context.set_user(user.pk)
     with transaction.atomic():
         lock_unchanged_account(user)

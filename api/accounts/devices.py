@@ -1,7 +1,7 @@
 """Devices on which a user has signed in, known by a long-lived cookie.
 
-A device is exempt from the login throttle's ceiling for one name, so that strangers cannot keep its user out. One
-browser has one cookie: two accounts that use the same browser have a row each, with the same key.
+A known device has its own ceiling in the login throttle, so that strangers cannot lock its user out. A browser has one
+cookie: accounts that share the browser have one row each, with the same key.
 """
 
 import re
@@ -44,15 +44,15 @@ def remember_device(user: User) -> str:
         if devices.filter(user=user).update(**seen):
             return key
         if not devices.exists():
-            key = ""  # a value that we never gave out, or no longer trust
+            key = ""  # we never issued this value, or no longer trust it
     key = key or secrets.token_urlsafe(32)
     device = Device(user=user, key_hash=_hash(key), created_at=now, **seen)
-    Device.objects.bulk_create([device], ignore_conflicts=True)  # the same browser may sign in twice at once
+    Device.objects.bulk_create([device], ignore_conflicts=True)  # one browser may sign in twice in parallel
     return key
 
 
 def forget_devices(user: User) -> None:
-    """Stop trusting the cookies of this user's devices, for all accounts: somebody else may have them."""
+    """Forget this user's devices, for all accounts: their cookies may have been stolen."""
     Device.objects.filter(key_hash__in=user.devices.values("key_hash")).delete()
 
 
@@ -74,7 +74,7 @@ def set_device_cookie(response: HttpResponse, key: str) -> None:
 
 
 def _sent_key() -> str:
-    """Return the value of the request's cookie, "" if it cannot be one of ours."""
+    """Return the device key of the request, "" if there is none in our format."""
     context = request_context.current()
     value = context.cookie(settings.DEVICE_COOKIE_NAME) if context else ""
     return value if _KEY.fullmatch(value) else ""

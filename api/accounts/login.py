@@ -1,4 +1,4 @@
-"""Signing in, and proving a password: both count against the login throttle."""
+"""Authentication by password: login and password confirmation. Both count in the login throttle."""
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import update_last_login
@@ -18,9 +18,9 @@ from backend import request_context
 
 
 def authenticate(*, login: str, password: str, rule: str = "account.use") -> User:
-    """Return the user whose password this is, and who may use this login path (`rule`).
+    """Return the user with these credentials whose role has the permission `rule`.
 
-    Unauthenticated says nothing about what was wrong; TooManyAttempts if the login throttle refuses the attempt.
+    Raise Unauthenticated, which does not reveal the cause, or TooManyAttempts if the login throttle rejects it.
     """
     user = find_login(login)
     try:
@@ -28,25 +28,27 @@ def authenticate(*, login: str, password: str, rule: str = "account.use") -> Use
             return _check_credentials(user, password, rule)
     except throttle.InvalidCredentials as error:
         _record_failure(user, error, detail="" if user else f"unknown account {hashed_login(login)}")
-        raise Unauthenticated("The username or the password is wrong.", code="wrong_credentials") from None
+        raise Unauthenticated(
+            "The username or the password is wrong. Check both and try again.", code="wrong_credentials"
+        ) from None
 
 
 def log_in(*, login: str, password: str) -> tuple[User, dict[str, str], str]:
-    """Return the user, their tokens, and the value for the device cookie; refuse as `prove` does."""
-    proven = authenticate(login=login, password=password)
-    request_context.set_user(proven.pk)
+    """Sign in: return the user, their tokens and the value for the device cookie. Raise as `authenticate` does."""
+    user = authenticate(login=login, password=password)
+    request_context.set_user(user.pk)
     with transaction.atomic():
-        lock_unchanged_account(proven)
-        tokens = sessions.open_session(proven)
-        update_last_login(type(proven), proven)
-        device_key = devices.remember_device(proven)
-        record(Event.LOGIN_SUCCESS, actor=proven)
-    return proven, tokens, device_key
+        lock_unchanged_account(user)
+        tokens = sessions.open_session(user)
+        update_last_login(type(user), user)
+        device_key = devices.remember_device(user)
+        record(Event.LOGIN_SUCCESS, actor=user)
+    return user, tokens, device_key
 
 
-def lock_unchanged_account(proven: User) -> None:
-    """Refuse where the password or the account changed while the old password was being hashed."""
-    if not lock_rows(User.objects.filter(pk=proven.pk, session_epoch=proven.session_epoch, is_active=True)):
+def lock_unchanged_account(user: User) -> None:
+    """Lock the user row. Raise Unauthenticated if the account changed while the password was being hashed."""
+    if not lock_rows(User.objects.filter(pk=user.pk, session_epoch=user.session_epoch, is_active=True)):
         raise Unauthenticated("The account has just changed. Sign in again.", code="wrong_credentials")
 
 
@@ -58,12 +60,12 @@ def require_password(user: User, password: str) -> None:
                 raise throttle.InvalidCredentials
     except throttle.InvalidCredentials as error:
         _record_failure(user, error, detail="current password")
-        raise Invalid({"current_password": "This is not your password."}, code="wrong_password") from None
+        raise Invalid({"current_password": "This is not your current password."}, code="wrong_password") from None
 
 
 def _check_credentials(user: User | None, password: str, rule: str) -> User:
     if user is None:
-        make_password(password)  # the same work, so that the time does not tell who exists
+        make_password(password)  # equal work: the response time must not reveal whether the account exists
         raise throttle.InvalidCredentials
     if not user.check_password(password) or not user.is_active or not rules.allows(rule, user):
         raise throttle.InvalidCredentials
@@ -79,7 +81,7 @@ def _record_failure(user: User | None, error: throttle.InvalidCredentials, *, de
 
 
 def hashed_login(login: str) -> str:
-    """Return what the audit trail holds of a name that no account has."""
-    # Never the text itself: people type passwords there.
-    # The salt of earlier rows, so that one name has one hash in the whole trail.
+    """Return the hash under which the audit trail holds an unknown login name."""
+    # Users sometimes type their password into the username field, so the text itself is never stored.
+    # The salt must not change: one name has one hash in the whole trail.
     return salted_hmac("api.users.sign_in", normalize_login(login), algorithm="sha256").hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Mails about passwords. The reset link is made when its mail leaves."""
+"""Emails about passwords. A reset link is created when its email is sent."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from api.mail.renderers import Bodies, SkipMail, renders
 from api.users.models import User
 
 RESET, INVITATION, NOTICE = "password_reset", "invitation", "password_changed"
-SELF_SERVICE_LIMIT = 3  # mails an hour to one person that nobody of us asked for: strangers must not flood him
+SELF_SERVICE_LIMIT = 3  # emails per hour to one user on anonymous request, so that strangers cannot flood them
 
 _SUBJECTS = {
     RESET: "Cosmo: set a new password",
@@ -25,7 +25,7 @@ _SUBJECTS = {
 
 
 def build_reset_mail(user: User | None) -> MailDraft:
-    """For nobody, one of the same size that does not leave: the time of the answer must not tell who exists."""
+    """Return a reset email. Without a user it is discarded when due; it only equalizes the response time."""
     kind = INVITATION if user and not user.has_usable_password() else RESET
     return MailDraft(
         kind=kind,
@@ -44,7 +44,7 @@ def build_password_changed_mail(user: User) -> MailDraft:
 
 
 def reset_url(user: User) -> str:
-    """Good for PASSWORD_RESET_TIMEOUT, and until the password, the address or the last sign-in changes."""
+    """Return a link that expires after PASSWORD_RESET_TIMEOUT, or on a login or a new password or email address."""
     base_url = settings.FRONTEND_URL or f"{settings.PUBLIC_BASE_URL}/accounts"
     uid, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
     return f"{base_url}/password-reset/confirm/{uid}/{token}/"

@@ -8,15 +8,15 @@ from api.users.models import User
 
 
 class Session(models.Model):
-    """One sign-in. Access and refresh tokens name it; only the refresh token of its current generation is good."""
+    """One login of a user on one device. Only the refresh token of the current generation is valid."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
     generation = models.PositiveIntegerField(default=1)
     started_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
-    rotated_at = models.DateTimeField()  # when the previous generation died
-    previously_rotated_at = models.DateTimeField()  # when the one before it did
+    rotated_at = models.DateTimeField()  # when the previous generation became invalid
+    previously_rotated_at = models.DateTimeField()  # when the generation before it became invalid
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     ip_address = models.GenericIPAddressField(null=True)
@@ -26,11 +26,11 @@ class Session(models.Model):
         indexes = [models.Index(fields=["user", "-started_at"], name="session_user")]
 
     def __str__(self) -> str:
-        return f"{self.user_agent or 'Unknown device'} from {self.ip_address or 'unknown address'}"
+        return f"{self.user_agent or 'Unknown device'} from {self.ip_address or 'unknown IP address'}"
 
 
 class LoginAttemptCounter(models.Model):
-    """Attempts in the current window: of a network, of a name from it, of a name or a device from everywhere."""
+    """Attempts in the current window, per network, per name and network, per name, or per device."""
 
     key = models.CharField(max_length=64, primary_key=True)  # keyed hash
     count = models.PositiveIntegerField()
@@ -41,7 +41,7 @@ class LoginAttemptCounter(models.Model):
 
 
 class Device(models.Model):
-    """A browser or a program on which a user has signed in, known by its cookie."""
+    """A browser or program on which a user has signed in, recognized by its cookie."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="devices")
     key_hash = models.CharField(max_length=64)  # keyed hash of the cookie's value

@@ -1,10 +1,11 @@
-"""Web pages about one's own password: forgotten, set by the link of a mail, changed."""
+"""Web pages to reset a password by an emailed link, and to change it."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse_lazy
@@ -24,35 +25,37 @@ from backend.http.error_pages import too_many_attempts
 
 
 class NoReferrerMixin:
-    """No address of such a page leaves by a Referer, and none is kept."""
+    """Prevents caching, and keeps the URL of the page out of Referer headers."""
 
     @method_decorator(never_cache)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
-        except TooManyAttempts as refusal:
-            response = too_many_attempts(refusal.headers)
+        except TooManyAttempts as error:
+            response = too_many_attempts(error.headers)
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
 
 class PasswordResetForm(forms.Form):
     email = forms.EmailField(
-        max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True})
+        label="Email address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
     )
 
 
-def _password(label: str, **attributes: Any) -> forms.CharField:
-    """A password as it was typed: nothing is trimmed."""
+def _password_field(label: str, **attributes: Any) -> forms.CharField:
+    """Return a password field that keeps leading and trailing spaces."""
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password", **attributes})
     return forms.CharField(label=label, strip=False, max_length=MAX_LENGTH, widget=widget)
 
 
-class NewPasswordForm(forms.Form):
-    """Twice the same; whether it is strong enough is the service's to say."""
+class SetPasswordForm(forms.Form):
+    """Asks for a new password twice. The service checks its strength."""
 
-    new_password1 = _password("New password", autofocus=True)
-    new_password2 = _password("The same again")
+    new_password1 = _password_field("New password", autofocus=True)
+    new_password2 = _password_field("Repeat password")
 
     def __init__(self, user: User | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,34 +65,36 @@ class NewPasswordForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
         if values.get("new_password1") and values.get("new_password2") not in {None, values["new_password1"]}:
-            self.add_error("new_password2", forms.ValidationError("The two differ.", code="password_mismatch"))
+            self.add_error(
+                "new_password2",
+                forms.ValidationError("The passwords differ. Enter the same password twice.", code="password_mismatch"),
+            )
         return values
 
-    def add_service_errors(self, refusal: Invalid) -> None:
-        """Show what a service said, beside the field where there is one."""
-        for name, detail in refusal.errors.items():
-            field = {"new_password": "new_password1", "current_password": "current_password"}.get(name)
-            error = forms.ValidationError(detail, code=refusal.code)
-            self.add_error(field if field in self.fields else None, error)
+    def add_service_errors(self, error: Invalid) -> None:
+        """Add the errors of a service to their fields, or to the form."""
+        for name, detail in error.errors.items():
+            field = "new_password1" if name == "new_password" else name
+            self.add_error(field if field in self.fields else None, forms.ValidationError(detail, code=error.code))
 
 
-class OwnPasswordForm(NewPasswordForm):
-    current_password = _password("Current password", autocomplete="current-password")
+class PasswordChangeForm(SetPasswordForm):
+    current_password = _password_field("Current password", autocomplete="current-password")
     field_order = ("current_password", "new_password1", "new_password2")
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class OwnPasswordView(FormView):
-    """For somebody who is signed in; every session of his ends, this one too."""
+class PasswordChangeView(FormView):
+    """Changes the password of the signed-in user and ends all their sessions."""
 
-    form_class = OwnPasswordForm
-    template_name = "accounts/own_password.html"
+    form_class = PasswordChangeForm
+    template_name = "accounts/password_change.html"
 
-    def form_invalid(self, form: OwnPasswordForm) -> HttpResponse:
+    def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
         log_invalid_form(form, "password_change")
         return super().form_invalid(form)
 
-    def form_valid(self, form: OwnPasswordForm) -> HttpResponse:
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         values = form.cleaned_data
         try:
             change_own_password(
@@ -97,19 +102,19 @@ class OwnPasswordView(FormView):
                 current_password=values["current_password"],
                 new_password=values["new_password1"],
             )
-        except Invalid as refusal:
-            form.add_service_errors(refusal)
+        except Invalid as error:
+            form.add_service_errors(error)
             return self.form_invalid(form)
-        messages.success(self.request, "Your password is changed. Sign in with the new one.")
+        messages.success(self.request, "Your password was changed. Sign in with the new password.")
         return super().form_valid(form)
 
 
 class PasswordResetView(NoReferrerMixin, FormView):
-    """Answers alike whoever is asked for."""
+    """Requests a reset email. The response does not reveal whether the account exists."""
 
     form_class = PasswordResetForm
-    template_name = "accounts/ask.html"
-    success_url = reverse_lazy("password-reset-asked")
+    template_name = "accounts/password_reset.html"
+    success_url = reverse_lazy("password-reset-sent")
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
         password_reset.request_reset(email=form.cleaned_data["email"])
@@ -117,11 +122,11 @@ class PasswordResetView(NoReferrerMixin, FormView):
 
 
 class PasswordResetSentView(NoReferrerMixin, TemplateView):
-    template_name = "accounts/asked.html"
+    template_name = "accounts/password_reset_sent.html"
 
 
-class _CountedLink(PasswordResetConfirmView):
-    """Counts each request with an invalid link for its network in the login throttle."""
+class _ThrottledConfirmView(auth_views.PasswordResetConfirmView):
+    """Counts requests with an invalid link in the login throttle, for their network."""
 
     is_link_invalid = False
 
@@ -137,12 +142,12 @@ class _CountedLink(PasswordResetConfirmView):
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
-class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
-    """Django's: the token moves into the session, and the URL that shows the form has none."""
+class PasswordResetConfirmView(NoReferrerMixin, _ThrottledConfirmView):
+    """Sets a password by an emailed link. As in Django, the token moves from the URL into the session."""
 
-    form_class = NewPasswordForm  # type: ignore[assignment]
-    template_name = "accounts/confirm.html"
-    success_url = reverse_lazy("password-reset-done")
+    form_class = SetPasswordForm  # type: ignore[assignment]
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("password-reset-complete")
 
     def get_user(self, uidb64: str) -> User | None:
         user = super().get_user(uidb64)
@@ -151,10 +156,9 @@ class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> Any:
         if not context.get("validlink"):
             self.is_link_invalid = True
-            note = (
-                password_reset.record_invalid_link if self.request.method == "POST" else password_reset.log_invalid_link
-            )
-            note(uid=self.kwargs["uidb64"], token=self.kwargs["token"])
+            is_used = self.request.method == "POST"
+            report = password_reset.record_invalid_link if is_used else password_reset.log_invalid_link
+            report(uid=self.kwargs["uidb64"], token=self.kwargs["token"])
         return super().render_to_response(context, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -165,12 +169,12 @@ class PasswordResetLinkView(NoReferrerMixin, _CountedLink):
             )
         except password_reset.InvalidLink:
             return HttpResponseRedirect(self.request.path)
-        except Invalid as refusal:
-            form.add_service_errors(refusal)
+        except Invalid as error:
+            form.add_service_errors(error)
             return self.form_invalid(form)
         del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
         return HttpResponseRedirect(str(self.success_url))
 
 
 class PasswordResetCompleteView(NoReferrerMixin, TemplateView):
-    template_name = "accounts/done.html"
+    template_name = "accounts/password_reset_complete.html"

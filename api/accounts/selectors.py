@@ -1,4 +1,4 @@
-"""Which sessions a user has."""
+"""Queries for sessions."""
 
 from django.db.models import QuerySet
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Bodies and responses of /api/auth/."""
+"""Request and response bodies of /api/auth/."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from api.users.serializers import UserSerializer, password_field
 
 
 class LoginSerializer(StrictSerializer):
-    username = StrictCharField(max_length=LOGIN_MAX_LENGTH, help_text="A username or an email.")
+    username = StrictCharField(max_length=LOGIN_MAX_LENGTH, help_text="A username or an email address.")
     password = password_field()
 
 
@@ -51,7 +51,7 @@ class ResetConfirmSerializer(StrictSerializer):
 class SessionSerializer(serializers.ModelSerializer[Session]):
     device = serializers.CharField(source="user_agent")
     since = serializers.DateTimeField(source="started_at")
-    last_seen = serializers.DateTimeField(source="last_seen_at", help_text="When it was last refreshed.")
+    last_seen = serializers.DateTimeField(source="last_seen_at", help_text="Time of the last token refresh.")
     is_current = serializers.SerializerMethodField()
 
     class Meta:
@@ -66,7 +66,7 @@ class MeSerializer(UserSerializer):
     denied_fields = ("username", "role", "department", "is_active", "password")
     denied_action = "users.edit"
 
-    current_password = password_field(required=False, help_text="Needed for a new email.")
+    current_password = password_field(required=False, help_text="Required to change the email address.")
 
     class Meta(UserSerializer.Meta):
         fields = (*UserSerializer.Meta.fields, "current_password")  # type: ignore[assignment]

@@ -22,7 +22,7 @@ from api.users.services import _end_sessions, _lock_user, _save, end_all_session
 
 @transaction.atomic
 def end_sessions_of(*, actor: User, user_id: int) -> None:
-    """What an administrator does to somebody whose telephone was stolen."""
+    """End all sessions of another user, for example after their phone was stolen."""
     user = get_user(actor=actor, pk=user_id, rule="users.end_sessions", lock=True)
     _end_sessions(user)
     record(Event.SESSION_ENDED, actor=actor, target=user, detail="all sessions", by_administrator=True)
@@ -37,7 +37,7 @@ def log_out_everywhere(*, user_id: int) -> None:
 
 @transaction.atomic
 def admin_set_password(*, actor: User | None, user_id: int, new_password: str) -> None:
-    """Give somebody a password; his sessions and tokens die. `actor` is None for commands."""
+    """Set a user's password and end all their sessions. `actor` is None for commands."""
     user = _lock_user(user_id)
     if actor is not None:
         rules.require("users.set_password", actor, target=user)
@@ -47,23 +47,25 @@ def admin_set_password(*, actor: User | None, user_id: int, new_password: str) -
 
 
 def change_own_password(*, user: User, current_password: str, new_password: str) -> None:
-    """Every older session and token dies, the one that asked included."""
+    """Change the password and end all sessions, including that of the request."""
     require_password(user, current_password)
     check_new_password(new_password, user, field="new_password")
     with transaction.atomic():
         locked = _lock_user(user.pk)
         if locked.password != user.password:
-            raise Conflict("The password was changed a moment ago. Sign in again.")
+            raise Conflict("The password has just been changed by another request. Sign in again.")
         apply_password(locked, new_password, actor=locked)
 
 
 def update_own_profile(
     *, user: User, if_match: IfMatch = None, current_password: str | None = None, **values: Any
 ) -> User:
-    """A new email needs the current password, and ends every session."""
+    """Change profile fields. A new email address requires the current password and ends all sessions."""
     if values.get("email", user.email) != user.email:
         if current_password is None:
-            raise Invalid({"current_password": "A new email needs your current password."}, code="required")
+            raise Invalid(
+                {"current_password": "Enter your current password to change your email address."}, code="required"
+            )
         require_password(user, current_password)
     with transaction.atomic():
         locked = _lock_user(user.pk)
@@ -83,7 +85,7 @@ def apply_password(
     event: Event = Event.PASSWORD_CHANGED,
     by_administrator: bool = False,
 ) -> None:
-    """To a user row that the caller has locked. Every session and token dies, and a mail tells him."""
+    """Set the password of a locked user row, end all sessions and notify the user by email."""
     user.set_password(new_password)
     end_all_sessions(user)
     save_changes(user, {"password": None, "session_epoch": None})

@@ -1,8 +1,8 @@
 """Sessions and their tokens (JWT, RFC 7519).
 
-A token is good while its session is open and its epoch is the user's. Refreshing rotates: one conditional UPDATE moves
-the session to its next generation, so that of any number of parallel uses one wins. A refresh token that comes back
-long after its rotation was stolen, or its successor was: the session ends (RFC 9700, 4.14.2).
+A token is valid while its session is open and its epoch equals the user's. Refreshing rotates: one conditional UPDATE
+moves the session to its next generation, so only one of several parallel refreshes succeeds. Reuse long after the
+rotation shows that this token or its successor was stolen, so the session ends (RFC 9700, 4.14.2).
 """
 
 import uuid
@@ -27,7 +27,7 @@ REUSE_GRACE = timedelta(seconds=10)  # two tabs of one client may refresh at the
 
 
 def open_session(user: User) -> dict[str, str]:
-    """Start a session for somebody who has proved who he is; its tokens as {access, refresh}."""
+    """Open a session for an authenticated user; return its tokens as {access, refresh}."""
     return _tokens(new_session(user, lifetime=jwt_settings.REFRESH_TOKEN_LIFETIME))
 
 
@@ -47,7 +47,7 @@ def new_session(user: User, *, lifetime: timedelta) -> Session:
 
 
 def get_open_session(token: Token) -> Session:
-    """The open session that a token belongs to, with its user; Unauthenticated if it is over."""
+    """Return the open session of a token, with its user; raise Unauthenticated if it has ended."""
     try:
         session = Session.objects.select_related("user").get(pk=uuid.UUID(str(token.get("sid"))))
     except (ValueError, Session.DoesNotExist):
@@ -58,7 +58,7 @@ def get_open_session(token: Token) -> Session:
 
 
 def refresh(raw: str) -> dict[str, str]:
-    """New tokens for a refresh token, which dies; Unauthenticated if it is dead already."""
+    """Return new tokens and invalidate this refresh token; raise Unauthenticated if it is not valid."""
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
     except TokenError:
@@ -68,22 +68,22 @@ def refresh(raw: str) -> dict[str, str]:
     generation = token.get("gen")
     if not isinstance(generation, int):
         raise _token_rejected()
-    ends_at = min(now + jwt_settings.REFRESH_TOKEN_LIFETIME, session.started_at + settings.SESSION_ABSOLUTE_LIFETIME)
-    won = Session.objects.filter(pk=session.pk, generation=generation, ended_at=None).update(
+    expires_at = min(now + jwt_settings.REFRESH_TOKEN_LIFETIME, session.started_at + settings.SESSION_ABSOLUTE_LIFETIME)
+    is_rotated = Session.objects.filter(pk=session.pk, generation=generation, ended_at=None).update(
         generation=F("generation") + 1,
         previously_rotated_at=F("rotated_at"),
         rotated_at=now,
         last_seen_at=now,
-        expires_at=ends_at,
+        expires_at=expires_at,
     )
-    if not won:
+    if not is_rotated:
         session.refresh_from_db()
         if _was_reused(generation, session, now):
             with transaction.atomic():
                 _end(session, Event.TOKEN_REUSE)
         raise _token_rejected()
     session.generation += 1
-    session.expires_at = ends_at
+    session.expires_at = expires_at
     return _tokens(session)
 
 
@@ -116,8 +116,8 @@ def _is_open(session: Session, token: Token) -> bool:
 def _was_reused(generation: int, session: Session, now: datetime) -> bool:
     if generation >= session.generation:
         return False
-    died_at = session.rotated_at if generation == session.generation - 1 else session.previously_rotated_at
-    return now - died_at > REUSE_GRACE
+    invalidated_at = session.rotated_at if generation == session.generation - 1 else session.previously_rotated_at
+    return now - invalidated_at > REUSE_GRACE
 
 
 def _end(session: Session, event: Event) -> None:
@@ -126,4 +126,4 @@ def _end(session: Session, event: Event) -> None:
 
 
 def _token_rejected() -> Unauthenticated:
-    return Unauthenticated("This token is not valid, or not any more. Sign in again.", code="token_not_valid")
+    return Unauthenticated("This token is invalid or has expired. Sign in again.", code="token_not_valid")

@@ -1,11 +1,11 @@
 """The login throttle, exact across processes and machines.
 
-- 5 failures in 15 minutes for one name from one network, or 30 for one network, refuse every further attempt there.
-- 50 failures in an hour for one name from all networks leave one attempt a minute (the ceiling).
+- 5 failures in 15 minutes for one name from one network, or 30 for one network: further attempts there are rejected.
+- 50 failures in an hour for one name from all networks: one attempt per minute is allowed (the ceiling).
 
-Names count as they were typed, never by the account, so that known and unknown names behave alike. An attempt is
-counted before the password is hashed, else parallel attempts pass while the first one is checked. It is given back if
-it succeeds, or if the fault is ours. All login paths share the same counters.
+Counters use the typed name, not the account, so known and unknown names behave alike. An attempt is counted before the
+password is hashed; otherwise parallel attempts would pass during the first check. A success or a server error returns
+the attempt to its counters. All login paths share the same counters.
 """
 
 import ipaddress
@@ -39,10 +39,10 @@ NAME = Limit("name", 5, timedelta(minutes=15))
 CEILING = Limit("ceiling", 50, timedelta(hours=1))
 ABOVE_CEILING = Limit("ceiling", 1, timedelta(minutes=1))
 
-Limits = Mapping[str, Limit]  # by the key of the counter, in the order of their rows' locks
+Limits = Mapping[str, Limit]  # by counter key, in the order in which the rows are locked
 
-# One statement for all counters of an attempt, so that it is exact without a lock. A counter whose limit is reached
-# returns no row and stays as it is: a refused attempt is no failure. {rows} and {limits} are placeholders alone.
+# One statement updates all counters of an attempt, so it is exact without a lock. A counter at its limit returns no row
+# and stays unchanged: rejected attempts do not count as failures. {rows} and {limits} hold only placeholders.
 _COUNT = """
     INSERT INTO api_loginattemptcounter AS counter (key, count, window_ends_at) VALUES {rows}
     ON CONFLICT (key) DO UPDATE SET
@@ -52,16 +52,16 @@ _COUNT = """
     WHERE counter.window_ends_at <= %s OR counter.count < CASE excluded.key {limits} END
     RETURNING key, count, window_ends_at
 """
-# Not an UPDATE, which would lock the rows in another order. A window that has begun since then is left alone.
-_GIVE_BACK = """
+# An UPDATE would lock the rows in another order. A window that began in the meantime stays unchanged.
+_RETURN_ATTEMPT = """
     INSERT INTO api_loginattemptcounter AS counter (key, count, window_ends_at) VALUES {rows}
     ON CONFLICT (key) DO UPDATE SET count = counter.count - 1
     WHERE counter.count > 0 AND counter.window_ends_at = excluded.window_ends_at
 """
 
-THROTTLED = Counter("cosmo_login_attempts_throttled", "Login attempts that were refused unchecked.", ["limit"])
+THROTTLED = Counter("cosmo_login_attempts_throttled", "Login attempts rejected by the login throttle.", ["limit"])
 for _limit in (NETWORK, NAME, CEILING):
-    THROTTLED.labels(_limit.name)  # there from the start, so that the first one is seen to increase
+    THROTTLED.labels(_limit.name)  # exported from the start, so that the first increase is visible
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class _Counted:
 
 
 class InvalidCredentials(Exception):
-    """Raised inside `count_attempt()` for an unknown account, a wrong password or an invalid link.
+    """An unknown account, a wrong password or an invalid link; raised inside `count_attempt()`.
 
-    On the way out it carries the failures of this name from this network, and the limits that it has just reached.
+    `count_attempt()` adds the failures of this name from this network, and the limits that were just reached.
     """
 
     failures = 0
@@ -82,15 +82,16 @@ class InvalidCredentials(Exception):
 
 @contextmanager
 def count_attempt(name: str | None = None, *, device: Device | None = None) -> Iterator[None]:
-    """Count one attempt; raise TooManyAttempts if a limit is reached. InvalidCredentials keeps it counted.
+    """Count one attempt; raise TooManyAttempts if a limit is reached.
 
-    Without a name, only the network counts. A device of the account has a ceiling of its own, instead of the name's.
+    Only InvalidCredentials keeps the attempt counted. Without a name, only the network counts. A known device of the
+    account uses its own ceiling instead of the name's.
     """
     limits = _limits("login", name, device)
     try:
-        counted = _take(limits)
-    except _Throttled as refusal:
-        THROTTLED.labels(refusal.limit.name).inc()
+        counted = _count_all(limits)
+    except _Throttled as error:
+        THROTTLED.labels(error.limit.name).inc()
         raise
     try:
         yield
@@ -100,17 +101,17 @@ def count_attempt(name: str | None = None, *, device: Device | None = None) -> I
         error.reached = tuple(limit for limit in (NAME, CEILING) if counts.get(limit) == limit.failures)
         raise
     except BaseException:
-        _give_back(counted)
+        _return_attempt(counted)
         raise
-    _give_back(counted)
+    _return_attempt(counted)
 
 
 def count_request(kind: str, name: str) -> None:
-    """Count an anonymous request that would leave permanent rows; raise TooManyAttempts if a limit is reached.
+    """Count an anonymous request that writes permanent rows; raise TooManyAttempts if a limit is reached.
 
-    The limits are those of failed logins, with counters of their own for each kind.
+    The limits equal those of failed logins. Each kind has its own counters.
     """
-    _take(_limits(kind, name))
+    _count_all(_limits(kind, name))
 
 
 class _Throttled(TooManyAttempts):
@@ -124,14 +125,14 @@ def _limits(kind: str, name: str | None, device: Device | None = None) -> Limits
     network = _network(context.ip_address if context else None)
     limits = {_key(kind, "network", network): NETWORK}
     if name is not None:
-        folded = normalize_login(name)
-        limits[_key(kind, "name", folded, network)] = NAME
-        limits[_key(kind, "device", str(device.pk)) if device else _key(kind, "ceiling", folded)] = CEILING
+        normalized = normalize_login(name)
+        limits[_key(kind, "name", normalized, network)] = NAME
+        limits[_key(kind, "device", str(device.pk)) if device else _key(kind, "ceiling", normalized)] = CEILING
     return limits
 
 
 def _network(ip_address: str | None) -> str:
-    """Return the network of one subscriber: an IPv4 address, or the /64 in which an IPv6 host takes any address."""
+    """Return the network of one client: its IPv4 address, or its IPv6 /64, within which addresses vary."""
     if ip_address is None or ":" not in ip_address:
         return ip_address or ""
     return str(ipaddress.ip_network(f"{ip_address}/64", strict=False))
@@ -141,23 +142,23 @@ def _key(*parts: str) -> str:
     return salted_hmac("api.accounts.throttle", "\n".join(parts), algorithm="sha256").hexdigest()
 
 
-def _take(limits: Limits) -> Mapping[str, _Counted]:
-    """Count in all of these, or in none and raise _Throttled for the first limit that is reached."""
+def _count_all(limits: Limits) -> Mapping[str, _Counted]:
+    """Count in all counters, or in none and raise _Throttled for the first limit that is reached."""
     counted = _count(limits)
-    refused = [key for key in limits if key not in counted]
-    if [limits[key] for key in refused] == [CEILING]:
-        limits = {_key("minute", refused[0]): ABOVE_CEILING}
+    rejected = [key for key in limits if key not in counted]
+    if [limits[key] for key in rejected] == [CEILING]:
+        limits = {_key("minute", rejected[0]): ABOVE_CEILING}
         this_minute = _count(limits)
         counted |= this_minute
-        refused = [key for key in limits if key not in this_minute]
-    if refused:
-        _give_back(counted)
-        raise _Throttled(limits[refused[0]], refused[0])
+        rejected = [key for key in limits if key not in this_minute]
+    if rejected:
+        _return_attempt(counted)
+        raise _Throttled(limits[rejected[0]], rejected[0])
     return counted
 
 
 def _count(limits: Limits) -> dict[str, _Counted]:
-    """Count one more in each counter that is below its limit; return those alone."""
+    """Increase each counter that is below its limit; return only those."""
     now = timezone.now()
     moment = connection.ops.adapt_datetimefield_value(now)
     ends = [connection.ops.adapt_datetimefield_value(now + limit.window) for limit in limits.values()]
@@ -169,11 +170,11 @@ def _count(limits: Limits) -> dict[str, _Counted]:
         return {key: _Counted(count, end) for key, count, end in cursor.fetchall()}
 
 
-def _give_back(counted: Mapping[str, _Counted]) -> None:
+def _return_attempt(counted: Mapping[str, _Counted]) -> None:
     if counted:
-        rows = [part for key, found in counted.items() for part in (key, 0, found.window_ends_at)]
+        rows = [part for key, counter in counted.items() for part in (key, 0, counter.window_ends_at)]
         with connection.cursor() as cursor:
-            cursor.execute(_GIVE_BACK.format(rows=_rows(len(counted))), rows)
+            cursor.execute(_RETURN_ATTEMPT.format(rows=_rows(len(counted))), rows)
 
 
 def _rows(number: int) -> str:
@@ -183,6 +184,6 @@ def _rows(number: int) -> str:
 def _seconds_left(key: str, limit: Limit) -> int:
     now: datetime = timezone.now()
     end = LoginAttemptCounter.objects.filter(pk=key).values_list("window_ends_at", flat=True).first()
-    # Of two that come at once, the later one may have begun the window.
+    # A parallel attempt may have started the window after `now`.
     left = min(end - now, limit.window) if end else timedelta()
     return max(1, ceil(left.total_seconds()))

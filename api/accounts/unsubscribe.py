@@ -1,4 +1,4 @@
-"""Stopping mails of a kind with one click, from the mail and without signing in (RFC 8058); and starting them again."""
+"""Unsubscribe links of emails: one click, no login (RFC 8058). The same page subscribes again."""
 
 from enum import Enum
 from typing import Any
@@ -23,30 +23,30 @@ _SALT = "api.users.unsubscribe"  # of links in emails that were sent: it must no
 
 
 class MailingList(Enum):
-    """What one can be unsubscribed from: the field that stops it."""
+    """The kinds of email that users can unsubscribe from; the value is the opt-out field of User."""
 
     DIGEST = "digest_opt_out"
     NOTIFICATIONS = "notification_opt_out"
 
     @property
     def title(self) -> str:
-        return {MailingList.DIGEST: "the daily digest", MailingList.NOTIFICATIONS: "mails about urgent tasks"}[self]
+        return {MailingList.DIGEST: "the daily digest", MailingList.NOTIFICATIONS: "emails about urgent tasks"}[self]
 
 
 def unsubscribe_url(user: User, kind: MailingList) -> str:
-    """Good for ever, and for nothing else."""
+    """Return the link of an email. It never expires and allows nothing else."""
     token = signing.dumps([user.pk, kind.value], salt=_SALT)
     return settings.PUBLIC_BASE_URL + reverse("unsubscribe", args=[token])
 
 
 def unsubscribe_headers(url: str) -> dict[str, str]:
-    """By which mail programs show a button of their own."""
+    """Return the headers with which mail programs show an unsubscribe button."""
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 @method_decorator(csrf_exempt, name="dispatch")  # mail programs send the POST, without cookies
 class UnsubscribeView(View):
-    """GET asks, because mail scanners follow links; POST does it."""
+    """GET shows the page, because mail scanners follow links. POST changes the subscription."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         return _page(*_decode_token(token))
@@ -54,12 +54,12 @@ class UnsubscribeView(View):
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         user, kind = _decode_token(token)
         try:
-            # Each change leaves a row in the audit trail, and a forwarded mail carries the link to anybody.
+            # Each change leaves a row in the audit trail, and anybody may have received the link in a forwarded email.
             throttle.count_request("unsubscribe", f"{user.pk} {kind.value}")
-        except TooManyAttempts as refusal:
-            return too_many_attempts(refusal.headers)
+        except TooManyAttempts as error:
+            return too_many_attempts(error.headers)
         change: dict[str, Any] = {kind.value: "again" not in request.POST}
-        return _page(update_own_profile(user=user, **change), kind, is_answer=True)
+        return _page(update_own_profile(user=user, **change), kind, has_changed=True)
 
 
 def _decode_token(token: str) -> tuple[User, MailingList]:
@@ -73,8 +73,8 @@ def _decode_token(token: str) -> tuple[User, MailingList]:
     return user, MailingList(kind)
 
 
-def _page(user: User, kind: MailingList, *, is_answer: bool = False) -> HttpResponse:
-    values = {"title": kind.title, "is_stopped": getattr(user, kind.value), "is_answer": is_answer}
+def _page(user: User, kind: MailingList, *, has_changed: bool = False) -> HttpResponse:
+    values = {"title": kind.title, "is_unsubscribed": getattr(user, kind.value), "has_changed": has_changed}
     values["style"] = mark_safe(STYLE)  # noqa: S308 - a constant
     page = render_to_string("api/accounts/unsubscribe.html", values)
     headers = {"Content-Security-Policy": content_security_policy(form_action="'self'"), "Cache-Control": "no-store"}

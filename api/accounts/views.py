@@ -1,4 +1,4 @@
-"""/api/auth/: signing in and out, and one's own account."""
+"""Endpoints of /api/auth/: login, logout, sessions, passwords and the own profile."""
 
 import uuid
 from typing import ClassVar
@@ -38,7 +38,7 @@ from api.users.models import User
 from api.users.selectors import get_user
 from api.users.serializers import UserSerializer
 
-RESET_REQUESTED = "If there is an account with this address, a mail is on its way."
+RESET_REQUESTED = "If an account uses this email address, we have sent it a link to set a new password."
 
 
 class LoginView(RuledAPIView):
@@ -106,8 +106,10 @@ class SessionListView(RuledAPIView):
     )
     def get(self, request: Request) -> Response:
         """List your sessions."""
-        found = live_sessions(self.actor)
-        return Response(paginate(request, found, serialize_with(SessionSerializer, current=request.auth), self.query))
+        open_sessions = live_sessions(self.actor)
+        return Response(
+            paginate(request, open_sessions, serialize_with(SessionSerializer, current=request.auth), self.query)
+        )
 
 
 class SessionView(RuledAPIView):

@@ -1,4 +1,4 @@
-"""The audit trail in the admin sites: read, searched, exported; never changed."""
+"""The audit trail in the admin sites: read, search and export."""
 
 import csv
 import json
@@ -11,13 +11,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.html import format_html_join
 
+from api.adminkit.change_list import DateRangeFilter
 from api.adminkit.model_admin import RuledAdmin
 from api.audit.models import AuditEntry
 from api.users.selectors import ENTRY_FILTERS
 
 _COLUMNS = (
-    *("id", "created_at", "event", "actor_id", "actor_label", "object_type", "object_id", "object_label"),
-    *("changes", "detail", "request_id", "ip_address", "user_agent"),
+    "id",
+    "created_at",
+    "event",
+    "actor_id",
+    "actor_label",
+    "object_type",
+    "object_id",
+    "object_label",
+    "changes",
+    "detail",
+    "request_id",
+    "ip_address",
+    "user_agent",
 )
 
 _FORMULA = frozenset("=+-@")
@@ -28,18 +40,16 @@ class AuditEntryAdmin(RuledAdmin):
     domain = "audit"
     filters = ENTRY_FILTERS
     list_display = ("created_at", "event", "actor_label", "object_type", "object_label", "detail", "ip_address")
-    list_filter = ("event", "object_type")
+    list_filter = ("event", "object_type", ("created_at", DateRangeFilter))
     search_fields = ("actor_label", "object_label", "detail", "=request_id", "=ip_address")
-    date_hierarchy = "created_at"
-    date_order = "id"
     ordering = ("-id",)
     allowed_lookups = ("object_id", "actor_id", "request_id")
     actions = ("export",)
-    fields = (*(name for name in _COLUMNS if name != "changes"), "shown_changes")
-    readonly_fields = ("shown_changes",)
+    fields = (*(name for name in _COLUMNS if name != "changes"), "changes_display")
+    readonly_fields = ("changes_display",)
 
     @admin.display(description="changes")
-    def shown_changes(self, entry: AuditEntry) -> str:
+    def changes_display(self, entry: AuditEntry) -> str:
         return (
             format_html_join("", "<p>{}: {} → {}</p>", ((name, *pair) for name, pair in entry.changes.items())) or "-"
         )
@@ -52,7 +62,7 @@ class AuditEntryAdmin(RuledAdmin):
 
 
 class _Echo:
-    """What a csv.writer writes to gives it back."""
+    """A file for csv.writer whose write() returns the line."""
 
     def write(self, line: str) -> str:
         return line
@@ -66,7 +76,10 @@ def _lines(rows: Any) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection): some trim, some read full-width signs."""
+    """Return a cell that no spreadsheet reads as a formula (OWASP, CSV injection).
+
+    Some spreadsheets trim cells, some read full-width signs.
+    """
     text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
     first = unicodedata.normalize("NFKC", text.lstrip()[:1])
     return f"'{text}" if first in _FORMULA or text[:1] in _SPACES else text

@@ -1,4 +1,4 @@
-"""What needs somebody's attention now: the start page of both admin sites, in two queries."""
+"""The dashboard: the start page of both admin sites, in two queries."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ DENIALS = 5
 
 @dataclass(frozen=True)
 class DashboardCounts:
-    """Counts of open tasks, and the latest refusals."""
+    """Counts of open tasks, and the latest denials."""
 
     overdue: int
     due_today: int
@@ -29,7 +29,7 @@ class DashboardCounts:
 
 
 def dashboard_counts(user: User, *, role: str = "") -> DashboardCounts:
-    """For the day and the time zone that are active; the refusals that somebody in this role may read of."""
+    """Return the counts for today in the active time zone, and the denials that this role may read."""
     now = timezone.now()
     today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     is_open = Q(status__in=OPEN_STATUSES)

@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 
 from api.accounts.devices import remember_device, set_device_cookie
 from api.accounts.login import authenticate
-from api.accounts.pages import OwnPasswordView
+from api.accounts.pages import PasswordChangeView
 from api.admin_sites.dashboard import dashboard_counts
 from api.adminkit.model_admin import log_invalid_form, record_denial
 from api.common import rules
@@ -41,18 +41,18 @@ View = Callable[..., HttpResponseBase]
 logger = logging.getLogger(ADMIN)
 security_logger = logging.getLogger(SECURITY)
 
-# (rule, name, title), the first that somebody may use being the right one for him.
+# (rule, name, title). A user's site is the first whose rule allows them.
 _SITES = (("sites.admin", "admin", "Cosmo Administration"), ("sites.manager", "manager_admin", "Cosmo Manager"))
 
 
 class SiteLoginForm(AdminAuthenticationForm):
-    """Shares the login throttle of the API, and answers alike whatever was wrong."""
+    """Shares the login throttle of the API. Its error does not reveal what was wrong."""
 
     rule: ClassVar[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["username"]  # Django's is as long as a username, and does not enforce it
+        field = self.fields["username"]  # Django limits it to the length of a username, and only in the widget
         field.max_length = field.widget.attrs["maxlength"] = LOGIN_MAX_LENGTH  # type: ignore[attr-defined]
         field.validators.append(MaxLengthValidator(LOGIN_MAX_LENGTH))
 
@@ -63,7 +63,8 @@ class SiteLoginForm(AdminAuthenticationForm):
                 user = authenticate(login=login, password=password, rule=self.rule)
             except Unauthenticated:
                 raise ValidationError(
-                    "Username or password is wrong, or this is not the site for your account.", code="invalid_login"
+                    "The username or password is wrong, or your account uses another site. Check and try again.",
+                    code="invalid_login",
                 ) from None
             user.backend = "django.contrib.auth.backends.ModelBackend"
             self.user_cache = user
@@ -71,25 +72,25 @@ class SiteLoginForm(AdminAuthenticationForm):
 
 
 class RoleSite(AdminSite):
-    """An admin site for whoever has the right `rule`."""
+    """An admin site for users with the permission `rule`."""
 
     rule: ClassVar[str]
-    acting_role: ClassVar[str] = ""  # in which everybody works here; empty: in his own
-    index_template = "admin/attention.html"
-    login_template = "admin/sign_in.html"
+    acting_role: ClassVar[str] = ""  # the role that all users act in here; empty: their own
+    index_template = "admin/dashboard.html"
+    login_template = "admin/site_login.html"
     enable_nav_sidebar = False
     site_url = settings.FRONTEND_URL or None  # "View site"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.login_form = type("SignInForm", (SiteLoginForm,), {"rule": self.rule})
+        self.login_form = type("LoginForm", (SiteLoginForm,), {"rule": self.rule})
 
     @property
     def urls(self) -> Any:
-        found = super().urls
+        urls = super().urls
         extra = {"event": "namespace_registered", "namespace": self.name}
         logger.debug("Admin namespace registered", extra=extra)
-        return found
+        return urls
 
     def get_urls(self) -> list[Any]:
         return [*operations_urls(self), *super().get_urls()]
@@ -103,15 +104,15 @@ class RoleSite(AdminSite):
         return super().each_context(request) | {"other_site": other}
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """In the order in which api/admin.py registers, not by the alphabet: the work of every day comes first."""
+        """Return the models in the order of api/admin.py instead of alphabetically: daily work first."""
         return list(self._build_app_dict(request, app_label).values())
 
     def get_log_entries(self, request: HttpRequest) -> Any:
-        return []  # the audit trail remembers
+        return []  # the audit trail replaces Django's log
 
     def admin_view(self, view: View, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
-        """Django would send who is signed in without the right to the sign-in page."""
-        permitted = super().admin_view(self._within(view), cacheable)
+        """Respond 403 to signed-in users without permission; Django would redirect them to the login page."""
+        permitted = super().admin_view(self._with_user_context(view), cacheable)
 
         def site_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if not request.user.is_authenticated:
@@ -123,53 +124,53 @@ class RoleSite(AdminSite):
 
         return update_wrapper(never_cache(site_view), view)
 
-    def _within(self, view: View) -> View:
-        """The view in the time zone of whoever looks, its refusals written once its transaction has ended."""
+    def _with_user_context(self, view: View) -> View:
+        """Run the view in the user's time zone; record its denials after its transaction has ended."""
 
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             with timezone.override(ZoneInfo(request.user.timezone)):  # type: ignore[union-attr]
                 try:
-                    _refuse_nul(request)
+                    _reject_nul(request)
                     response = view(request, *args, **kwargs)
                     return response.render() if isinstance(response, TemplateResponse) else response
-                except Denied as refusal:
-                    return self._denied(request, refusal)
+                except Denied as denial:
+                    return self._denied(request, denial)
                 except PermissionDenied:
                     return self._denied(request, Denied(action=_action(request)))
-                except TooManyAttempts as refusal:
-                    return self._too_many(request, refusal)
-                except DomainError as refusal:
-                    messages.error(request, " ".join([*refusal.errors.values()] or [refusal.detail or ""]))
+                except TooManyAttempts as error:
+                    return self._too_many(request, error)
+                except DomainError as error:
+                    messages.error(request, " ".join([*error.errors.values()] or [error.detail or ""]))
                     return HttpResponseRedirect(request.get_full_path())
 
         return update_wrapper(inner, view)
 
-    def _denied(self, request: HttpRequest, refusal: Denied) -> HttpResponse:
+    def _denied(self, request: HttpRequest, denial: Denied) -> HttpResponse:
         user = actor_of(request)
-        record_denial(request, refusal)
-        values = {
+        record_denial(request, denial)
+        context = {
             **self.each_context(request),
-            "title": "You may not do this",
-            "refusal": refusal,
-            "is_password": refusal.action == "password_change",
+            "title": "Not allowed",
+            "denial": denial,
+            "is_password": denial.action == "password_change",
             "is_here": self.has_permission(request),
             "right_site": next((_link(site) for site in _SITES if rules.allows(site[0], user)), None),
         }
         request.current_app = self.name
-        return TemplateResponse(request, "admin/refused.html", values, status=403).render()
+        return TemplateResponse(request, "admin/denied.html", context, status=403).render()
 
-    def _too_many(self, request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
-        values = {**self.each_context(request), "title": "Too many attempts", "refusal": refusal}
-        page = TemplateResponse(request, "admin/refused.html", values, status=429, headers=dict(refusal.headers))
+    def _too_many(self, request: HttpRequest, error: TooManyAttempts) -> HttpResponse:
+        context = {**self.each_context(request), "title": "Too many attempts", "denial": error}
+        page = TemplateResponse(request, "admin/denied.html", context, status=429, headers=dict(error.headers))
         return page.render()
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        _keep_within(request, reverse("admin:index", current_app=self.name))
+        _set_redirect(request, reverse("admin:index", current_app=self.name))
         try:
             response = super().login(request, extra_context)
-        except TooManyAttempts as refusal:
-            return self._too_many(request, refusal)
-        except Unauthenticated:  # the account changed at this moment
+        except TooManyAttempts as error:
+            return self._too_many(request, error)
+        except Unauthenticated:  # the account changed during the login
             return HttpResponseRedirect(request.get_full_path())
         if request.method == "POST":
             form = (getattr(response, "context_data", None) or {}).get("form")
@@ -180,18 +181,18 @@ class RoleSite(AdminSite):
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """One's own; afterwards one signs in anew."""
+        """Change the user's own password, then show the login page."""
         request.current_app = self.name
         url = reverse("admin:login", current_app=self.name)
-        view = OwnPasswordView.as_view(success_url=url, extra_context=self.each_context(request))
+        view = PasswordChangeView.as_view(success_url=url, extra_context=self.each_context(request))
         return view(request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        about = {
-            "attention": dashboard_counts(actor_of(request), role=self.acting_role),
-            "title": "What needs attention",
+        context = {
+            "dashboard": dashboard_counts(actor_of(request), role=self.acting_role),
+            "title": "Dashboard",
         }
-        return super().index(request, about | (extra_context or {}))
+        return super().index(request, context | (extra_context or {}))
 
 
 class CosmoAdminSite(RoleSite):
@@ -204,12 +205,12 @@ class CosmoAdminSite(RoleSite):
 
 class ManagerSite(RoleSite):
     rule = "sites.manager"
-    acting_role = Role.MANAGER  # superusers, and what is about them, do not exist here
+    acting_role = Role.MANAGER  # hides superusers and rows about them
     site_title = site_header = _SITES[1][2]
 
 
-def _keep_within(request: HttpRequest, index: str) -> None:
-    """After signing in the site's own start page, where `next` leads nowhere or elsewhere."""
+def _set_redirect(request: HttpRequest, index: str) -> None:
+    """Redirect to the dashboard after the login if `next` is missing or leads to another host."""
     target = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME) or ""
     is_ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     values = request.POST.copy()
@@ -217,10 +218,10 @@ def _keep_within(request: HttpRequest, index: str) -> None:
     request.POST = values  # type: ignore[assignment]
 
 
-def _refuse_nul(request: HttpRequest) -> None:
-    """No page of ours sends one, and a database refuses it in the middle of a query."""
+def _reject_nul(request: HttpRequest) -> None:
+    """Reject a NUL in the query string: our pages never send one, and databases fail on it."""
     if any("\x00" in value for _, values in request.GET.lists() for value in values):
-        raise BadRequest("A query has no NUL.")
+        raise BadRequest("The query string contains a NUL character.")
 
 
 def _link(site: tuple[str, str, str]) -> dict[str, str]:
@@ -242,7 +243,7 @@ def _log_access(request: HttpRequest) -> None:
 
 
 def _action(request: HttpRequest) -> str:
-    """What is attempted, by the name of the address: user_change, password_change."""
+    """Return the attempted action by the name of the URL, such as user_change."""
     name = request.resolver_match.url_name if request.resolver_match else None
     if name in {None, "index"}:
         return "admin_access"

@@ -1,37 +1,33 @@
-"""The lists of both admin sites, as quick with a million rows as with a few."""
+"""Admin change lists whose cost does not grow with the number of rows."""
 
-from calendar import monthrange
-from datetime import date
-from itertools import takewhile
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from django.contrib.admin import FieldListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.text import capfirst
 
 from api.common.counting import COUNT_LIMIT, count_up_to_limit
-from api.common.ordering import order_terms
 
-FEW = 1_000  # rows that a search may find to be remembered by their ids
+FEW = 1_000  # materialize_small() replaces a search by its ids up to this number of rows
 
-_LEVELS = ("year", "month", "day")
-_FORMATS = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
+_YEARS = range(1900, 2201)  # time zone arithmetic overflows at the ends of the calendar
 
 
 class CappedCount(int):
-    """A count that was stopped: every text of the page that names it says 10,000+."""
+    """A count that stopped at COUNT_LIMIT; pages show it as "10,000+"."""
 
     def __str__(self) -> str:
         return f"{int(self):,}+"
 
 
 class CappedPaginator(Paginator):
-    """Counts as far as the API does."""
+    """Stops counting where the API's pagination does."""
 
     @cached_property
     def count(self) -> int:
@@ -41,15 +37,17 @@ class CappedPaginator(Paginator):
 
 
 class CappedChangeList(ChangeList):
+    """A change list with a capped count, in the order of an index."""
+
     def get_filters(self, request: HttpRequest) -> Any:
         try:
             return super().get_filters(request)
-        except (OverflowError, ValueError) as error:  # a year of thirty digits, or the last one that there is
+        except (OverflowError, ValueError) as error:  # Django lets these out for some filter values
             raise IncorrectLookupParameters(error) from error
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if self.is_capped:  # each number beside a filter would be a count of everything
+        if self.is_capped:  # facets would count all rows once per choice
             self.add_facets = self.is_facets_optional = False
 
     @property
@@ -57,62 +55,80 @@ class CappedChangeList(ChangeList):
         return isinstance(self.result_count, CappedCount)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """By the chosen columns, and then as an index goes on: Django's way, the usual order and -pk, is in none."""
+        """Order by the chosen columns, then by the remaining columns of their index.
+
+        Django appends its default ordering and -pk instead, which no index contains.
+        """
         *ordering, last = super().get_ordering(request, queryset.order_by())
         if last != "-pk" or not ordering or not isinstance(ordering[-1], str):
             return [*ordering, last] if ordering else list(super().get_ordering(request, queryset))
         name = ordering[-1].removeprefix("-")
         minus = ordering[-1][: -len(name)]
-        further = getattr(self.model_admin, "secondary_ordering", {}).get(name)
-        return [*ordering, *([f"{minus}{further}"] if further else []), f"{minus}id"]
-
-    @cached_property
-    def dates(self) -> dict[str, Any]:
-        """`back` and `choices` as Django's date_hierarchy has them, from the first date to the last.
-
-        Django's reads all rows to find the dates that occur.
-        """
-        names = takewhile(self.params.__contains__, (f"{self.date_hierarchy}__{level}" for level in _LEVELS))
-        chosen = [int(self.params[name]) for name in names]
-        if len(chosen) == len(_LEVELS):
-            return {"back": self._period(*chosen[:-1]), "choices": [{"title": self._period(*chosen)["title"]}]}
-        ends = self._ends(*chosen)
-        if ends and not chosen:  # what all have in common need not be chosen
-            pairs = list(zip(ends[0], ends[-1], strict=True))[:-1]
-            chosen = [first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-        level = len(chosen)
-        parts = range(ends[0][level], ends[-1][level] + 1) if ends else ()
-        return {
-            "back": self._period(*chosen[:-1]) if chosen else None,
-            "choices": [self._period(*chosen, part) for part in parts],
-        }
-
-    def _ends(self, *chosen: int) -> list[tuple[int, int, int]]:
-        """The first day and the last of what is found, or of the period where no index has the dates."""
-        order: str = getattr(self.model_admin, "date_order", "")
-        if order and chosen:
-            year, first, last = chosen[0], *((chosen[1:] * 2) or (1, 12))
-            return [(year, first, 1), (year, last, monthrange(year, last)[1])]
-        rows = self.root_queryset if order else self.queryset
-        found: list[tuple[int, int, int]] = []
-        for terms in (order_terms(order or self.date_hierarchy), order_terms(f"-{order or self.date_hierarchy}")):
-            for moment in rows.order_by(*terms).values_list(self.date_hierarchy, flat=True)[:1]:
-                day = timezone.localtime(moment)
-                found.append((day.year, day.month, day.day))
-        return sorted(found)
-
-    def _period(self, *parts: int) -> dict[str, str]:
-        """The link and the title of a year, a month, a day; without parts of all dates."""
-        query = {f"{self.date_hierarchy}__{level}": part for level, part in zip(_LEVELS, parts, strict=False)}
-        year, month, day = (*parts, *(1, 1, 1)[len(parts) :])
-        title = formats.date_format(date(year, month, day), _FORMATS[len(parts) - 1]) if parts else "All dates"
-        return {"link": self.get_query_string(query, [f"{self.date_hierarchy}__"]), "title": capfirst(title)}
+        secondary = getattr(self.model_admin, "secondary_ordering", {}).get(name)
+        return [*ordering, *([f"{minus}{secondary}"] if secondary else []), f"{minus}id"]
 
 
-def materialize_small(found: QuerySet[Any]) -> QuerySet[Any]:
-    """The same rows, by their ids where they are few.
+class DateRangeFilter(FieldListFilter):
+    """Filters a datetime column by a first and a last day, in the time zone of the user."""
 
-    A search for words reads every row: once, and not again for the count, the page and the dates.
+    template = "admin/date_range_filter.html"
+
+    @property
+    def parameter_names(self) -> tuple[str, str]:
+        return f"{self.field_path}_from", f"{self.field_path}_to"
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.parameter_names]
+
+    def choices(self, changelist: Any) -> Any:
+        """Return the two inputs and the other parameters of the page, for one form."""
+        names = self.parameter_names
+        labels = zip(("From", "To"), names, strict=True)
+        others = [
+            (name, value) for name, values in changelist.filter_params.items() for value in values if name not in names
+        ]
+        return [
+            {
+                "inputs": [{"label": label, "name": name, "value": self._text(name)} for label, name in labels],
+                "hidden": others,
+                "clear": changelist.get_query_string(remove=names) if any(map(self._text, names)) else "",
+            }
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        first, last = (self._day(name) for name in self.parameter_names)
+        condition = Q()
+        if first:
+            condition &= Q((f"{self.field_path}__gte", _midnight(first)))
+        if last:
+            condition &= Q((f"{self.field_path}__lt", _midnight(last + timedelta(days=1))))
+        return queryset.filter(condition)
+
+    def _text(self, name: str) -> str:
+        values: Any = self.used_parameters.get(name, [""])
+        return str(values[-1]).strip()
+
+    def _day(self, name: str) -> date | None:
+        text = self._text(name)
+        if not text:
+            return None
+        try:
+            day = date.fromisoformat(text)
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from error
+        if day.year not in _YEARS:
+            raise IncorrectLookupParameters(f"The year of {name} is out of range.")
+        return day
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+def materialize_small(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the same rows, selected by their ids if there are at most FEW.
+
+    A text search reads every row. With the ids, the count and the page do not repeat that scan.
     """
-    ids = list(found.order_by().values_list("pk", flat=True)[: FEW + 1])
-    return found.filter(pk__in=ids) if len(ids) <= FEW else found
+    ids = list(rows.order_by().values_list("pk", flat=True)[: FEW + 1])
+    return rows.filter(pk__in=ids) if len(ids) <= FEW else rows

@@ -1,4 +1,4 @@
-"""Choosing rows in a form of the admin sites, whatever is sent instead of an id."""
+"""Form fields for related rows that reject everything except ids."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from backend.http.converters import MAX_ID
 
 
 def is_id(value: Any) -> bool:
-    """Whether a database can be asked for this id."""
+    """Return whether a database accepts this value as an id."""
     text = str(value)
     return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= MAX_ID
 
 
-class _ShowsIdsAlone:
+class _IdsOnlyMixin:
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        # The form is shown again with what was sent, and Django asks the database for it.
-        return super().optgroups(name, [one for one in value if is_id(one)], attr)  # type: ignore[misc]
+        # An invalid form shows the sent values again, and Django looks them up in the database.
+        return super().optgroups(name, [pk for pk in value if is_id(pk)], attr)  # type: ignore[misc]
 
 
-class RelatedSelect(_ShowsIdsAlone, AutocompleteSelect):
+class RelatedSelect(_IdsOnlyMixin, AutocompleteSelect):
     pass
 
 
-class RelatedSelectMultiple(_ShowsIdsAlone, AutocompleteSelectMultiple):
+class RelatedSelectMultiple(_IdsOnlyMixin, AutocompleteSelectMultiple):
     pass
 
 

@@ -1,4 +1,4 @@
-"""What all pages of both admin sites share: the rules table decides, services write, the audit trail remembers."""
+"""Base classes of all model admins: the rules table decides, services write, the audit trail keeps the history."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from api.adminkit.change_list import CappedChangeList, CappedPaginator, materialize_small
+from api.adminkit.change_list import CappedChangeList, CappedPaginator, DateRangeFilter, materialize_small
 from api.adminkit.fields import RelatedChoiceField, RelatedMultipleChoiceField, RelatedSelect, RelatedSelectMultiple
 from api.audit.events import Event
 from api.audit.models import AuditEntry
@@ -22,36 +22,35 @@ from api.common.errors import Denied, DomainError
 from backend.logging_config import ADMIN
 
 HISTORY_LINES = 10
-MAX_MESSAGES = 30  # objects of a bulk action
+MAX_MESSAGES = 30  # per bulk action
 
-_NO_DETAIL = {403: "You may not do this.", 404: "There is nothing to do."}
-# What is attempted, in words, where the rule's name does not say it well.
-_WORDS = {"password_change": "direct password change"}
+_NO_DETAIL = {403: "Your role does not allow this.", 404: "The object does not exist or needs no change."}
+# Plain words for actions whose rule name is unclear.
+_ACTION_NAMES = {"password_change": "direct password change"}
 
 logger = logging.getLogger(ADMIN)
 
 
 def site_url(site: admin.AdminSite, name: str, *args: Any) -> str:
-    """The address of a page of one of the sites."""
+    """Return the URL of a page of an admin site."""
     url = reverse(f"admin:{name}", args=args, current_app=site.name)
     logger.debug("Address reversed", extra={"event": "url_reversed", "reverse": f"admin:{name}", "url": url})
     return url
 
 
 class RuledAdmin(admin.ModelAdmin):
-    """A model whose rules are those of `domain`: view, create, edit and delete. What has no rule is denied."""
+    """A model admin with the permissions `domain`.view, .create, .edit and .delete. Without a rule, all is denied."""
 
     domain: ClassVar[str]
     filters: ClassVar[rules.ScopeFilters]
-    show_full_result_count = False  # counting a million rows to show a number
+    show_full_result_count = False  # it would count all rows
     list_per_page = 50
     paginator = CappedPaginator
-    date_order: ClassVar[str] = ""  # an indexed column in whose order the dates of date_hierarchy are, if not that one
-    secondary_ordering: ClassVar[Mapping[str, str]] = {}  # {column: the next one of its index, if not the id}
-    allowed_lookups: ClassVar[tuple[str, ...]] = ()  # of links to the list
+    secondary_ordering: ClassVar[Mapping[str, str]] = {}  # {column: the next column of its index, if not the id}
+    allowed_lookups: ClassVar[tuple[str, ...]] = ()  # URL parameters of links to the list
 
     def role(self, request: HttpRequest) -> str:
-        """In which role somebody works here: in /manager/ a superuser is a manager."""
+        """Return the role in which the user acts here: in /manager/, superusers act as managers."""
         return getattr(self.admin_site, "acting_role", "") or getattr(request.user, "role", "")
 
     def allows(self, request: HttpRequest, verb: str, obj: Model | None = None) -> bool:
@@ -68,27 +67,33 @@ class RuledAdmin(admin.ModelAdmin):
         return rules.rows(f"{self.domain}.{verb}", user, self.filters, role=self.role(request))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """400 for what no page of ours sends: databases refuse it in the middle of a query."""
+        """Respond 400 to invalid ids of selected rows, on which databases fail."""
         pk = self.opts.pk
         try:
             for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 pk.run_validators(pk.to_python(value))
         except ValidationError:
-            raise BadRequest("Selected rows are ids.") from None
+            raise BadRequest("A selected row is not an id.") from None
         return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
         return CappedChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the filters of the page send, and `lookups`; Django would allow every field and every comparison."""
-        filters: list[Any] = [found if isinstance(found, str | type) else found[0] for found in self.list_filter]  # type: ignore[index]
-        names = {found if isinstance(found, str) else found.parameter_name for found in filters} | {
-            *self.allowed_lookups
-        }
-        dates = {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        """Allow the parameters of the list's filters and `allowed_lookups`; Django would allow every field."""
+        names = {*self.allowed_lookups}
+        filters: Any = self.list_filter
+        for list_filter in filters:
+            if isinstance(list_filter, str):
+                names.add(list_filter)
+            elif not isinstance(list_filter, tuple):
+                names.add(list_filter.parameter_name)
+            else:
+                field, filter_class = list_filter
+                is_range = filter_class is DateRangeFilter
+                names |= {f"{field}_from", f"{field}_to"} if is_range else {field}
         name, _, comparison = lookup.partition("__")
-        return lookup in dates or (name in names and comparison in {"", "exact", "isnull", "isempty"})
+        return name in names and comparison in {"", "exact", "isnull", "isempty"}
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         chosen = {"form_class": RelatedMultipleChoiceField, "widget": RelatedSelectMultiple(db_field, self.admin_site)}
@@ -99,11 +104,11 @@ class RuledAdmin(admin.ModelAdmin):
         return super().formfield_for_foreignkey(db_field, request, **chosen | kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Nothing: an address must not fill in a form for somebody, nor name rows that he does not see."""
+        """Return nothing: a URL must not prefill a form or reveal rows that the user may not see."""
         return {}
 
     def selectable_q(self, request: HttpRequest) -> Q:
-        """Which of these rows a form of another model may name."""
+        """Return the condition for rows that forms of other models offer."""
         return self.rows(request, "view")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
@@ -114,7 +119,7 @@ class RuledAdmin(admin.ModelAdmin):
                 continue
             rows = field.related_model._default_manager.all()
             condition = selectable_rows(self.admin_site, request, field.related_model)
-            if obj is not None:  # what was chosen stays chosen
+            if obj is not None:  # keep the current choice
                 chosen = rows.filter((field.related_query_name(), obj))
                 condition |= Q(pk__in=chosen.values("pk"))
             form.base_fields[field.name].queryset = rows.filter(condition)
@@ -123,8 +128,8 @@ class RuledAdmin(admin.ModelAdmin):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         if is_autocomplete(request):
             queryset = queryset.filter(self.selectable_q(request))
-        found, may_repeat = super().get_search_results(request, queryset, search_term)
-        return (materialize_small(found) if search_term.strip() else found), may_repeat
+        rows, may_repeat = super().get_search_results(request, queryset, search_term)
+        return (materialize_small(rows) if search_term.strip() else rows), may_repeat
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "view")
@@ -142,22 +147,39 @@ class RuledAdmin(admin.ModelAdmin):
         return self.allows(request, "delete", obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """What this person sees; not visible is not found."""
+        """Return the rows that the user may see; other rows lead to 404."""
         return super().get_queryset(request).filter(self.rows(request, "view"))
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
 
-    # Services write the audit trail; Django's log beside it would be a second truth.
+    # Services write the audit trail, which replaces Django's log.
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any: ...
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any: ...
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any: ...
 
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
-        """Services have saved what belongs to the row."""
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:  # noqa: FBT001
+        """Save through a service and return the saved object, with which Django builds its response."""
+        names = form.changed_data if change else form.cleaned_data
+        values = {name: form.cleaned_data[name] for name in names}
+        if change:
+            return self.update_object(request, form.instance.pk, values)
+        return self.create_object(request, values)
+
+    def create_object(self, request: HttpRequest, values: dict[str, Any]) -> Model:
+        """Create an object from a form's values, through a service."""
+        raise NotImplementedError
+
+    def update_object(self, request: HttpRequest, pk: int, values: dict[str, Any]) -> Model:
+        """Change an object by the form's changed values, through a service."""
+        raise NotImplementedError
+
+    # `save_form` has already saved the object and its relations.
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None: ...  # noqa: FBT001
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None: ...  # noqa: FBT001
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """The audit trail of this object."""
+        """Redirect to the audit events of this object."""
         if self.get_object(request, object_id) is None:
             raise Http404
         query = f"?object_type={self.opts.model_name}&object_id={int(object_id)}"
@@ -172,7 +194,7 @@ class RuledAdmin(admin.ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def recent_history(self, request: HttpRequest, obj: Model) -> QuerySet[AuditEntry]:
-        """What the page shows of the object's history."""
+        """Return the latest audit events of the object that the user may read."""
         readable = readable_rows(self.admin_site, request, AuditEntry)
         entries = AuditEntry.objects.filter(readable, object_type=self.opts.model_name, object_id=obj.pk)
         return entries.order_by("-pk")[:HISTORY_LINES]
@@ -180,28 +202,28 @@ class RuledAdmin(admin.ModelAdmin):
     def apply_to_each(
         self, request: HttpRequest, rows: Iterable[Any], change: Callable[[Any], object], done: str
     ) -> None:
-        """Do something to each of these, and say of each what came of it."""
-        told: list[tuple[int, str]] = []
+        """Apply a change to each row, and show one message per row."""
+        results: list[tuple[int, str]] = []
         for row in rows:
             try:
                 change(row)
-            except DomainError as refusal:
-                if isinstance(refusal, Denied):
-                    record_denial(request, refusal)
-                reason = " ".join([*refusal.errors.values()] or [refusal.detail or _NO_DETAIL[refusal.status]])
-                told.append((messages.WARNING, f"{row}: not done. {reason}"))
+            except DomainError as error:
+                if isinstance(error, Denied):
+                    record_denial(request, error)
+                reason = " ".join([*error.errors.values()] or [error.detail or _NO_DETAIL[error.status]])
+                results.append((messages.WARNING, f"{row}: not done. {reason}"))
             else:
-                told.append((messages.SUCCESS, f"{row}: {done}."))
-        for level, message in told[:MAX_MESSAGES]:
+                results.append((messages.SUCCESS, f"{row}: {done}."))
+        for level, message in results[:MAX_MESSAGES]:
             messages.add_message(request, level, message)
-        rest = told[MAX_MESSAGES:]
-        for level, words in ((messages.SUCCESS, done), (messages.WARNING, "not done")):
-            if count := sum(1 for found, _ in rest if found == level):
-                messages.add_message(request, level, f"And {count} more: {words}.")
+        rest = results[MAX_MESSAGES:]
+        for level, result in ((messages.SUCCESS, done), (messages.WARNING, "not done")):
+            if count := sum(1 for other, _ in rest if other == level):
+                messages.add_message(request, level, f"And {count} more: {result}.")
 
 
 class DeletedFilter(admin.SimpleListFilter):
-    """What can be restored; everybody else is shown what exists."""
+    """Shows deleted rows if selected, and otherwise the others."""
 
     title = "deleted"
     parameter_name = "deleted"
@@ -211,12 +233,12 @@ class DeletedFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         deleted = self.value() == "yes"
-        found = queryset.filter(deleted_at__isnull=not deleted)
-        return materialize_small(found) if deleted else found  # indexes have the others
+        rows = queryset.filter(deleted_at__isnull=not deleted)
+        return materialize_small(rows) if deleted else rows  # indexes cover rows that are not deleted
 
 
 class SoftDeletingAdmin(RuledAdmin):
-    """Deleting hides; the page asks, and lists nothing else, for nothing else goes."""
+    """A model admin with soft deletion. The confirmation page lists no related rows, because none are deleted."""
 
     def selectable_q(self, request: HttpRequest) -> Q:
         return super().selectable_q(request) & Q(deleted_at=None)
@@ -237,52 +259,52 @@ class SoftDeletingAdmin(RuledAdmin):
 
 
 def selectable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
-    """Which rows of a model the forms of a site may name."""
+    """Return the condition for rows of a model that forms of this site offer."""
     related: Any = site.get_model_admin(model)
     condition: Q = related.selectable_q(request)
     return condition
 
 
 def readable_rows(site: admin.AdminSite, request: HttpRequest, model: type[Model]) -> Q:
-    """Which rows of a model this person sees in its own list, wherever else they are shown."""
+    """Return the condition for rows of a model that the user may see in its list."""
     related: Any = site.get_model_admin(model)
     condition: Q = related.rows(request, "view")
     return condition
 
 
-def record_denial(request: HttpRequest, refusal: Denied) -> None:
-    """In a transaction of its own: that of what was refused has ended, or was rolled back."""
+def record_denial(request: HttpRequest, denial: Denied) -> None:
+    """Record a denial in a new transaction; that of the denied action has ended."""
     user: Any = request.user
-    words = _WORDS.get(refusal.action, refusal.action.replace("_", " ").replace(".", " "))
+    action = _ACTION_NAMES.get(denial.action, denial.action.replace("_", " ").replace(".", " "))
     with transaction.atomic():
         record(
             Event.PERMISSION_DENIED,
             actor=user,
-            target=refusal.target,
-            detail=refusal.action,
-            message=f"{Event.PERMISSION_DENIED.label}: {user.get_role_display()} attempted {words}",
+            target=denial.target,
+            detail=denial.action,
+            message=f"{Event.PERMISSION_DENIED.label}: {user.get_role_display()} attempted {action}",
             by_administrator=True,
         )
 
 
 def is_autocomplete(request: HttpRequest) -> bool:
-    """Whether somebody chooses a row for a field of another one."""
+    """Return whether this is a request of an autocomplete field."""
     return request.resolver_match is not None and request.resolver_match.url_name == "autocomplete"
 
 
 def log_invalid_form(form: Any, name: str) -> None:
-    """Which fields were refused and why, never what was in them."""
-    refused = [
+    """Log which fields are invalid and why, never their values."""
+    rejected_fields = [
         {"field": field, "code": error["code"]}
         for field, errors in form.errors.get_json_data().items()
         for error in errors
     ]
-    if refused:
+    if rejected_fields:
         extra: Mapping[str, Any] = {
             "event": "form_validation",
             "security_event": "form_validation",
             "security_category": "input_validation",
             "form": name,
-            "refused": refused,
+            "refused": rejected_fields,
         }
         logger.info("Form validation failed", extra=extra)

@@ -56,15 +56,11 @@ class PropertyAdmin(SoftDeletingAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
-    def save_model(self, request: HttpRequest, obj: Property, form: Any, change: bool) -> None:  # noqa: FBT001
-        values = {name: form.cleaned_data[name] for name in form.changed_data} if change else form.cleaned_data
-        if "owners" in values:
-            values = {**values, "owners": [owner.pk for owner in values["owners"]]}
-        if change:
-            saved = services.update_property(actor=actor_of(request), property_id=obj.pk, **values)
-        else:
-            saved = services.create_property(actor=actor_of(request), **values)
-        vars(obj).update(vars(saved))
+    def create_object(self, request: HttpRequest, values: dict[str, Any]) -> Property:
+        return services.create_property(actor=actor_of(request), **_service_values(values))
+
+    def update_object(self, request: HttpRequest, pk: int, values: dict[str, Any]) -> Property:
+        return services.update_property(actor=actor_of(request), property_id=pk, **_service_values(values))
 
     def delete_row(self, request: HttpRequest, obj: Property) -> None:
         services.delete_property(actor=actor_of(request), property_id=obj.pk)
@@ -79,3 +75,8 @@ class PropertyAdmin(SoftDeletingAdmin):
             services.restore_property(actor=actor_of(request), property_id=row.pk)
 
         self.apply_to_each(request, queryset, change, "restored")
+
+
+def _service_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a form's values with the owners as ids."""
+    return values | {"owners": [owner.pk for owner in values["owners"]]} if "owners" in values else values

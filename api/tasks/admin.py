@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
+from api.adminkit.change_list import DateRangeFilter
 from api.adminkit.fields import RelatedChoiceField, RelatedMultipleChoiceField, RelatedSelect, RelatedSelectMultiple
 from api.adminkit.model_admin import DeletedFilter, SoftDeletingAdmin, selectable_rows
 from api.common.choices import EARLIEST, LATEST, OPEN_STATUSES, TaskStatus
@@ -91,10 +92,17 @@ class TaskAdmin(SoftDeletingAdmin):
     filters = FILTERS
     form = TaskForm
     list_display = ("title", "property", "assigned_to", "displayed_status", "displayed_priority", "displayed_due_date")
-    list_filter = (DueFilter, AssignedFilter, "status", "priority", "task_type", DeletedFilter)
+    list_filter = (
+        DueFilter,
+        AssignedFilter,
+        "status",
+        "priority",
+        "task_type",
+        DeletedFilter,
+        ("due_date", DateRangeFilter),
+    )
     list_select_related = ("property", "assigned_to")
     search_fields = ("title", "description", "property__name")
-    date_hierarchy = "due_date"
     ordering = (OPEN_FIRST, "due_date", "id")
     paginator = OpenFirstPaginator
     secondary_ordering = {"property": "due_date", "assigned_to": "due_date", "status": "due_date"}
@@ -151,16 +159,11 @@ class TaskAdmin(SoftDeletingAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
-    def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:  # noqa: FBT001
-        names = form.changed_data if change else form.cleaned_data
-        values = {name: form.cleaned_data[name] for name in names}
-        if "dependencies" in values:
-            values["depends_on"] = [task.pk for task in values.pop("dependencies")]
-        if change:
-            saved = services.update_task(actor=actor_of(request), task_id=obj.pk, **values)
-        else:
-            saved = services.create_task(actor=actor_of(request), **values)
-        vars(obj).update(vars(saved))
+    def create_object(self, request: HttpRequest, values: dict[str, Any]) -> Task:
+        return services.create_task(actor=actor_of(request), **_service_values(values))
+
+    def update_object(self, request: HttpRequest, pk: int, values: dict[str, Any]) -> Task:
+        return services.update_task(actor=actor_of(request), task_id=pk, **_service_values(values))
 
     def delete_row(self, request: HttpRequest, obj: Task) -> None:
         services.delete_task(actor=actor_of(request), task_id=obj.pk)
@@ -230,3 +233,11 @@ class TaskAdmin(SoftDeletingAdmin):
             services.change_status(actor=actor_of(request), task_id=task.pk, status=status)
 
         self.apply_to_each(request, tasks, change, past_participle)
+
+
+def _service_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a form's values with the tasks of `dependencies` as ids in `depends_on`."""
+    if "dependencies" not in values:
+        return values
+    others = {name: value for name, value in values.items() if name != "dependencies"}
+    return others | {"depends_on": [task.pk for task in values["dependencies"]]}

@@ -1,4 +1,4 @@
-"""The one form in which two spellings of a username or an email are compared."""
+"""Normalization of usernames and email addresses for comparison."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ LOGIN_MAX_LENGTH = 254  # characters, of an email
 
 
 def normalize_login(text: str) -> str:
-    """Fold what was typed as a username or an email: its case, compatibility characters and surrounding blanks.
+    """Return a typed username or email address without case, compatibility characters and surrounding blanks.
 
     The login throttle, the account lookup and the hash in the audit trail all use this function: an account is found
     if and only if the typed text shares the counters of its username or email.

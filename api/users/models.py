@@ -1,4 +1,4 @@
-"""Users, their sessions and devices, and failed login attempts."""
+"""The user model and its validators."""
 
 import zoneinfo
 from functools import cache
@@ -17,9 +17,9 @@ from api.common.choices import Department, Role
 from api.users.login_names import normalize_login
 
 DEFAULT_TIMEZONE = "America/New_York"
-# ASCII, so that two names which look alike are alike; no @, so that a name is never taken for an address.
+# ASCII only, so that equal-looking names are equal. No @, so that usernames differ from email addresses.
 validate_username = RegexValidator(r"\A[A-Za-z0-9._+-]{1,150}\Z", "Use letters, digits and . _ + - only.")
-# Case is not folded alike by all databases outside ASCII, and an address is unique ignoring case.
+# Emails are unique ignoring case, and databases fold case differently outside ASCII.
 validate_ascii_email = RegexValidator(r"\A[\x00-\x7f]*\Z", "Write a domain with other letters in its xn-- form.")
 validate_phone_number = RegexValidator(r"\A\+?[0-9 ()./-]{3,40}\Z", "Write a phone number, like +1 212 555 0100.")
 
@@ -36,18 +36,18 @@ def validate_timezone(name: str) -> None:
 
 
 class CosmoUserManager(UserManager["User"]):
-    """A role says what Django's flags say elsewhere."""
+    """Creates users whose role replaces Django's flags."""
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Compare as a login does, so that createsuperuser finds a username that differs only in case."""
+        """Return the user with this username, ignoring case as the login does."""
         return self.alias(folded=Lower("username")).get(folded=normalize_login(username or ""))
 
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
     ) -> "User":
-        # createsuperuser looks for the username alone.
+        # createsuperuser checks only the username.
         if self.alias(folded=Lower("email")).filter(folded=normalize_login(email or "")).exists():
-            raise ValidationError("That email is already taken.", code="unique")
+            raise ValidationError("Another user has this email address already.", code="unique")
         with transaction.atomic():
             user = super().create_superuser(username, email, password, **{**extra_fields, "role": Role.SUPERUSER})
             record(Event.USER_CREATED, actor=None, target=user, changes={"role": [None, user.role]})
@@ -55,7 +55,7 @@ class CosmoUserManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """Somebody who signs in. `role` is the one source of truth; is_superuser and is_staff follow it."""
+    """An account. `role` is the only source of truth; is_superuser and is_staff follow it."""
 
     username = models.CharField(max_length=150, unique=True, validators=[validate_username])
     email = models.EmailField(max_length=254, validators=[validate_email, validate_ascii_email])
@@ -66,8 +66,8 @@ class User(AbstractUser):
     phone_number = models.CharField(max_length=40, blank=True, validators=[validate_phone_number])
     timezone = models.CharField(max_length=64, default=DEFAULT_TIMEZONE, validators=[validate_timezone])
     digest_opt_out = models.BooleanField(default=False)
-    notification_opt_out = models.BooleanField(default=False)  # no mails about urgent tasks
-    # Raised to end every session and token at once.
+    notification_opt_out = models.BooleanField(default=False)  # no emails about urgent tasks
+    # Increased to end all sessions and tokens at once.
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
 
@@ -104,5 +104,5 @@ class User(AbstractUser):
         super().save(*args, **kwargs)
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
-        # Browser sessions end with the epoch too, not only with the password.
+        # Browser sessions end when the epoch changes, too.
         return f"{super()._get_session_auth_hash(secret)}{self.session_epoch}"  # type: ignore[misc]

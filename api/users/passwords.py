@@ -1,4 +1,4 @@
-"""How passwords are kept, and which ones are accepted."""
+"""Password hashing and validation."""
 
 import os
 import threading
@@ -11,14 +11,14 @@ from django.core.exceptions import ValidationError
 from api.common.errors import Invalid
 from api.users.models import User
 
-# More hashes at once than processors are not done sooner, and each takes its 46 MiB.
+# More parallel hashes than processors save no time, and each needs 46 MiB.
 _PROCESSORS = threading.BoundedSemaphore(os.cpu_count() or 1)
 MIN_LENGTH = 12
 MAX_LENGTH = 128
 
 
 class Argon2idPasswordHasher(Argon2PasswordHasher):
-    """Argon2id with OWASP's parameters of 46 MiB: Django's own take 100 MiB and four times as long for a sign-in."""
+    """Argon2id with OWASP's parameters (46 MiB). Django's need 100 MiB and four times as long per login."""
 
     time_cost = 2
     memory_cost = 46 * 1024  # KiB
@@ -34,7 +34,7 @@ class Argon2idPasswordHasher(Argon2PasswordHasher):
 
 
 class LengthValidator:
-    """The lengths of NIST SP 800-63B and ASVS 6.2; characters are counted, nothing is trimmed."""
+    """Checks the length in characters, untrimmed (NIST SP 800-63B, ASVS 6.2)."""
 
     def validate(self, password: str, user: Any = None) -> None:
         if len(password) < MIN_LENGTH:
@@ -47,7 +47,7 @@ class LengthValidator:
 
 
 def check_new_password(password: str, user: User, *, field: str) -> None:
-    """Raise Invalid, naming `field`, for a password that is too weak."""
+    """Raise Invalid for `field` if the password is too weak."""
     try:
         validate_password(password, user)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Which people somebody sees, and finding one by what he typed."""
+"""Queries for users: visible to an actor, or found by a typed login name."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -31,14 +31,14 @@ def visible_users(actor: User) -> QuerySet[User]:
 
 
 def get_user(*, actor: User, pk: int, rule: str, lock: bool = False) -> User:
-    """NotFound if the actor does not see this person, Denied if the rule does not allow it to him."""
+    """Return a user; raise NotFound if the actor may not see them, Denied if the rule forbids the action."""
     if lock:
         lock_rows(User.objects.filter(pk=pk))
     return get_permitted(visible_users(actor), rules.rows(rule, actor, FILTERS), pk, action=rule)
 
 
 def filter_users(users: QuerySet[User], query: Mapping[str, Any]) -> QuerySet[User]:
-    """`query`: search, role, department, is_active, ordering."""
+    """Filter and order users by `query`: search, role, department, is_active, ordering."""
     if text := query.get("search"):
         users = users.filter(
             Q(username__icontains=text)
@@ -53,7 +53,7 @@ def filter_users(users: QuerySet[User], query: Mapping[str, Any]) -> QuerySet[Us
 
 
 def find_login(text: str) -> User | None:
-    """Return the user who signs in with this username or email, however it was typed."""
+    """Return the user with this username or email address, ignoring spelling variants."""
     folded = normalize_login(text)
     column = "email" if "@" in folded else "username"
     return User.objects.alias(folded=Lower(column)).filter(folded=folded).first()
@@ -64,14 +64,14 @@ def _role_changes(**condition: Any) -> QuerySet[AuditEntry]:
 
 
 def demotions() -> QuerySet[AuditEntry]:
-    """The entries by which superusers got another role."""
+    """Return the audit events that demoted superusers."""
     return _role_changes(changes__role__0=Role.SUPERUSER)
 
 
-def about_superusers(person: str) -> Q:
-    """Return the condition for rows about superusers, and for those about former ones from when they were.
+def about_superusers(user_column: str) -> Q:
+    """Return the condition for rows about superusers, and about former ones from the time when they were.
 
-    `person` is the column with the user's id; the rows have created_at.
+    `user_column` holds the user's id; the rows have created_at.
     """
     promoted_later = _role_changes(
         changes__role__1=Role.SUPERUSER,
@@ -80,14 +80,14 @@ def about_superusers(person: str) -> Q:
         created_at__lte=OuterRef("created_at"),
     )
     demoted_later = demotions().filter(
-        ~Exists(promoted_later), object_id=OuterRef(person), created_at__gte=OuterRef("created_at")
+        ~Exists(promoted_later), object_id=OuterRef(user_column), created_at__gte=OuterRef("created_at")
     )
-    is_one = Q((f"{person}__in", User.objects.filter(role=Role.SUPERUSER).values("pk")))
-    was_one = Q((f"{person}__in", demotions().values("object_id")))  # few, so that Exists is asked of few rows
+    is_one = Q((f"{user_column}__in", User.objects.filter(role=Role.SUPERUSER).values("pk")))
+    was_one = Q((f"{user_column}__in", demotions().values("object_id")))  # few rows, so Exists runs rarely
     return is_one | (was_one & Q(Exists(demoted_later)))
 
 
-# Entries of the trail about superusers are those whose object one is, and those that tell of his own sign-ins.
+# Audit events about superusers have one as object, or are the superuser's own logins (no object).
 ENTRY_FILTERS: rules.ScopeFilters = {
     Scope.ALL: lambda _: Q(),
     Scope.BUT_SUPERUSERS: lambda _: (
@@ -97,10 +97,10 @@ ENTRY_FILTERS: rules.ScopeFilters = {
 
 
 def visible_entries(actor: User, *, role: str = "") -> QuerySet[AuditEntry]:
-    """The audit trail, for who may read it."""
+    """Return the audit events that the actor may read."""
     return AuditEntry.objects.filter(rules.rows("audit.view", actor, ENTRY_FILTERS, role=role))
 
 
 def actor_of(request: HttpRequest) -> User:
-    """Whoever is signed in, where only such people come."""
+    """Return the signed-in user of a request that requires a login."""
     return cast("User", request.user)

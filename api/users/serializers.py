@@ -1,4 +1,4 @@
-"""People in JSON."""
+"""Serializers of users."""
 
 from typing import Any
 
@@ -29,19 +29,29 @@ ADA = {
 
 
 def password_field(**kwargs: Any) -> StrictCharField:
-    """A password as it was typed: nothing is trimmed."""
+    """Return a password field that keeps leading and trailing spaces."""
     return StrictCharField(write_only=True, trim_whitespace=False, max_length=MAX_LENGTH, **kwargs)
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A crew member", value=ADA, response_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("A staff member", value=ADA, response_only=True)])
 class UserSerializer(StrictModelSerializer):
     role = StrictChoiceField(choices=Role.choices)
 
     class Meta:
         model = User
         fields = (
-            *("id", "username", "email", "first_name", "last_name", "role", "department"),
-            *("phone_number", "timezone", "digest_opt_out", "notification_opt_out", "is_active"),
+            "id",
+            "username",
+            "email",
+            "first_name",
+            "last_name",
+            "role",
+            "department",
+            "phone_number",
+            "timezone",
+            "digest_opt_out",
+            "notification_opt_out",
+            "is_active",
         )
         read_only_fields = ("id",)
 
@@ -49,16 +59,18 @@ class UserSerializer(StrictModelSerializer):
 _NEW_ADA = {name: ADA[name] for name in ("username", "email", "first_name", "last_name", "role", "department")}
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A crew member", value=_NEW_ADA, request_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("A staff member", value=_NEW_ADA, request_only=True)])
 class NewUserSerializer(UserSerializer):
-    password = password_field(required=False, help_text="Superusers only; without one the person cannot sign in yet.")
+    password = password_field(
+        required=False, help_text="Superusers only. Without a password, the user cannot sign in yet."
+    )
 
     class Meta(UserSerializer.Meta):
         fields = (*UserSerializer.Meta.fields, "password")  # type: ignore[assignment]
 
 
 class OwnUserSerializer(UserSerializer):
-    """What everybody may change of himself under /api/users/."""
+    """The fields that all users may change of themselves under /api/users/."""
 
     denied_fields = ("username", "email", "role", "department", "is_active", "password")
     denied_action = "users.edit"

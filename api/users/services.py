@@ -1,4 +1,4 @@
-"""What is done to people."""
+"""Create, change, disable and erase users. Every change is audited in its transaction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,16 +26,25 @@ TAKEN = {
     "user_email_once": "email",
 }
 AUDITED = (
-    *("username", "email", "first_name", "last_name", "role", "department"),
-    *("phone_number", "timezone", "digest_opt_out", "notification_opt_out", "is_active"),
+    "username",
+    "email",
+    "first_name",
+    "last_name",
+    "role",
+    "department",
+    "phone_number",
+    "timezone",
+    "digest_opt_out",
+    "notification_opt_out",
+    "is_active",
 )
-# A change of one of these ends every session: what the tokens vouched for is not true any more.
+# A change of one of these ends all sessions, because their tokens vouch for the old values.
 IDENTITY = frozenset({"email", "role", "is_active"})
 
 
 @transaction.atomic
 def create_user(*, actor: User | None, password: str | None = None, **values: Any) -> User:
-    """A new person; without a password he cannot sign in until he is invited. `actor` is None for commands."""
+    """Create a user. Without a password, they sign in after an invitation. `actor` is None for commands."""
     user = User(**values)
     if actor is not None:
         require_creation(actor, role=user.role, has_password=password is not None)
@@ -59,7 +68,7 @@ def require_creation(actor: User, *, role: str, has_password: bool) -> None:
 
 @transaction.atomic
 def update_user(*, actor: User, user_id: int, rule: str, if_match: IfMatch = None, **values: Any) -> User:
-    """Change fields of somebody, under `rule`: users.edit, users.disable, or users.edit_profile for oneself."""
+    """Change a user under `rule`: users.edit, users.disable, or users.edit_profile for the own account."""
     _lock_superusers(values)
     user = get_user(actor=actor, pk=user_id, rule=rule, lock=True)
     require_match(user, if_match)
@@ -75,7 +84,7 @@ def update_user(*, actor: User, user_id: int, rule: str, if_match: IfMatch = Non
 
 @transaction.atomic
 def delete_user(*, actor: User, user_id: int) -> None:
-    """Erase somebody who has left no trace. Conflict for the others: they can be disabled."""
+    """Erase a user; raise Conflict if protected rows refer to them."""
     _lock_superusers({"is_active": False})
     user = get_user(actor=actor, pk=user_id, rule="users.delete", lock=True)
     _require_remaining_superuser(user, {"is_active": False})
@@ -89,7 +98,7 @@ def delete_user(*, actor: User, user_id: int) -> None:
 
 
 def has_protected_references(user: User) -> bool:
-    """Whether rows point at him that must not lose him."""
+    """Return whether rows refer to this user that prevent their erasure."""
     relations = [rel for rel in user._meta.related_objects if getattr(rel, "on_delete", None) is PROTECT]
     return any(rel.related_model._default_manager.filter((rel.field.name, user)).exists() for rel in relations)
 
@@ -103,11 +112,13 @@ def _require_role(actor: User, rule: str, role: str, target: User | None = None)
     scope = rules.scope_of(rule, actor.role)
     if scope is Scope.ALL or (scope is Scope.STAFF_AND_VIEWERS and role in {Role.STAFF, Role.VIEWER}):
         return
-    raise Denied(action=f"{rule} as {role}", target=target, errors={"role": "You may not give this role."})
+    raise Denied(
+        action=f"{rule} as {role}", target=target, errors={"role": "Your role does not allow you to give this role."}
+    )
 
 
 def _lock_superusers(values: Mapping[str, Any]) -> None:
-    # All of them, in one order and before the person himself: two who disable each other must not deadlock.
+    # Lock all superusers in one order, before the user: two who disable each other must not deadlock.
     if values.keys() & {"role", "is_active"}:
         lock_rows(User.objects.filter(role=Role.SUPERUSER))
 
@@ -118,11 +129,11 @@ def _lock_user(user_id: int) -> User:
 
 
 def _require_remaining_superuser(user: User, values: Mapping[str, Any]) -> None:
-    leaves = values.get("role", Role.SUPERUSER) != Role.SUPERUSER or values.get("is_active", True) is False
-    if user.role != Role.SUPERUSER or not user.is_active or not leaves:
+    resigns = values.get("role", Role.SUPERUSER) != Role.SUPERUSER or values.get("is_active", True) is False
+    if user.role != Role.SUPERUSER or not user.is_active or not resigns:
         return
     if not User.objects.filter(role=Role.SUPERUSER, is_active=True).exclude(pk=user.pk).exists():
-        raise Conflict("This is the last active superuser. Make somebody else superuser first.", code="last_superuser")
+        raise Conflict("This is the last active superuser. Make another user a superuser first.", code="last_superuser")
 
 
 def _save(user: User, changes: Mapping[str, Any]) -> None:
@@ -135,17 +146,17 @@ def _save(user: User, changes: Mapping[str, Any]) -> None:
 
 
 def _record_changes(actor: User, user: User, changes: Mapping[str, list[Any]]) -> None:
-    rest = dict(changes)
-    if "role" in rest:
-        record(Event.ROLE_CHANGED, actor=actor, target=user, changes={"role": rest.pop("role")})
-    if "is_active" in rest:
+    others = dict(changes)
+    if "role" in others:
+        record(Event.ROLE_CHANGED, actor=actor, target=user, changes={"role": others.pop("role")})
+    if "is_active" in others:
         event = Event.USER_ENABLED if user.is_active else Event.USER_DISABLED
-        record(event, actor=actor, target=user, changes={"is_active": rest.pop("is_active")})
-    if rest:
-        record(Event.USER_UPDATED, actor=actor, target=user, changes=rest)
+        record(event, actor=actor, target=user, changes={"is_active": others.pop("is_active")})
+    if others:
+        record(Event.USER_UPDATED, actor=actor, target=user, changes=others)
 
 
 def end_all_sessions(user: User) -> None:
-    """End every session and token of a user row that the caller has locked and saves `session_epoch` of."""
+    """End all sessions and tokens of a user. The caller locks the row and saves `session_epoch`."""
     user.session_epoch += 1
     user.sessions.filter(ended_at=None).update(ended_at=timezone.now())

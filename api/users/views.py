@@ -1,4 +1,4 @@
-"""/api/users/."""
+"""Endpoints of /api/users/."""
 
 from typing import Any, ClassVar
 
@@ -44,15 +44,15 @@ class UserViewSet(IdempotentCreateViewSet):
 
         Superusers see all users. Managers see all users except superusers. Staff and viewers see themselves.
         """
-        found = filter_users(visible_users(self.actor), self.query)
-        return Response(paginate(request, found, serialize_with(UserSerializer), self.query))
+        users = filter_users(visible_users(self.actor), self.query)
+        return Response(paginate(request, users, serialize_with(UserSerializer), self.query))
 
     @extend_schema(request=NewUserSerializer, responses={201: UserSerializer})
     def create(self, request: Request) -> Response:
-        """Create a user. Managers can create staff and viewers. Only superusers can set a password."""
-        # Before a stored response is returned as well: the actor may have lost the role in which they got it.
-        sent: Any = request.data
-        role, has_password = sent.get("role"), sent.get("password") is not None
+        """Create a user. Managers create staff and viewers. Only superusers may set a password."""
+        # Check before a stored response is repeated, too: the actor's role may have changed.
+        body: Any = request.data
+        role, has_password = body.get("role"), body.get("password") is not None
         if role in Role.values:
             services.require_creation(self.actor, role=role, has_password=has_password)
         return self.created_response(
@@ -90,7 +90,7 @@ class UserViewSet(IdempotentCreateViewSet):
         return Response(status=204)
 
     def _own_rule(self, rule: str) -> str:
-        """Of himself, a person edits his profile; a superuser everything."""
-        own = rule == "users.edit" and self.kwargs["pk"] == self.actor.pk
-        everything = rules.scope_of(rule, self.actor.role) is rules.Scope.ALL
-        return "users.edit_profile" if own and not everything else rule
+        """Return users.edit_profile for the actor's own account, unless the rule allows them everything."""
+        is_own = rule == "users.edit" and self.kwargs["pk"] == self.actor.pk
+        is_unlimited = rules.scope_of(rule, self.actor.role) is rules.Scope.ALL
+        return "users.edit_profile" if is_own and not is_unlimited else rule

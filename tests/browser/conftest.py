@@ -1,4 +1,4 @@
-"""Pages in headless Chromium, at the widths of a telephone and of a desk."""
+"""Fixtures for pages in headless Chromium, at the widths of a phone and a desktop."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ WIDER_THAN = """width => [...document.querySelectorAll("body *")]
     .filter(element => element.getBoundingClientRect().right > width)
     .map(element => element.outerHTML.slice(0, 80))"""
 PALE = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
-# Where screenshots are kept, if somebody wants to look at them.
+# A folder for screenshots; none are taken if it is empty.
 SCREENSHOTS = os.environ.get("SCREENSHOTS_DIR", "")
 
 # A deployed environment without TLS in front of it.
@@ -34,7 +34,7 @@ STAGING = {
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     assert path, "install chromium"
-    # Playwright's loop runs in this thread, and Django would take its own calls for asynchronous ones.
+    # Playwright's event loop runs in this thread, so Django would reject synchronous queries.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -44,21 +44,21 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium) -> Iterator[Page]:
-    """A tab of a browser that nobody has used; whatever its console complains of fails the test."""
+    """Open a tab in a new browser context. Errors in its console fail the test."""
     context = chromium.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
     page.set_default_timeout(15_000)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    console_errors: list[str] = []
+    page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: console_errors.append(str(error)))
     yield page
     context.close()
-    # An answer of 400 and above is a line there too; what the page should answer is for the test to say.
-    assert [line for line in complaints if "the server responded with a status of" not in line] == []
+    # Responses of 400 and above are logged there, too; tests check statuses themselves.
+    assert [line for line in console_errors if "the server responded with a status of" not in line] == []
 
 
 def look(page: Page, name: str) -> None:
-    """Fail where something is wider than the window, on a telephone or at a desk; keep the pictures if asked to."""
+    """Fail if an element is wider than the window or too pale; take screenshots if SCREENSHOTS_DIR is set."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         wide = page.evaluate(WIDER_THAN, width)
@@ -70,7 +70,7 @@ def look(page: Page, name: str) -> None:
 
 @pytest.fixture(scope="session", params=["development", "staging"])
 def site(request, tmp_path_factory) -> Iterator[Server]:
-    """A server with the demo portfolio in each of two environments: with DEBUG, and as it is deployed."""
+    """Run a server with demo data in two environments: development and staging."""
     folder = tmp_path_factory.mktemp("site")
     values = STAGING if request.param == "staging" else {"DJANGO_ENVIRONMENT": "development"}
     with demo_database(folder) as (database, passwords), mail_server() as mails:

@@ -1,4 +1,4 @@
-"""Both admin sites and the pages about passwords, used as people do."""
+"""User journeys through both admin sites and the password pages."""
 
 import re
 
@@ -20,23 +20,23 @@ def sign_in(page: Page, site, path: str, username: str, password: str = "") -> N
 
 
 def mailed_link(site, kind: str) -> str:
-    """The path of the link in the mail of this subject that came last."""
+    """Return the path of the link in the latest email with this subject."""
     wait_until(lambda: site.mails and kind in site.mails[-1].message["Subject"])
     return re.search(r"https?://[^/]+(/accounts/password-reset/confirm/\S+)", site.mails[-1].plain)[1]
 
 
-def test_the_sign_in_page(site, page):
+def test_login_page_rejects_a_wrong_password_and_links_to_the_other_site(site, page):
     page.goto(f"{site.url}/admin/")
     look(page, "sign-in")
     sign_in(page, site, "/admin", "root.admin", "wrong")
-    expect(page.get_by_text("is wrong, or this is not the site for your account")).to_be_visible()
+    expect(page.get_by_text("is wrong, or your account uses another site")).to_be_visible()
     page.get_by_role("link", name="Cosmo Manager").click()
     expect(page).to_have_title(re.compile("Cosmo Manager"))
 
 
-def test_a_superuser_sees_what_needs_attention_and_walks_the_lists(site, page):
+def test_superuser_opens_dashboard_lists_and_task(site, page):
     sign_in(page, site, "/admin", "root.admin")
-    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     look(page, "start")
     page.get_by_role("link", name="overdue").click()
     expect(page.locator("#result_list")).to_be_visible()
@@ -49,7 +49,7 @@ def test_a_superuser_sees_what_needs_attention_and_walks_the_lists(site, page):
         look(page, model)
 
 
-def test_a_task_is_made_with_the_fields_that_complete_themselves(site, page):
+def test_task_is_created_with_autocomplete_fields(site, page):
     sign_in(page, site, "/manager", "maria.manager")
     page.goto(f"{site.url}/manager/api/task/add/")
     page.get_by_label("Title").fill("\"'><img src=x onerror=document.title='broken'>")
@@ -67,7 +67,7 @@ def test_a_task_is_made_with_the_fields_that_complete_themselves(site, page):
     assert "broken" not in page.title()
 
 
-def test_a_bulk_action_says_what_it_did(site, page):
+def test_bulk_action_shows_a_message_per_task(site, page):
     sign_in(page, site, "/manager", "maria.manager")
     page.goto(f"{site.url}/manager/api/task/?status__exact=completed")
     page.locator("tbody .action-select").nth(0).check()
@@ -78,31 +78,31 @@ def test_a_bulk_action_says_what_it_did(site, page):
     look(page, "bulk")
 
 
-def test_a_manager_meets_the_blocked_page_and_sends_a_mail_instead(site, page):
+def test_manager_sends_a_reset_email_from_the_denial_page(site, page):
     sign_in(page, site, "/manager", "maria.manager")
     page.goto(f"{site.url}/manager/api/user/?role__exact=staff")
     page.locator("#result_list tbody th a").first.click()
     look(page, "user-for-a-manager")
-    address = page.url
-    page.goto(address.replace("/change/", "/password/"))
-    expect(page.get_by_text("Passwords are not set here")).to_be_visible()
+    user_url = page.url
+    page.goto(user_url.replace("/change/", "/password/"))
+    expect(page.get_by_text("Managers cannot set passwords")).to_be_visible()
     look(page, "blocked")
-    page.get_by_role("button", name=re.compile("a reset mail")).click()
-    expect(page.get_by_text("a mail with a link is on its way")).to_be_visible()
+    page.get_by_role("button", name=re.compile("a password reset email")).click()
+    expect(page.get_by_text("a password reset email is queued")).to_be_visible()
     path = mailed_link(site, "set a new password")
-    wait_until(lambda: "Last mail with a link: sent" in _reloaded(page, address))
+    wait_until(lambda: "Last password reset email: sent" in _reloaded(page, user_url))
     page.goto(f"{site.url}/admin/")
     expect(page.get_by_text("Your site is Cosmo Manager")).to_be_visible()
     look(page, "wrong-site")
     assert path
 
 
-def _reloaded(page: Page, address: str) -> str:
-    page.goto(address)
+def _reloaded(page: Page, url: str) -> str:
+    page.goto(url)
     return page.content()
 
 
-def test_a_superuser_sets_a_password_and_ends_sessions(site, page):
+def test_superuser_sets_a_password_and_ends_sessions(site, page):
     sign_in(page, site, "/admin", "root.admin")
     page.goto(f"{site.url}/admin/api/user/?role__exact=viewer")
     page.locator("#result_list tbody th a").first.click()
@@ -110,37 +110,37 @@ def test_a_superuser_sets_a_password_and_ends_sessions(site, page):
     page.get_by_role("link", name="Set password").click()
     look(page, "set-password")
     page.get_by_label("New password").fill(NEW)
-    page.get_by_label("The same again").fill(NEW)
+    page.get_by_label("Repeat password").fill(NEW)
     page.keyboard.press("Enter")
-    expect(page.get_by_text("is set, and his sessions are ended")).to_be_visible()
+    expect(page.get_by_text("was set. All their sessions have ended")).to_be_visible()
     page.get_by_role("button", name="End all sessions").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("all sessions are ended")).to_be_visible()
+    expect(page.get_by_text("all sessions have ended")).to_be_visible()
 
 
-def test_a_forgotten_password_is_set_by_the_link_of_the_mail(site, page):
+def test_password_is_reset_by_the_emailed_link(site, page):
     page.goto(f"{site.url}/manager/login/")
     page.get_by_role("link", name=re.compile("Forgotten")).click()
     look(page, "forgotten")
-    page.get_by_label("Email").fill("tom.manager@cosmo.example")
+    page.get_by_label("Email address").fill("tom.manager@cosmo.example")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+    expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
     look(page, "asked")
 
     page.goto(site.url + mailed_link(site, "set a new password"))
     assert page.url.endswith("/set-password/")
     look(page, "confirm")
     page.get_by_label("New password").fill("short")
-    page.get_by_label("The same again").fill("short")
+    page.get_by_label("Repeat password").fill("short")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Use at least 12 characters")).to_be_visible()
     page.get_by_label("New password").fill(NEW)
-    page.get_by_label("The same again").fill(NEW)
+    page.get_by_label("Repeat password").fill(NEW)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Your password is set")).to_be_visible()
+    expect(page.get_by_role("heading", name="Password set")).to_be_visible()
     look(page, "done")
 
     sign_in(page, site, "/manager", "tom.manager", NEW)
-    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     page.goto(f"{site.url}/manager/password_change/")
     look(page, "own-password")

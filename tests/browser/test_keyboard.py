@@ -1,4 +1,4 @@
-"""The admin sites without a mouse, and in the dark."""
+"""The admin sites by keyboard, and in dark mode."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,11 +8,11 @@ from tests.browser.test_admin_pages import sign_in
 
 pytestmark = pytest.mark.browser
 
-# What Tab should reach, in the order of the page; of some buttons of one name the checked one.
+# The elements that Tab should reach, in page order.
 STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
     .filter(e => e.tabIndex >= 0 && !e.disabled && e.type !== "hidden" && e.checkVisibility({visibilityProperty: true}))
     .map(e => { e.dataset.stop ||= Math.random(); return e.dataset.stop; })"""
-# How whatever has the focus looks.
+# The visible style of the focused element.
 LOOKS = """stop => { const e = document.querySelector(`[data-stop="${stop}"]`), s = getComputedStyle(e);
     const inner = e.querySelector("*") ? getComputedStyle(e.querySelector("*")) : s;
     return [s.outlineStyle === "none" ? "none" : s.outline, s.boxShadow, s.borderColor, s.backgroundColor, s.color,
@@ -22,7 +22,7 @@ NAME = "stop => document.querySelector(`[data-stop='${stop}']`).outerHTML.slice(
 
 
 def walk(page: Page, name: str) -> None:
-    """Tab reaches everything in the order of the page, and one sees where one is."""
+    """Fail unless Tab reaches all elements in page order with a visible focus."""
     stops = page.evaluate(STOPS)
     page.evaluate("document.activeElement.blur()")
     before = {stop: page.evaluate(LOOKS, stop) for stop in stops}
@@ -40,11 +40,11 @@ def walk(page: Page, name: str) -> None:
     assert unseen == [], name
 
 
-def test_the_keyboard_reaches_everything(site, page):
+def test_keyboard_reaches_every_control(site, page):
     page.goto(f"{site.url}/manager/login/")
     walk(page, "sign-in")
     sign_in(page, site, "/manager", "aisha.manager")
-    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     walk(page, "start")
     for model in ("task", "user", "auditentry"):
         page.goto(f"{site.url}/manager/api/{model}/?q=zzzz")
@@ -57,9 +57,9 @@ def test_the_keyboard_reaches_everything(site, page):
     walk(page, "blocked")
 
 
-def test_the_first_stop_leads_past_the_header(site, page):
+def test_first_tab_stop_skips_the_header(site, page):
     sign_in(page, site, "/manager", "aisha.manager")
-    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     page.keyboard.press("Tab")
     link = page.get_by_role("link", name="Skip to main content")
     expect(link).to_be_focused()
@@ -71,12 +71,12 @@ def test_the_first_stop_leads_past_the_header(site, page):
     assert page.evaluate("document.activeElement.closest('#content-start') !== null")
 
 
-def test_the_pages_are_legible_in_the_dark(site, page):
+def test_pages_are_legible_in_dark_mode(site, page):
     page.emulate_media(color_scheme="dark")
     page.goto(f"{site.url}/manager/")
     look(page, "sign-in-dark")
     sign_in(page, site, "/manager", "aisha.manager")
-    expect(page.get_by_role("heading", name="What needs attention")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     for path, name in (("/", "start"), ("/api/task/", "tasks"), ("/api/user/?role__exact=staff", "users")):
         page.goto(f"{site.url}/manager{path}")
         look(page, f"{name}-dark")

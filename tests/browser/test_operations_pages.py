@@ -1,4 +1,4 @@
-"""The operations page and its log reader, used as people do: on both sites, and without scripts."""
+"""User journeys through the operations pages, on both sites and without scripts."""
 
 import re
 
@@ -11,12 +11,12 @@ from tests.browser.test_admin_pages import sign_in
 from tests.logs import wait_until
 
 pytestmark = pytest.mark.browser
-PEOPLE = {"/admin": "root.admin", "/manager": "maria.manager"}
+USERNAMES = {"/admin": "root.admin", "/manager": "maria.manager"}
 
 
 @pytest.fixture
 def traffic(site):
-    """What people and machines asked, and one request with a name."""
+    """Send requests of a user and of programs, one of them with a request id."""
     headers = site.sign_in("daniel.manager", site.passwords["daniel.manager"])
     for path in ["/api/tasks/", "/api/tasks/summary/", "/api/properties/", "/api/users/"] * 3:
         site.request("GET", path, headers=headers)
@@ -25,9 +25,9 @@ def traffic(site):
     wait_until(lambda: "named-by-its-caller" in site.logs.text("performance.log"))
 
 
-@pytest.mark.parametrize("path", PEOPLE)
-def test_the_page_is_looked_at_and_leads_into_the_logs(site, page, traffic, path):
-    sign_in(page, site, path, PEOPLE[path])
+@pytest.mark.parametrize("path", USERNAMES)
+def test_operations_page_leads_into_the_logs(site, page, traffic, path):
+    sign_in(page, site, path, USERNAMES[path])
     page.get_by_role("link", name="Operations").click()
     expect(page.get_by_role("heading", name="Last hour")).to_be_visible()
     expect(page.locator(".ops-lights .ops-good")).to_have_count(5)
@@ -48,8 +48,8 @@ def test_the_page_is_looked_at_and_leads_into_the_logs(site, page, traffic, path
     look(page, f"request{path.replace('/', '-')}")
 
 
-def test_nonsense_is_marked_where_it_stands(site, page):
-    sign_in(page, site, "/admin", PEOPLE["/admin"])
+def test_invalid_log_filters_are_marked_at_their_fields(site, page):
+    sign_in(page, site, "/admin", USERNAMES["/admin"])
     page.goto(f"{site.url}/admin/operations/logs/?user=ada&logger=no+such&level=LOUD")
     expect(page.get_by_text("Enter a whole number.")).to_be_visible()
     expect(page.get_by_text("Enter the name of a logger, such as api.security.")).to_be_visible()
@@ -57,12 +57,12 @@ def test_nonsense_is_marked_where_it_stands(site, page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_of_it_works_without_scripts(site, chromium, traffic, scheme):
+def test_operations_pages_work_without_scripts(site, chromium, traffic, scheme):
     context = chromium.new_context(
         java_script_enabled=False, color_scheme=scheme, viewport={"width": 390, "height": 900}
     )
     page = context.new_page()
-    sign_in(page, site, "/manager", PEOPLE["/manager"])
+    sign_in(page, site, "/manager", USERNAMES["/manager"])
     page.goto(f"{site.url}/manager/operations/")
     expect(page.get_by_role("heading", name="Slowest routes")).to_be_visible()
     page.get_by_role("link", name="Logs", exact=True).click()

@@ -1,4 +1,4 @@
-"""Pages show what they should, and break no line of their Content-Security-Policy."""
+"""Pages work under their Content-Security-Policy."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def is_deployed(site) -> bool:
     return site.environment["DJANGO_ENVIRONMENT"] == "staging"
 
 
-def test_the_page_of_the_api_lives_with_its_policy(site, page):
+def test_api_docs_respect_the_content_security_policy(site, page):
     page.goto(f"{site.url}/api/docs/")
 
     if is_deployed(site):
@@ -20,7 +20,7 @@ def test_the_page_of_the_api_lives_with_its_policy(site, page):
         page.get_by_text("/api/auth/login/").first.wait_for()
 
 
-def test_a_page_that_is_not_there_says_so(site, page):
+def test_missing_page_explains_itself(site, page):
     page.goto(f"{site.url}/nowhere/")
 
     if is_deployed(site):

@@ -154,7 +154,7 @@ def test_the_page_of_a_link_keeps_the_token_in_no_address_and_in_no_other_browse
     assert victim.token not in form
     assert opened.headers["Referrer-Policy"] == "no-referrer"
     assert "Set a new password" in browser.get(form).text
-    assert "not good any more" in Browser(server).get(form).text
+    assert "Link not valid" in Browser(server).get(form).text
 
 
 def test_a_page_that_was_opened_before_is_of_no_use_after_a_reset(server, victim):

@@ -1,4 +1,4 @@
-"""`manage.py changepassword`: Django's command, with the sessions ended and the change in the audit trail."""
+"""`manage.py changepassword`: replaces Django's command, ends all sessions and records the change."""
 
 import getpass
 from typing import Any
@@ -13,7 +13,7 @@ TRIES = 3
 
 
 class Command(BaseCommand):
-    help = "Set a user's password; every session and token of his ends."
+    help = "Set a user's password and end all their sessions."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
@@ -21,19 +21,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = find_login(options["username"])
         if user is None:
-            raise CommandError("There is no such user.")
+            raise CommandError("No user has this username or email address. Check the spelling.")
         for _ in range(TRIES):
             password = getpass.getpass(f"New password for {user.username}: ")
             if not password:
                 break
-            if password != getpass.getpass("Again: "):
-                self.stderr.write("The two differ.")
+            if password != getpass.getpass("Repeat password: "):
+                self.stderr.write("The passwords differ. Try again.")
                 continue
             try:
                 admin_set_password(actor=None, user_id=user.pk, new_password=password)
-            except Invalid as refusal:
-                self.stderr.write(" ".join(refusal.errors.values()))
+            except Invalid as error:
+                self.stderr.write(" ".join(error.errors.values()))
                 continue
-            self.stdout.write(f"The password of {user.username} is set.")
+            self.stdout.write(f"The password of {user.username} was set. All their sessions have ended.")
             return
-        raise CommandError("The password is as it was.")
+        raise CommandError("The password was not changed.")
