@@ -165,13 +165,13 @@ def held(lock) -> Iterator[None]:
 
 
 @pytest.fixture
-def short_patience(monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.3)
-    monkeypatch.setattr(locks, "SHORT_PATIENCE", 0.01)
-    monkeypatch.setattr(FileLock, "_process_distrusts_until", 0.0)
+def short_lock_timeouts(monkeypatch):
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", 0.3)
+    monkeypatch.setattr(locks, "SHORT_TIMEOUT", 0.01)
+    monkeypatch.setattr(FileLock, "_process_waits_less_until", 0.0)
 
 
-@pytest.mark.usefixtures("short_patience")
+@pytest.mark.usefixtures("short_lock_timeouts")
 def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, capsys):
     logger = log()
     (handler,) = logger.handlers
@@ -187,7 +187,7 @@ def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, ca
     assert handler.last_error == "BlockingIOError: Another process holds .info.log.lock"
 
 
-@pytest.mark.usefixtures("short_patience")
+@pytest.mark.usefixtures("short_lock_timeouts")
 def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
     handlers = [SharedFileHandler(tmp_path / f"{name}.log") for name in ("a", "b", "c")]
     with contextlib.ExitStack() as stack:
@@ -205,7 +205,7 @@ def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
     assert 0.3 <= seconds < 0.6
 
 
-@pytest.mark.usefixtures("short_patience")
+@pytest.mark.usefixtures("short_lock_timeouts")
 def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(log, folder, capsys):
     logger = log()
     with held(folder / ".info.log.lock"):
@@ -227,7 +227,7 @@ def test_a_deleted_lock_file_is_made_again_before_the_next_line(log, folder):
     (folder / ".info.log.lock").unlink()
     logger.info("after")
 
-    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "LOCK_TIMEOUT", 0.01):
         logger.info("lost")
 
     assert messages(folder / "info.log") == ["before", "after"]
@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, fo
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == [".info.log.lock"]
     assert (handler.dropped, handler.last_error) == (0, "cannot be rotated, OSError: Device or resource busy")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be rotated, OSError: Device or resource busy. It grows" in line
+    assert "cannot be rotated, OSError: Device or resource busy. The file grows" in line
 
 
 def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder, monkeypatch):
@@ -400,7 +400,7 @@ def test_a_moved_folder_takes_its_lock_along(log, folder):
     folder.rename(folder.with_name("moved"))
     logger.info("after")
 
-    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "LOCK_TIMEOUT", 0.01):
         logger.info("lost")
 
     assert messages(folder.with_name("moved") / "info.log") == ["before", "after"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from backend.logs import reader
+from backend.logs import reader, segments
 from backend.logs.search import FILES, LogQuery, search
 
 START = datetime(2026, 5, 31, 12, tzinfo=UTC)
@@ -34,7 +34,7 @@ def write(path: Path, lines: list[bytes], *, until: float) -> None:
 @pytest.fixture
 def folder(tmp_path, settings, monkeypatch) -> Path:
     settings.LOGS_DIR = tmp_path
-    monkeypatch.setattr(reader, "BLOCK", 2_000)  # six lines
+    monkeypatch.setattr(segments, "BLOCK", 2_000)  # six lines
     return tmp_path
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from backend.logs import throttling
-from backend.logs.records import MAX_REFUSAL
+from backend.logs.records import MAX_REJECTION
 
 LIMIT = 2_048  # bytes in all log files together
 LONG = 'ü"\\' * 700
@@ -106,7 +106,7 @@ def test_a_foreign_host_is_one_warning_without_a_traceback(stranger, host):
     (entry,) = stranger.logs.of_request("security", answer)
     assert (entry["logger"], entry["level"]) == ("django.security.DisallowedHost", "WARNING")
     assert "exception" not in entry
-    assert len(entry["message"]) <= MAX_REFUSAL + 3
+    assert len(entry["message"]) <= MAX_REJECTION + 3
     assert stranger.logs.of_request("error", answer) == []
 
 
