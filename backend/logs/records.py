@@ -28,7 +28,7 @@ def _cut(text: str) -> str:
 
 
 class StructuredLogger(logging.Logger):
-    """Accepts reserved names in `extra`, and keeps them in an attribute `extra`. The standard library raises KeyError."""
+    """Keeps reserved names of `extra` in an attribute `extra`. The standard library raises KeyError."""
 
     def makeRecord(  # noqa: N802 - the standard library's
         self,

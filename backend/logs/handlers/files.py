@@ -89,7 +89,7 @@ class SharedFileHandler(LineHandler):
         self._lock.close()
 
     def after_fork(self) -> None:
-        """Close the files: a flock belongs to the open file, which the parent shares. The next record opens new ones."""
+        """Close the files, because the parent shares their flocks. The next record opens new ones."""
         super().after_fork()
         self.close_files()
 
