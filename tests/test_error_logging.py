@@ -10,7 +10,7 @@ def browser(db, settings, logs):
     return Client(raise_request_exception=False)
 
 
-def test_a_fault_in_a_view_has_one_traceback_with_its_request(browser, logs):
+def test_error_in_a_view_is_logged_once_with_its_request(browser, logs):
     answer = browser.get("/odd/fail/?a=1&token=canary-1", headers={"Referer": "https://example.com/?token=canary-2"})
 
     (entry,) = logs.of_request("error", answer)
@@ -23,7 +23,7 @@ def test_a_fault_in_a_view_has_one_traceback_with_its_request(browser, logs):
     assert "canary" not in logs.text()
 
 
-def test_a_fault_in_a_middleware_has_one_traceback_too(browser, logs, settings):
+def test_error_in_a_middleware_is_logged_once(browser, logs, settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.failing_urls.FailingMiddleware"]
     browser = Client(raise_request_exception=False)
 
@@ -42,7 +42,7 @@ def test_a_fault_in_a_middleware_has_one_traceback_too(browser, logs, settings):
         ("/odd/fail-template/", "template.*error", "template_error"),
     ],
 )
-def test_faults_of_pages_are_where_the_operator_greps(browser, logs, path, grep, event):
+def test_page_errors_match_the_documented_greps(browser, logs, path, grep, event):
     answer = browser.get(path)
 
     (entry,) = logs.of_request("error", answer)
@@ -51,7 +51,7 @@ def test_faults_of_pages_are_where_the_operator_greps(browser, logs, path, grep,
     assert answer.headers["X-Request-ID"] in logs.grep(f'grep "{grep}" logs/error.log')
 
 
-def test_programs_get_a_problem_and_people_a_page(browser):
+def test_error_response_is_a_problem_for_api_clients_and_a_page_for_browsers(browser):
     program, person = browser.get("/api/odd/fail/"), browser.get("/odd/fail/")
 
     assert program.headers["Content-Type"] == "application/problem+json"
@@ -70,7 +70,7 @@ def test_programs_get_a_problem_and_people_a_page(browser):
         ("/odd/fail/", {}, 500, "Something went wrong on our side"),
     ],
 )
-def test_each_refusal_has_its_page(browser, path, headers, status, sentence):
+def test_rejections_have_their_pages(browser, path, headers, status, sentence):
     answer = browser.get(path, headers=headers)
 
     assert answer.status_code == status
@@ -78,7 +78,7 @@ def test_each_refusal_has_its_page(browser, path, headers, status, sentence):
     assert sentence in answer.content.decode()
 
 
-def test_a_form_without_its_token_is_refused_with_a_page_and_told(db, settings, logs):
+def test_form_without_csrf_token_is_rejected_with_a_page_and_logged(db, settings, logs):
     settings.ROOT_URLCONF = "tests.failing_urls"
     browser = Client(enforce_csrf_checks=True)
 
@@ -90,7 +90,7 @@ def test_a_form_without_its_token_is_refused_with_a_page_and_told(db, settings, 
     assert entry["message"].startswith("Permission denied")
 
 
-def test_a_database_that_is_away_is_one_error_with_its_cause(manager, logs, monkeypatch):
+def test_database_outage_is_logged_once_with_its_cause(manager, logs, monkeypatch):
     from django.db import OperationalError
 
     from api.tasks import selectors

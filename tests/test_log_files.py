@@ -47,14 +47,14 @@ def messages(path) -> list[str]:
     return [json.loads(line)["message"] for line in path.read_text().splitlines()]
 
 
-def test_the_file_is_there_before_the_first_record(log, folder):
+def test_handler_creates_its_file_before_the_first_record(log, folder):
     log()
 
     assert (folder / "info.log").stat().st_size == 0
     assert (folder / "info.log").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_full_file_moves_on_and_the_oldest_backup_goes(log, folder):
+def test_handler_rotates_a_full_file_and_deletes_the_oldest_backup(log, folder):
     logger = log(max_bytes=1_000, backup_count=2)
 
     for number in range(30):
@@ -66,7 +66,7 @@ def test_a_full_file_moves_on_and_the_oldest_backup_goes(log, folder):
     assert kept == [f"line {number:02}" for number in range(30 - len(kept), 30)]
 
 
-def test_a_line_larger_than_the_limit_has_a_file_of_its_own(log, folder):
+def test_line_larger_than_the_limit_gets_its_own_file(log, folder):
     logger = log(max_bytes=100, backup_count=3)
 
     logger.info("first")
@@ -84,7 +84,7 @@ def test_a_line_larger_than_the_limit_has_a_file_of_its_own(log, folder):
         ("2026-05-01T12:00:00Z", "2026-06-03T12:00:00Z", True),
     ],
 )
-def test_a_week_ends_on_monday_in_utc(log, folder, last_written, now, is_rotated):
+def test_weekly_rotation_happens_on_monday_in_utc(log, folder, last_written, now, is_rotated):
     logger = log(weekly=True, backup_count=7)
     logger.info("old")
     moment = datetime.fromisoformat(last_written).timestamp()
@@ -97,7 +97,7 @@ def test_a_week_ends_on_monday_in_utc(log, folder, last_written, now, is_rotated
     assert messages(folder / "info.log")[-1] == "new"
 
 
-def test_without_limits_the_file_is_left_to_others(log, folder):
+def test_handler_without_limits_does_not_rotate(log, folder):
     logger = log()
 
     for _ in range(100):
@@ -106,7 +106,7 @@ def test_without_limits_the_file_is_left_to_others(log, folder):
     assert [path.name for path in folder.glob("info*")] == ["info.log"]
 
 
-def test_a_file_that_somebody_renamed_is_left_for_the_one_that_bears_its_name(log, folder):
+def test_handler_leaves_a_renamed_file_for_the_new_one(log, folder):
     logger = log()
     logger.info("before")
     (folder / "info.log").rename(folder / "info.log.1")
@@ -119,7 +119,7 @@ def test_a_file_that_somebody_renamed_is_left_for_the_one_that_bears_its_name(lo
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_deleted_file_is_made_again_for_the_next_line(log, folder):
+def test_handler_recreates_a_deleted_file(log, folder):
     logger = log()
     logger.info("before")
     (folder / "info.log").unlink()
@@ -129,7 +129,7 @@ def test_a_deleted_file_is_made_again_for_the_next_line(log, folder):
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_file_deleted_during_a_write_gets_the_line_again(log, folder, monkeypatch):
+def test_handler_repeats_a_line_whose_file_is_deleted_during_the_write(log, folder, monkeypatch):
     logger = log()
     logger.info("before")
     write = os.write
@@ -145,7 +145,7 @@ def test_a_file_deleted_during_a_write_gets_the_line_again(log, folder, monkeypa
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_file_replaced_by_another_is_left_for_the_new_one(log, folder):
+def test_handler_leaves_a_replaced_file_for_the_new_one(log, folder):
     logger = log()
     logger.info("before")
     (folder / "new").touch()
@@ -172,7 +172,7 @@ def short_lock_timeouts(monkeypatch):
 
 
 @pytest.mark.usefixtures("short_lock_timeouts")
-def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, capsys):
+def test_line_without_the_lock_is_dropped_and_counted(log, folder, capsys):
     logger = log()
     (handler,) = logger.handlers
     logger.info("before")
@@ -188,7 +188,7 @@ def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, ca
 
 
 @pytest.mark.usefixtures("short_lock_timeouts")
-def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
+def test_locks_of_other_processes_cost_one_wait_per_process(tmp_path):
     handlers = [SharedFileHandler(tmp_path / f"{name}.log") for name in ("a", "b", "c")]
     with contextlib.ExitStack() as stack:
         for name in ("a", "b", "c"):
@@ -206,7 +206,7 @@ def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
 
 
 @pytest.mark.usefixtures("short_lock_timeouts")
-def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(log, folder, capsys):
+def test_handler_reports_drops_when_writing_succeeds_again(log, folder, capsys):
     logger = log()
     with held(folder / ".info.log.lock"):
         for _ in range(5):
@@ -221,7 +221,7 @@ def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(l
     assert "has dropped 5 lines;" in last
 
 
-def test_a_deleted_lock_file_is_made_again_before_the_next_line(log, folder):
+def test_handler_recreates_a_deleted_lock_file(log, folder):
     logger = log()
     logger.info("before")
     (folder / ".info.log.lock").unlink()
@@ -250,7 +250,7 @@ def immovable(log, folder, monkeypatch):
     return logger
 
 
-def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, folder, capsys):
+def test_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, folder, capsys):
     for number in range(30):
         immovable.info("line %d", number)
 
@@ -263,7 +263,7 @@ def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, fo
     assert "cannot be rotated, OSError: Device or resource busy. The file grows" in line
 
 
-def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder, monkeypatch):
+def test_failed_rotation_is_retried_after_a_minute(immovable, folder, monkeypatch):
     immovable.info("first")
     immovable.info("second")
     monkeypatch.undo()
@@ -283,7 +283,7 @@ def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder,
 
 @pytest.mark.parametrize("step", range(8))
 @pytest.mark.parametrize("backup_count", [0, 3])
-def test_a_rotation_that_ends_at_any_step_loses_nothing(log, folder, monkeypatch, step, backup_count):
+def test_rotation_that_stops_at_any_step_loses_nothing(log, folder, monkeypatch, step, backup_count):
     logger = log(max_bytes=400, backup_count=backup_count)
     for number in range(1, backup_count + 1):
         (folder / f"info.log.{number}").write_text(f"backup {number}")
@@ -313,7 +313,7 @@ def test_a_rotation_that_ends_at_any_step_loses_nothing(log, folder, monkeypatch
     assert {f"backup {number}" for number in range(1, backup_count + 1)} - kept <= oldest
 
 
-def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(log, folder):
+def test_interrupted_rotation_is_finished_by_the_next_one(log, folder):
     logger = log(max_bytes=400, backup_count=3)
     (folder / "info.log.0").write_text("moved")
     (folder / "info.log.1").write_text("older")
@@ -325,7 +325,7 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(log, folder
     assert [(folder / f"info.log.{number}").read_text() for number in (2, 3)] == ["moved", "older"]
 
 
-def test_a_line_logged_by_a_signal_handler_follows_the_one_it_interrupted(log, folder, monkeypatch):
+def test_line_of_a_signal_handler_follows_the_interrupted_line(log, folder, monkeypatch):
     logger = log()
     write = os.write
 
@@ -340,7 +340,7 @@ def test_a_line_logged_by_a_signal_handler_follows_the_one_it_interrupted(log, f
     assert messages(folder / "info.log") == ["line", "signal"]
 
 
-def test_a_folder_that_vanishes_is_made_again(log, folder):
+def test_handler_recreates_a_deleted_folder(log, folder):
     logger = log()
     logger.info("before")
     shutil.rmtree(folder)
@@ -350,7 +350,7 @@ def test_a_folder_that_vanishes_is_made_again(log, folder):
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_symbolic_link_is_not_followed(log, folder, tmp_path, capsys):
+def test_handler_does_not_follow_a_symbolic_link(log, folder, tmp_path, capsys):
     folder.mkdir()
     (tmp_path / "precious").touch()
     (folder / "info.log").symlink_to(tmp_path / "precious")
@@ -361,7 +361,7 @@ def test_a_symbolic_link_is_not_followed(log, folder, tmp_path, capsys):
     assert "info.log" in capsys.readouterr().err
 
 
-def test_a_child_process_writes_into_the_same_file(log, folder):
+def test_child_process_writes_to_the_same_file(log, folder):
     logger = log()
     logger.info("parent")
     child = os.fork()
@@ -375,7 +375,7 @@ def test_a_child_process_writes_into_the_same_file(log, folder):
     assert messages(folder / "info.log") == ["parent", "child", "parent again"]
 
 
-def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
+def test_handler_reports_errors_once_a_minute_and_counts_drops(log, folder, capsys):
     logger = log()
     (handler,) = logger.handlers
     shutil.rmtree(folder)
@@ -393,7 +393,7 @@ def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
     assert messages(folder / "info.log") == ["found"]
 
 
-def test_a_moved_folder_takes_its_lock_along(log, folder):
+def test_handler_locks_the_new_folder_when_the_old_one_is_moved(log, folder):
     logger = log()
     (handler,) = logger.handlers
     logger.info("before")

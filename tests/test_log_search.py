@@ -73,7 +73,7 @@ def pages(names, query: LogQuery, *, limit: int, seconds: float):
 
 @pytest.mark.parametrize("seconds", [0, 0.002, 60])
 @pytest.mark.parametrize("limit", [3, 50])
-def test_older_goes_on_exactly_where_the_page_stopped(written, limit, seconds):
+def test_older_page_continues_after_the_last_record(written, limit, seconds):
     shown = [one for page in pages(FILES, LogQuery(), limit=limit, seconds=seconds) for one in page]
 
     assert len(shown) == len(written)
@@ -82,7 +82,7 @@ def test_older_goes_on_exactly_where_the_page_stopped(written, limit, seconds):
     assert times == sorted(times, reverse=True)
 
 
-def test_many_records_of_one_moment_are_each_on_one_page(folder):
+def test_records_with_equal_timestamps_are_each_on_one_page(folder):
     same = [line(10, number) for number in range(150)]
     write(folder / "info.log", [line(0, 1_000), *same, line(20, 2_000)], until=20)
 
@@ -91,14 +91,14 @@ def test_many_records_of_one_moment_are_each_on_one_page(folder):
     assert sorted(shown) == sorted([line(0, 1_000), *same, line(20, 2_000)])
 
 
-def test_what_does_not_match_is_searched_page_by_page_down_to_the_end(written):
+def test_search_without_matches_reads_page_by_page_to_the_end(written):
     found = list(pages(FILES, LogQuery(text="is in no line"), limit=50, seconds=0))
 
     assert len(found) > 10
     assert not any(found)
 
 
-def test_from_and_to_bound_the_pages_and_what_is_read(written):
+def test_after_and_before_limit_the_pages_and_the_reading(written):
     query = LogQuery(after=stamp(100), before=stamp(120))
 
     shown = [one for page in pages(FILES, query, limit=7, seconds=0) for one in page]
@@ -106,7 +106,7 @@ def test_from_and_to_bound_the_pages_and_what_is_read(written):
     assert sorted(shown) == sorted(one for one in written if stamp(100) <= orjson.loads(one)["timestamp"] <= stamp(120))
 
 
-def test_a_rotation_while_a_page_is_read_neither_hides_nor_doubles(folder):
+def test_rotation_during_a_search_neither_hides_nor_repeats_records(folder):
     write(folder / "info.log.1", [line(number, number) for number in range(100)], until=100)
     write(folder / "info.log", [line(number, number) for number in range(100, 200)], until=200)
     entries = iter(reader.ReverseLogReader(folder / "info.log"))
@@ -120,7 +120,7 @@ def test_a_rotation_while_a_page_is_read_neither_hides_nor_doubles(folder):
     assert [int(entry.values["message"]) for entry in shown] == list(range(199, -1, -1))
 
 
-def test_a_packed_file_that_was_cut_gives_what_it_has(folder):
+def test_truncated_compressed_file_is_read_to_its_end(folder):
     packed = gzip.compress(b"\n".join(line(number, number) for number in range(2_000)), compresslevel=0)
     (folder / "info.log.1.gz").write_bytes(packed[: len(packed) // 2])
 
@@ -129,7 +129,7 @@ def test_a_packed_file_that_was_cut_gives_what_it_has(folder):
     assert 900 < len(entries) < 1_100
 
 
-def test_a_file_that_is_being_packed_is_read_once(folder):
+def test_file_that_is_being_compressed_is_read_once(folder):
     lines = [line(number, number) for number in range(10)]
     write(folder / "info.log.2", lines, until=10)
     write(folder / "info.log.2.gz", lines[:4], until=20)
@@ -137,7 +137,7 @@ def test_a_file_that_is_being_packed_is_read_once(folder):
     assert len(search(["info"], LogQuery(), limit=50, seconds=60).entries) == 10
 
 
-def test_a_line_that_somebody_else_wrote_is_no_fault(folder):
+def test_search_skips_lines_of_other_programs(folder):
     odd = [{"request": "x"}, {"request": [1]}, {"level": 7}, {"exception": "no"}, {"user_id": [5]}, {"event": {}}]
     write(folder / "info.log", [line(number, number, **values) for number, values in enumerate(odd)], until=10)
     query = LogQuery(level="INFO", logger="api", user=5, request_id="abcdefgh", event="x", exception="y", text="x")

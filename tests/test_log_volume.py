@@ -62,9 +62,7 @@ def stranger(db, log_to, settings, monkeypatch):
 
 @pytest.mark.parametrize("query", [PROBE, "q=1"], ids=["probe", "plain"])
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status"), REFUSED, ids=lambda value: str(value)[:25])
-def test_a_refused_request_of_a_stranger_writes_at_most_two_kilobytes(
-    stranger, method, path, body, headers, status, query
-):
+def test_rejected_anonymous_request_writes_at_most_two_kilobytes(stranger, method, path, body, headers, status, query):
     answer, size = stranger(method, path, body, query=query, **headers)
 
     assert answer.status_code == status
@@ -72,7 +70,7 @@ def test_a_refused_request_of_a_stranger_writes_at_most_two_kilobytes(
     assert 0 < size <= LIMIT - threads + 2 * len("MainThread"), stranger.logs.text()
 
 
-def test_a_throttled_login_writes_at_most_two_kilobytes(stranger):
+def test_throttled_login_writes_at_most_two_kilobytes(stranger):
     statuses = [stranger("POST", LOGIN, JSON, query="")[0].status_code for _ in range(5)]
 
     answer, size = stranger("POST", LOGIN, JSON, query="")
@@ -81,7 +79,7 @@ def test_a_throttled_login_writes_at_most_two_kilobytes(stranger):
     assert size <= LIMIT
 
 
-def test_a_refused_request_names_its_path_its_client_and_its_user_agent(stranger):
+def test_rejected_request_is_logged_with_path_client_ip_and_user_agent(stranger):
     answer, _ = stranger("GET", "/api/tasks/", query="q=1", HTTP_USER_AGENT="Curious/1.0 (of a stranger, and long)")
 
     for name in ("security", "performance"):
@@ -91,7 +89,7 @@ def test_a_refused_request_names_its_path_its_client_and_its_user_agent(stranger
         assert entry["request"]["remote_addr"] == "2001:db8:1234:5678:9abc:def0:1234:5678"
 
 
-def test_a_refused_request_of_a_user_is_logged_whole(manager, logs):
+def test_rejected_request_of_a_user_is_logged_completely(manager, logs):
     answer = manager.get("/api/tasks/4711/", HTTP_USER_AGENT="Curious/1.0 " * 10)
 
     (entry,) = logs.of_request("performance", answer)
@@ -100,7 +98,7 @@ def test_a_refused_request_of_a_user_is_logged_whole(manager, logs):
 
 
 @pytest.mark.parametrize("host", ["evil.example.com", "_", "a" * 5_000])
-def test_a_foreign_host_is_one_warning_without_a_traceback(stranger, host):
+def test_invalid_host_is_one_warning_without_a_traceback(stranger, host):
     answer, _ = stranger("GET", "/", HTTP_HOST=host)
 
     (entry,) = stranger.logs.of_request("security", answer)
@@ -110,7 +108,7 @@ def test_a_foreign_host_is_one_warning_without_a_traceback(stranger, host):
     assert stranger.logs.of_request("error", answer) == []
 
 
-def test_a_csrf_failure_is_logged_once_in_each_file_with_its_reason(stranger):
+def test_csrf_failure_is_logged_once_per_file_with_its_reason(stranger):
     answer, _ = stranger("POST", "/admin/login/", query="q=1")
 
     (entry,) = stranger.logs.of_request("security", answer)
@@ -119,20 +117,20 @@ def test_a_csrf_failure_is_logged_once_in_each_file_with_its_reason(stranger):
     assert stranger.logs.of_request("info", answer) == []
 
 
-def test_a_probe_that_is_refused_names_its_status(stranger):
+def test_rejected_attack_is_logged_with_its_status(stranger):
     answer, _ = stranger("GET", "/api/tasks/")
 
     (entry,) = stranger.logs.of_request("security", answer)
     assert (entry["event"], entry["pattern"], entry["status_code"]) == ("suspicious_pattern", "script_injection", 401)
 
 
-def test_gunicorns_line_about_a_request_that_it_cannot_read_is_short(logs):
+def test_gunicorn_record_about_an_invalid_request_is_short(logs):
     logging.getLogger("gunicorn.error").warning(f"Invalid request from ip=::1: {LONG}")  # noqa: G004 - as gunicorn does
 
     assert len(logs.text("info.log").encode()) < 1_000
 
 
-def test_a_refused_request_is_skipped_by_its_whole_path(stranger, settings):
+def test_rejected_request_is_skipped_by_its_full_path(stranger, settings):
     settings.LOG_SKIP_PATHS = ("/accounts/password-reset/confirm/",)
 
     answer, _ = stranger("POST", RESET, query="")

@@ -36,12 +36,12 @@ def events_in_code() -> set[str]:
     return found
 
 
-def test_every_event_is_in_the_table_and_nothing_else():
+def test_event_table_has_every_event_and_nothing_else():
     assert {row[0] for row in EVENTS} == events_in_code()
 
 
 @pytest.mark.parametrize("event", events.Event, ids=str)
-def test_the_table_has_the_message_logger_and_level_of_each_audited_event(event):
+def test_event_table_has_message_logger_and_level_of_audit_events(event):
     (row,) = [row for row in EVENTS if row[0] == event.value]
 
     assert row[1].removesuffix(": {action}") == event.label
@@ -50,7 +50,7 @@ def test_the_table_has_the_message_logger_and_level_of_each_audited_event(event)
 
 
 @pytest.mark.parametrize("row", EVENTS, ids=[f"{row[0]} {row[3]}" for row in EVENTS])
-def test_the_table_has_the_files_of_each_event(log_to, row):
+def test_event_table_has_the_files_of_each_event(log_to, row):
     event, message, logger, level, files, *_ = row
     logs = log_to(debug=True, level="DEBUG") if level == "DEBUG" else log_to()
     is_security = "security" in files
@@ -61,7 +61,7 @@ def test_the_table_has_the_files_of_each_event(log_to, row):
     assert {name.removesuffix(".log") for name in logs.files_with(event)} == set(files.split(", "))
 
 
-def test_the_table_has_the_files_with_their_sizes():
+def test_file_table_has_the_sizes():
     handlers = get_logging_config(logs_dir="/x", service="s", version="1", environment="test", debug=True)["handlers"]
     shown = {
         name: f"{handler['max_bytes'] // 2**20} MB{', or Monday 00:00 UTC,' if handler['weekly'] else ''} x "

@@ -29,7 +29,7 @@ def security(logs, answer, event) -> list[dict]:
 
 
 @pytest.mark.parametrize("path", ["/api/health/", "/api/tasks/", "/api/nowhere/", "/nowhere/", "/odd/fail/", "/"])
-def test_every_answer_has_the_headers(browser, path):
+def test_responses_have_security_headers(browser, path):
     answer = browser.get(path)
 
     assert HEADERS.items() <= dict(answer.headers).items()
@@ -40,14 +40,14 @@ def test_every_answer_has_the_headers(browser, path):
     assert "frame-ancestors 'none'" in policy
 
 
-def test_a_header_that_a_view_has_set_stays(browser):
+def test_headers_set_by_a_view_are_kept(browser):
     answer = browser.get("/odd/own-headers/")
 
     assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
     assert answer.headers["Content-Security-Policy"] == "sandbox"
 
 
-def test_browsers_are_told_to_stay_with_https_where_they_came_with_it(browser, settings):
+def test_hsts_is_sent_over_https(browser, settings):
     settings.SECURE_HSTS_SECONDS = 3600
 
     assert "Strict-Transport-Security" not in browser.get("/api/health/").headers
@@ -72,7 +72,7 @@ def test_browsers_are_told_to_stay_with_https_where_they_came_with_it(browser, s
         ("/api/tasks/?search=${jndi:ldap://x}", "code_injection"),
     ],
 )
-def test_a_probe_is_told_with_its_pattern_route_and_address(browser, logs, path, pattern):
+def test_attack_is_logged_with_pattern_route_and_client_ip(browser, logs, path, pattern):
     answer = browser.get(path)
 
     (entry,) = security(logs, answer, "suspicious_pattern")
@@ -93,11 +93,11 @@ def test_a_probe_is_told_with_its_pattern_route_and_address(browser, logs, path,
         "/api/tasks/?ordering=-due_date,title&status=pending&status=completed",
     ],
 )
-def test_what_people_ask_is_not_suspicious(browser, logs, path):
+def test_ordinary_requests_are_not_suspicious(browser, logs, path):
     assert security(logs, browser.get(path), "suspicious_pattern") == []
 
 
-def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch):
+def test_event_throttle_logs_sixty_events_and_counts_the_rest(browser, logs, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("backend.logs.throttling.time.monotonic", lambda: now)
     for _ in range(100):
@@ -114,7 +114,7 @@ def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch
     assert len(logs.entries("performance", status_code=401)) == 100
 
 
-def test_floods_of_other_addresses_and_routes_are_counted_apart(browser, logs):
+def test_event_throttle_counts_client_ips_and_routes_apart(browser, logs):
     for number in range(70):
         browser.get("/api/tasks/", REMOTE_ADDR="192.0.2.1")
         browser.get("/api/tasks/" if number else "/api/users/", REMOTE_ADDR="192.0.2.2")
@@ -122,7 +122,7 @@ def test_floods_of_other_addresses_and_routes_are_counted_apart(browser, logs):
     assert len(logs.entries("security", event="authentication_required")) == 60 + 1 + 60
 
 
-def test_denials_are_never_summarized(staff, logs, django_capture_on_commit_callbacks):
+def test_denials_are_not_throttled(staff, logs, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(70):
             staff.post("/api/properties/", {"name": "A", "address": "B"})
@@ -149,7 +149,7 @@ LEVELS = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.C
     ],
 )
 @pytest.mark.parametrize("debug", [False, True], ids=["DEBUG off", "DEBUG on"])
-def test_each_logger_has_its_files(log_to, logger, files, debug):
+def test_loggers_write_to_their_files(log_to, logger, files, debug):
     logs = log_to(debug=debug, level="DEBUG")
     logging.getLogger(logger).setLevel(logging.NOTSET)
 
@@ -168,7 +168,7 @@ def test_each_logger_has_its_files(log_to, logger, files, debug):
     assert (logs.folder / "debug.log").exists() is debug
 
 
-def test_a_security_event_of_the_application_is_in_both_files(logs):
+def test_application_security_events_are_in_two_files(logs):
     for name in ("api", "api.admin", "some.library"):
         logging.getLogger(name).info("Something happened", extra={"security_event": "login_success"})
 
@@ -176,7 +176,7 @@ def test_a_security_event_of_the_application_is_in_both_files(logs):
     assert [entry["logger"] for entry in logs.entries("info")] == ["api", "api.admin", "some.library"]
 
 
-def test_a_denial_is_in_error_log_whoever_tells_it(logs):
+def test_denials_of_all_loggers_are_in_error_log(logs):
     logging.getLogger("api.admin").warning("Permission denied: Manager attempted direct password change")
     logging.getLogger("api").warning("Something else")
 
@@ -184,7 +184,7 @@ def test_a_denial_is_in_error_log_whoever_tells_it(logs):
 
 
 @pytest.mark.parametrize(("level", "messages"), [("DEBUG", 3), ("INFO", 2), ("WARNING", 1)])
-def test_log_level_works(log_to, capsys, level, messages):
+def test_log_level_selects_records(log_to, capsys, level, messages):
     log_to(level=level)
 
     for number in (logging.DEBUG, logging.INFO, logging.WARNING):
@@ -193,7 +193,7 @@ def test_log_level_works(log_to, capsys, level, messages):
     assert capsys.readouterr().err.count("Something happened") == messages
 
 
-def test_the_console_is_text_for_people(log_to, manager, capsys):
+def test_console_writes_text_in_development(log_to, manager, capsys):
     log_to(console="text")
     factories.task()
 

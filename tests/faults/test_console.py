@@ -84,7 +84,7 @@ def journal() -> tuple[int, int]:
 
 @pytest.mark.parametrize("make", [pipe, journal])
 @pytest.mark.parametrize("slowly", [False, True], ids=["fast reader", "slow reader"])
-def test_long_lines_of_several_processes_are_whole(make, slowly):
+def test_long_lines_of_several_processes_stay_whole(make, slowly):
     reader, stream = make()
     with writing_to(stream) as writers:
         os.close(stream)
@@ -101,7 +101,7 @@ def test_long_lines_of_several_processes_are_whole(make, slowly):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding /proc takes root")
-def test_long_lines_are_whole_where_the_pipe_cannot_be_opened_again():
+def test_long_lines_stay_whole_when_the_pipe_cannot_be_reopened():
     """As without /proc, or where the pipe belongs to another user."""
     reader, stream = pipe()
     with writing_to(stream, inside=WITHOUT_PROC) as writers:
@@ -114,7 +114,7 @@ def test_long_lines_are_whole_where_the_pipe_cannot_be_opened_again():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding /proc takes root")
-def test_nobody_waits_where_the_pipe_cannot_be_opened_again():
+def test_lines_do_not_wait_when_the_pipe_cannot_be_reopened():
     reader, stream = pipe()
     with writing_to(stream, inside=WITHOUT_PROC) as writers:
         counts = [tuple(map(int, writer.stdout.read().split())) for writer in writers]
@@ -126,7 +126,7 @@ def test_nobody_waits_where_the_pipe_cannot_be_opened_again():
     assert len([record for record in records if "number" in record]) == sum(written for written, _ in counts)
 
 
-def test_a_pipe_too_small_for_a_line_is_made_larger():
+def test_pipe_too_small_for_a_line_is_enlarged():
     reader, stream = pipe()
     fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, 4_096)
     with writing_to(stream, lines=50, sizes=("14000",)):
@@ -138,7 +138,7 @@ def test_a_pipe_too_small_for_a_line_is_made_larger():
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_killed_writers_spoil_no_line_of_the_others(attempt):
+def test_killed_writers_damage_no_line_of_others(attempt):
     reader, stream = pipe()
     with writing_to(stream, sizes=("14000",)) as writers:
         os.close(stream)
@@ -156,7 +156,7 @@ def test_killed_writers_spoil_no_line_of_the_others(attempt):
 
 
 @pytest.mark.parametrize("make", [pipe, journal])
-def test_a_line_that_nobody_reads_costs_half_a_second_once_and_is_counted(make):
+def test_line_without_a_reader_waits_half_a_second_once_and_is_counted(make):
     reader, stream = make()
     started = time.monotonic()
     with writing_to(stream, lines=2_000, sizes=("300",)) as writers:
@@ -171,7 +171,7 @@ def test_a_line_that_nobody_reads_costs_half_a_second_once_and_is_counted(make):
     assert len(records) == sum(written for written, _ in counts)
 
 
-def test_the_first_line_after_a_reader_is_back_says_how_many_were_dropped(tmp_path):
+def test_first_line_after_a_reader_returns_gives_the_number_of_drops(tmp_path):
     script = (
         "import logging, sys; from backend.logs.handlers import ConsoleHandler; "
         "from backend.formatters import JSONFormatter; handler = ConsoleHandler(); "
@@ -228,7 +228,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_a_server_whose_console_nobody_reads_serves_counts_and_ends(tmp_path):
+def test_server_without_a_console_reader_serves_counts_and_stops(tmp_path):
     variables = environment(tmp_path, LOG_CONSOLE_FORMAT="json", METRICS_TOKEN=METRICS_TOKEN)
     manage(variables, "migrate", "--verbosity", "0")
     url = f"http://{variables['WEB_BIND']}"

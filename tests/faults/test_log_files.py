@@ -48,7 +48,7 @@ def write_and_expect_growth(path: Path, capfd) -> None:
 
 
 @needs_root
-def test_a_bind_mounted_file_grows_and_no_backup_is_touched(path, tmp_path, capfd):
+def test_bind_mounted_file_grows_and_keeps_its_backups(path, tmp_path, capfd):
     (tmp_path / "elsewhere.log").touch()
     subprocess.run(["mount", "--bind", str(tmp_path / "elsewhere.log"), str(path)], check=True)
     try:
@@ -58,7 +58,7 @@ def test_a_bind_mounted_file_grows_and_no_backup_is_touched(path, tmp_path, capf
 
 
 @needs_root
-def test_an_append_only_file_grows_and_no_backup_is_touched(path, capfd):
+def test_append_only_file_grows_and_keeps_its_backups(path, capfd):
     if shutil.which("chattr") is None or subprocess.run(["chattr", "+a", str(path)], check=False).returncode:
         pytest.skip("this file system has no attributes")
     try:
@@ -68,7 +68,7 @@ def test_an_append_only_file_grows_and_no_backup_is_touched(path, capfd):
 
 
 @pytest.mark.parametrize("victim", ["info.log", ".info.log.lock", "."], ids=["file", "lock", "folder"])
-def test_what_is_deleted_under_writers_costs_no_line(path, victim):
+def test_deleted_file_costs_no_other_line(path, victim):
     """What was in a deleted file is kept open here: the writers may lose nothing more than was deleted."""
     opened = []
     with writing("ours", path, lines=LINES * 5) as writers:
@@ -94,7 +94,7 @@ def test_what_is_deleted_under_writers_costs_no_line(path, victim):
     assert found == everything(LINES * 5)
 
 
-def test_lines_during_an_external_copy_that_takes_long_are_counted_and_none_vanishes(path, capfd):
+def test_lines_during_a_long_external_copy_are_kept_or_counted(path, capfd):
     """copytruncate under the lock, for longer than writers wait: what is not in the copy or the file is counted."""
     script = 'sleep 8; cp "$1" "$1.copied"; : >"$1"'
     command = ["flock", str(path.with_name(".info.log.lock")), "sh", "-c", script, "sh", str(path)]
@@ -116,7 +116,7 @@ def test_lines_during_an_external_copy_that_takes_long_are_counted_and_none_vani
     assert reports.count("BlockingIOError: Another process holds .info.log.lock. Process") == WRITERS
 
 
-def test_a_stopped_process_that_holds_the_lock_alone_costs_its_file_counted_lines(path):
+def test_stopped_process_with_the_exclusive_lock_costs_counted_lines(path):
     """It may be about to cut the file; nobody can know."""
     holder = subprocess.Popen(["flock", str(path.with_name(".info.log.lock")), "sleep", "60"], start_new_session=True)
     try:
@@ -135,7 +135,7 @@ def test_a_stopped_process_that_holds_the_lock_alone_costs_its_file_counted_line
     assert seconds < 15
 
 
-def test_a_stopped_process_that_shares_the_lock_costs_no_line_and_delays_rotation(path):
+def test_stopped_process_with_a_shared_lock_only_delays_rotation(path):
     lock = path.with_name(".info.log.lock")
     holder = subprocess.Popen(["flock", "--shared", str(lock), "sleep", "60"], start_new_session=True)
     try:

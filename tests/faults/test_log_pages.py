@@ -68,7 +68,7 @@ def older(page: str) -> str:
     return "logs/" + found[1].replace("&amp;", "&") if found else ""
 
 
-def test_each_page_answers_in_bounded_time_and_memory(server, browser):
+def test_log_pages_use_bounded_time_and_memory(server, browser):
     (worker,) = psutil.Process(server.process.pid).children()
     ask(server, browser, "logs/")
     before = worker.memory_info().rss

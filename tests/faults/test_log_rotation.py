@@ -32,7 +32,7 @@ def test_internal_rotation_keeps_every_line_once(tmp_path):
     assert len(list(tmp_path.glob("info.log.*"))) > LINES / 1_000
 
 
-def test_the_standard_librarys_handler_loses_lines_here(tmp_path):
+def test_standard_library_handler_loses_lines(tmp_path):
     path = tmp_path / "info.log"
 
     with writing("stdlib", path, lines=5_000, max_bytes=200_000):
@@ -41,7 +41,7 @@ def test_the_standard_librarys_handler_loses_lines_here(tmp_path):
     assert len(count_lines(path)[0]) < 5_000 * WRITERS
 
 
-def test_a_killed_writer_spoils_no_other_line(tmp_path):
+def test_killed_writer_damages_no_other_line(tmp_path):
     path = tmp_path / "info.log"
     torn = 0
     for round_number in range(10):
@@ -55,7 +55,7 @@ def test_a_killed_writer_spoils_no_other_line(tmp_path):
     assert torn <= 20
 
 
-def test_a_half_line_is_left_alone_and_the_next_one_is_whole(tmp_path):
+def test_line_after_a_half_line_is_whole(tmp_path):
     path = tmp_path / "info.log"
     path.write_bytes(b'{"half":')
 
@@ -100,7 +100,7 @@ def logrotate_config(folder: Path, *lines: str) -> Path:
 
 
 @needs_logrotate
-def test_logrotate_in_create_mode_loses_nothing(tmp_path):
+def test_logrotate_in_create_mode_loses_no_line(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     config = logrotate_config(tmp_path, "create 0640")
@@ -116,7 +116,7 @@ def test_logrotate_in_create_mode_loses_nothing(tmp_path):
 
 
 @needs_logrotate
-def test_the_logrotate_file_that_we_ship_loses_nothing(tmp_path):
+def test_shipped_logrotate_file_loses_no_line(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     shipped = (PROJECT / "deploy" / "logrotate" / "cosmo").read_text()
@@ -140,7 +140,7 @@ def test_the_logrotate_file_that_we_ship_loses_nothing(tmp_path):
 
 
 @needs_logrotate
-def test_without_the_hook_copytruncate_loses_lines_here(tmp_path):
+def test_copytruncate_without_the_hook_loses_lines(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     config = logrotate_config(tmp_path, "copytruncate")

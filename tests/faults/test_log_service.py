@@ -70,7 +70,7 @@ def variables(tmp_path):
 
 
 @pytest.mark.parametrize("preload", [False, True], ids=["preload off", "preload on"])
-def test_every_answer_has_its_line_through_hup_and_usr1(tmp_path, variables, preload):
+def test_responses_are_logged_through_hup_and_usr1(tmp_path, variables, preload):
     options = ["--preload"] if preload else []
     with serving(variables, tmp_path / "console", options=options) as server, Load(server) as load:
         end = time.monotonic() + SECONDS
@@ -88,7 +88,7 @@ def test_every_answer_has_its_line_through_hup_and_usr1(tmp_path, variables, pre
 
 
 @pytest.mark.parametrize("preload", [False, True], ids=["preload off", "preload on"])
-def test_killed_workers_lose_no_line_but_of_what_they_were_doing(tmp_path, variables, preload):
+def test_killed_workers_lose_only_lines_of_current_requests(tmp_path, variables, preload):
     options = ["--preload"] if preload else []
     kills = 0
     with serving(variables, tmp_path / "console", options=options) as server, Load(server) as load:
@@ -124,7 +124,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
-def test_a_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_disk):
+def test_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_disk):
     variables = environment(tmp_path, LOGS_DIR=str(small_disk / "logs"), LOG_CONSOLE_FORMAT="json")
     manage(variables, "migrate", "--verbosity", "0")
     console = tmp_path / "console"
@@ -149,7 +149,7 @@ def test_a_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_dis
 
 
 @pytest.mark.parametrize("folder", ["/proc/cosmo", "/dev/null/cosmo"], ids=["cannot be made", "is no folder"])
-def test_without_a_folder_the_service_starts_serves_and_says_so(tmp_path, folder):
+def test_service_without_a_log_folder_serves_and_reports_it(tmp_path, folder):
     variables = environment(tmp_path, LOGS_DIR=folder, LOG_CONSOLE_FORMAT="json")
     manage(variables, "migrate", "--verbosity", "0")
     console = tmp_path / "console"
@@ -168,7 +168,7 @@ def test_without_a_folder_the_service_starts_serves_and_says_so(tmp_path, folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
-def test_a_folder_that_may_not_be_written_is_told_to_whoever_runs_it(tmp_path):
+def test_check_reports_a_folder_that_is_not_writable(tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir(mode=0o755)
     tmp_path.chmod(0o755)
@@ -183,7 +183,7 @@ def test_a_folder_that_may_not_be_written_is_told_to_whoever_runs_it(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="files of others take root")
-def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path):
+def test_files_created_by_root_belong_to_the_folders_owner(tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

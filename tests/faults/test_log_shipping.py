@@ -19,7 +19,7 @@ LINES = 2_000  # of each writer
     shutil.which("rsyslogd", path="/usr/sbin:/usr/bin") is None and "CI" not in os.environ,
     reason="rsyslog is not installed",
 )
-def test_rsyslog_understands_every_line(tmp_path):
+def test_rsyslog_parses_every_line(tmp_path):
     logs, shipped = tmp_path / "logs", tmp_path / "shipped.log"
     logs.mkdir()
     ours = (PROJECT / "deploy" / "log-shipping" / "rsyslog.conf").read_text()
