@@ -1,4 +1,4 @@
-"""`manage.py logs` shows what was asked for and reads no more; `manage.py test_logging` tells what does not arrive."""
+"""`manage.py logs` shows the selected records and reads little else; `test_logging` names missing records."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ def folder(tmp_path, settings) -> Path:
     return tmp_path
 
 
-def shown(*arguments: str) -> list[str]:
+def run_logs(*arguments: str) -> list[str]:
     output = StringIO()
     call_command("logs", *arguments, "--json", stdout=output)
     return [json.loads(each)["message"] for each in output.getvalue().splitlines()]
@@ -45,9 +45,9 @@ def test_logs_merges_files_by_time_without_duplicates(folder):
     (folder / "performance.log").write_text(line("performance", ago=minutes[1]))
     os.utime(folder / "info.log.1", (0, 0))
 
-    assert shown() == ["oldest", "info", "security", "in both", "performance"]
-    assert shown("--lines", "2") == ["in both", "performance"]
-    assert shown("info") == ["oldest", "info", "in both"]
+    assert run_logs() == ["oldest", "info", "security", "in both", "performance"]
+    assert run_logs("--lines", "2") == ["in both", "performance"]
+    assert run_logs("info") == ["oldest", "info", "in both"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_logs_filters_records(folder, arguments, expected):
         )
     )
 
-    assert shown(*arguments) == expected
+    assert run_logs(*arguments) == expected
 
 
 def test_logs_reads_compressed_files_and_skips_half_lines(folder):
@@ -89,8 +89,8 @@ def test_logs_reads_compressed_files_and_skips_half_lines(folder):
     os.utime(folder / "info.log.2.gz", ((datetime.now(UTC) - timedelta(hours=2)).timestamp(),) * 2)
     (folder / "info.log").write_text('{"half\n' + line("whole") + '{"half')
 
-    assert shown() == ["packed", "whole"]
-    assert shown("--since", "3h") == ["packed", "whole"]
+    assert run_logs() == ["packed", "whole"]
+    assert run_logs("--since", "3h") == ["packed", "whole"]
 
 
 def test_logs_since_reads_a_small_part_of_the_files(folder):
@@ -102,13 +102,13 @@ def test_logs_since_reads_a_small_part_of_the_files(folder):
     process = psutil.Process()
     before = process.io_counters().read_chars
 
-    found = shown("performance", "--since", "1h")
+    messages = run_logs("performance", "--since", "1h")
 
     read = process.io_counters().read_chars - before
-    assert len(found) == pytest.approx(100_000 / 7 / 24, abs=2)
+    assert len(messages) == pytest.approx(100_000 / 7 / 24, abs=2)
     assert read < 100_000 * len(one) / 20
     before = process.io_counters().read_chars
-    assert len(shown("performance", "-n", "20")) == 20
+    assert len(run_logs("performance", "-n", "20")) == 20
     assert process.io_counters().read_chars - before < 1_000_000
 
 

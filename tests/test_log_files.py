@@ -1,4 +1,4 @@
-"""The file handler by itself: sizes, weeks, files that vanish, forks. tests/faults has many processes at once."""
+"""The file handler in one process: sizes, weeks, deleted files, forks. tests/faults runs many processes."""
 
 import contextlib
 import errno
@@ -22,14 +22,14 @@ from backend.logs.handlers.locks import FileLock
 
 @pytest.fixture
 def log(tmp_path):
-    """A function that makes a logger whose file has these limits."""
+    """Return a function that creates a logger whose file has the given limits."""
     handlers = []
 
     def log(**limits) -> logging.Logger:
         handler = SharedFileHandler(tmp_path / "logs" / "info.log", **limits)
         handler.setFormatter(JSONFormatter())
         handlers.append(handler)
-        logger = logging.Logger("test")  # noqa: LOG001 - one that nobody else has
+        logger = logging.Logger("test")  # noqa: LOG001 - no other test shares it
         logger.addHandler(handler)
         return logger
 
@@ -158,7 +158,7 @@ def test_handler_leaves_a_replaced_file_for_the_new_one(log, folder):
 
 @contextlib.contextmanager
 def held(lock) -> Iterator[None]:
-    """Another process' lock; a flock belongs to the open file, so one of this process is as good."""
+    """Hold the lock like another process. A flock belongs to the open file, so this process can hold it, too."""
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -235,18 +235,18 @@ def test_handler_recreates_a_deleted_lock_file(log, folder):
 
 @pytest.fixture
 def immovable(log, folder, monkeypatch):
-    """A logger whose file is full and cannot be renamed, as one that is a mount point, with three backups."""
+    """A logger with three backups whose file is full and cannot be renamed, like a mount point."""
     logger = log(max_bytes=400, backup_count=3)
     for number in (1, 2, 3):
         (folder / f"info.log.{number}").write_text(f"backup {number}")
     rename = os.rename
 
-    def refuse(source: object, target: object) -> None:
+    def fail(source: object, target: object) -> None:
         if str(source) == str(folder / "info.log"):
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         rename(source, target)
 
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", fail)
     return logger
 
 

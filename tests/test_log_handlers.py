@@ -1,4 +1,4 @@
-"""What every handler promises: a log call never raises, and what is lost is counted and reported."""
+"""All handlers: a log call never raises, and dropped records are counted and reported."""
 
 import logging
 import logging.config
@@ -19,9 +19,9 @@ HANDLERS = (SharedFileHandler, ConsoleHandler, AdminMailHandler, CountingHandler
 
 @pytest.fixture(params=HANDLERS, ids=lambda kind: kind.__name__)
 def handler(request, tmp_path):
-    made = request.param(tmp_path / "info.log") if request.param is SharedFileHandler else request.param()
-    yield made
-    made.close()
+    handler = request.param(tmp_path / "info.log") if request.param is SharedFileHandler else request.param()
+    yield handler
+    handler.close()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def record():
 
 
 def lost(label: str) -> float:
-    """The value of cosmo_log_lines_dropped_total for this handler."""
+    """Return the value of cosmo_log_lines_dropped_total for this handler."""
     line = f'cosmo_log_lines_dropped_total{{file="{label}"}} '
     values = [text.removeprefix(line) for text in render_metrics().decode().splitlines() if text.startswith(line)]
     return float(values[0]) if values else 0.0
@@ -100,7 +100,7 @@ def test_object_without_a_text_is_logged_in_every_file(logs):
 
 
 def test_console_handler_ends_when_writing_logs_again():
-    """As Celery's redirection of stderr does: each line written there is logged."""
+    """Celery's redirection of stderr does the same: it logs each line written there."""
     script = (
         "import logging, sys; from backend.logs.handlers import ConsoleHandler\n"
         "class Proxy:\n"

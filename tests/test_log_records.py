@@ -1,4 +1,4 @@
-"""One record is one line of valid JSON, whatever the caller gave; the keys are those of the specification."""
+"""One record is one line of valid JSON with the specified keys, whatever values the caller passes."""
 
 import json
 import logging
@@ -66,9 +66,8 @@ def test_records_match_the_samples_of_the_specification(logs):
 
     sent, denied, action = logs.entries("info")
     assert sent["message"] == "Password reset email sent to user@example.com by admin"
-    assert [sent[name] for name in ("user_id", "target_user_id", "ip_address", "user_agent")] == [
-        *(1, 2, "127.0.0.1", "Mozilla/5.0...")
-    ]
+    facts = [sent[name] for name in ("user_id", "target_user_id", "ip_address", "user_agent")]
+    assert facts == [1, 2, "127.0.0.1", "Mozilla/5.0..."]
     assert (denied["user_role"], denied["attempted_action"]) == ("manager", "password_change")
     assert logs.entry("error", user_id=3)["message"].startswith("Permission denied")
     assert action["task_data"] == {"title": "New task", "priority": "high"}
@@ -134,7 +133,7 @@ def test_record_has_the_exception_with_its_cause(logs):
 
 
 def keep_only_our_handlers(monkeypatch) -> None:
-    """Those of pytest raise where the standard library's formatter does."""
+    """Remove pytest's handlers, which raise if the standard library's formatter raises."""
     ours = [handler for handler in logging.root.handlers if isinstance(handler, SharedFileHandler)]
     monkeypatch.setattr(logging.root, "handlers", ours)
 
@@ -210,7 +209,7 @@ def test_record_is_one_valid_line_for_any_value(logs, monkeypatch, name, where):
     assert raw.endswith(b"\n")
     assert len(raw) <= 64 * 1024
     text = raw.decode("utf-8")
-    assert len(text.splitlines()) == 1  # which splits at U+2028 and all the others too
+    assert len(text.splitlines()) == 1  # splitlines also splits at U+2028 and similar characters
     entry = json.loads(text)
     assert entry["level"] == "ERROR"
     assert {"timestamp", "logger", "message"} <= set(entry)
@@ -227,31 +226,27 @@ def test_long_value_is_cut_with_a_mark(logs):
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "name",
-            "msg",
-            "args",
-            "message",
-            "asctime",
-            "lineno",
-            "exc_info",
-            "levelname",
-            "process",
-            "module",
-            "taskName",
-        ),
-        *(
-            "timestamp",
-            "level",
-            "logger",
-            "environment",
-            "request",
-            "performance",
-            "trace_id",
-            "span_id",
-            "exception",
-            "security",
-        ),
+        "name",
+        "msg",
+        "args",
+        "message",
+        "asctime",
+        "lineno",
+        "exc_info",
+        "levelname",
+        "process",
+        "module",
+        "taskName",
+        "timestamp",
+        "level",
+        "logger",
+        "environment",
+        "request",
+        "performance",
+        "trace_id",
+        "span_id",
+        "exception",
+        "security",
     ],
 )
 def test_reserved_name_goes_into_extra(logs, name):

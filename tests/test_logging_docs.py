@@ -1,4 +1,4 @@
-"""docs/logging.md says what the code does."""
+"""The tables of docs/logging.md match the code."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ PAGE = (PROJECT / "docs" / "logging.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading."""
+    """Return the cells of the table below a heading."""
     section = PAGE.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -26,14 +26,14 @@ EVENTS = rows("Events")
 
 
 def events_in_code() -> set[str]:
-    """Every event that some module of ours writes."""
-    found = (
+    """Return every event that our modules log."""
+    names = (
         {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _STATE_EVENTS.values()}
     )
     for package in ("backend", "api", "deploy"):
         for path in Path(PROJECT / package).rglob("*.py"):
-            found |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))
-    return found
+            names |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))
+    return names
 
 
 def test_event_table_has_every_event_and_nothing_else():
@@ -63,11 +63,11 @@ def test_event_table_has_the_files_of_each_event(log_to, row):
 
 def test_file_table_has_the_sizes():
     handlers = get_logging_config(logs_dir="/x", service="s", version="1", environment="test", debug=True)["handlers"]
-    shown = {
+    sizes = {
         name: f"{handler['max_bytes'] // 2**20} MB{', or Monday 00:00 UTC,' if handler['weekly'] else ''} x "
         f"{handler['backup_count']}"
         for name, handler in handlers.items()
         if name.endswith(".log")
     }
 
-    assert {row[0]: row[2] for row in rows("Files")} == shown
+    assert {row[0]: row[2] for row in rows("Files")} == sizes

@@ -1,4 +1,4 @@
-"""Secrets are in no file, mail or row, whichever way they came; and hostile texts cost milliseconds."""
+"""Secrets reach no log file, email or row, and redaction of hostile texts takes milliseconds."""
 
 import logging
 import secrets
@@ -18,16 +18,16 @@ from tests.logs import wait_until
 
 
 class Canaries:
-    """Secrets that nobody could guess, each for one way in."""
+    """Random secrets, one for each input."""
 
     def __init__(self) -> None:
-        self.made: dict[str, str] = {}
+        self.values: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
-        return self.made.setdefault(name, f"canary{secrets.token_hex(8)}{name.replace('-', '').replace(' ', '')}")
+        return self.values.setdefault(name, f"canary{secrets.token_hex(8)}{name.replace('-', '').replace(' ', '')}")
 
     def seen_in(self, text: str) -> list[str]:
-        return [name for name, value in self.made.items() if value in text]
+        return [name for name, value in self.values.items() if value in text]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def canaries():
 
 @pytest.fixture
 def mails(settings, mailoutbox, log_to, monkeypatch):
-    """The log files, with mails to an administrator on."""
+    """The log files, with emails to administrators enabled."""
     settings.ADMINS = [("Tech", "tech@example.com")]
     settings.ROOT_URLCONF = "tests.failing_urls"
     return log_to(mail_admins=True, debug=True, level="DEBUG")
@@ -63,11 +63,11 @@ def test_canaries_are_in_no_file_email_or_row(db, mails, mailoutbox, canaries, f
     for address in ("/odd/leak/", path):
         if form:
             body["nested"] = f"secret={canaries['nested']}"
-            answer = browser.post(address, body, headers=headers)
+            response = browser.post(address, body, headers=headers)
         else:
-            answer = browser.post(address, body, content_type="application/json", headers=headers)
-        assert answer.status_code == 500
-        assert logs.of_request("error", answer)
+            response = browser.post(address, body, content_type="application/json", headers=headers)
+        assert response.status_code == 500
+        assert logs.of_request("error", response)
 
     wait_until(lambda: mailoutbox)
     everything = logs.text() + capsys.readouterr().err + "".join(mail.subject + mail.body for mail in mailoutbox)

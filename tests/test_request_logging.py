@@ -1,4 +1,4 @@
-"""One line for each request, when its answer is closed; WARNING from the thresholds on; nobody's session is touched."""
+"""performance.log has one line per request, written when the response is closed, without loading the session."""
 
 import logging
 
@@ -15,20 +15,20 @@ def browser(db, settings, logs):
     return Client(raise_request_exception=False)
 
 
-def line_of(logs, answer) -> dict:
-    (entry,) = logs.of_request("performance", answer)
+def line_of(logs, response) -> dict:
+    (entry,) = logs.of_request("performance", response)
     return entry
 
 
 def test_request_line_has_the_request_and_its_costs(manager, logs):
     factories.task()
 
-    answer = manager.get("/api/tasks/?page_size=5")
+    response = manager.get("/api/tasks/?page_size=5")
 
-    entry = line_of(logs, answer)
+    entry = line_of(logs, response)
     assert (entry["level"], entry["event"], entry["message"]) == ("INFO", "request", "Request completed")
     assert entry["request"] == {
-        "id": answer.headers["X-Request-ID"],
+        "id": response.headers["X-Request-ID"],
         "method": "GET",
         "path": "/api/tasks/",
         "route": "api/tasks/",
@@ -36,31 +36,31 @@ def test_request_line_has_the_request_and_its_costs(manager, logs):
         "user_agent": "",
         "remote_addr": "127.0.0.1",
     }
-    assert (entry["status_code"], entry["bytes"]) == (200, len(answer.content))
+    assert (entry["status_code"], entry["bytes"]) == (200, len(response.content))
     assert entry["database"]["queries_count"] == 3
     assert entry["database"]["slow_queries"] == []
     assert set(entry["memory"]) == {"usage_mb", "growth_mb"}
 
 
 def test_stream_is_logged_at_its_end_with_all_bytes_and_queries(browser, logs):
-    answer = browser.get("/odd/stream/")
-    assert logs.of_request("performance", answer) == []
+    response = browser.get("/odd/stream/")
+    assert logs.of_request("performance", response) == []
 
-    assert b"".join(answer.streaming_content) == b"12345" * 3
+    assert b"".join(response.streaming_content) == b"12345" * 3
 
-    entry = line_of(logs, answer)
+    entry = line_of(logs, response)
     assert (entry["bytes"], entry["database"]["queries_count"]) == (15, 3)
 
 
 def test_stream_is_logged_when_the_client_disconnects(browser, logs):
-    answer = browser.get("/odd/stream/")
-    next(iter(answer.streaming_content))
+    response = browser.get("/odd/stream/")
+    next(iter(response.streaming_content))
 
-    answer.close()
+    response.close()
 
-    assert line_of(logs, answer)["bytes"] == 5
-    answer.close()
-    assert len(logs.of_request("performance", answer)) == 1
+    assert line_of(logs, response)["bytes"] == 5
+    response.close()
+    assert len(logs.of_request("performance", response)) == 1
 
 
 def test_request_is_a_warning_from_the_threshold_on(browser, logs, settings):
@@ -120,9 +120,9 @@ def test_request_log_names_the_user_only_if_the_session_was_read(browser, logs):
 
 
 def test_request_log_does_not_read_the_body(browser):
-    answer = browser.post("/odd/unread/", b"x" * 1000, content_type="text/plain")
+    response = browser.post("/odd/unread/", b"x" * 1000, content_type="text/plain")
 
-    assert answer.status_code == 403 or answer.content == b"False"
+    assert response.status_code == 403 or response.content == b"False"
 
 
 def test_health_requests_are_logged_unless_their_path_is_skipped(browser, logs, settings):
@@ -172,10 +172,10 @@ def test_memory_growth_is_logged_once_until_memory_falls(browser, logs, settings
         monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
-    told = logs.entries("performance", event="memory_growth")
+    warnings = logs.entries("performance", event="memory_growth")
 
-    assert [entry["memory"]["usage_mb"] for entry in told] == [150.0, 151.0]
-    assert {entry["level"] for entry in told} == {"WARNING"}
+    assert [entry["memory"]["usage_mb"] for entry in warnings] == [150.0, 151.0]
+    assert {entry["level"] for entry in warnings} == {"WARNING"}
 
 
 def test_memory_growth_at_the_threshold_is_logged_once_until_memory_falls_clearly(browser, logs, settings, monkeypatch):
@@ -185,6 +185,6 @@ def test_memory_growth_at_the_threshold_is_logged_once_until_memory_falls_clearl
         monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
-    told = logs.entries("performance", event="memory_growth")
+    warnings = logs.entries("performance", event="memory_growth")
 
-    assert [entry["memory"]["usage_mb"] for entry in told] == [151.0, 153.0]
+    assert [entry["memory"]["usage_mb"] for entry in warnings] == [151.0, 153.0]

@@ -1,4 +1,4 @@
-"""Secrets stay out in every form, of every name, on every channel; what is no secret stays readable."""
+"""Secrets are masked in every form, under every name and on every channel; other data is kept."""
 
 import json
 import logging
@@ -33,16 +33,16 @@ from tests.secret_forms import (
 
 @pytest.mark.parametrize("form", FORMS)
 def test_names_are_masked_in_every_form(form):
-    shown = {name: redact_text(FORMS[form](name, CANARY)) for name in NAMES if (form, name) not in NOT_FOR}
+    redacted = {name: redact_text(FORMS[form](name, CANARY)) for name in NAMES if (form, name) not in NOT_FOR}
 
-    assert {name: text for name, text in shown.items() if CANARY in text} == {}
+    assert {name: text for name, text in redacted.items() if CANARY in text} == {}
 
 
 @pytest.mark.parametrize("form", FORMS_OF_PLAIN_NAMES)
 def test_plain_names_are_masked_in_every_form_of_python(form):
-    shown = {name: redact_text(FORMS_OF_PLAIN_NAMES[form](name, CANARY)) for name in PLAIN_NAMES}
+    redacted = {name: redact_text(FORMS_OF_PLAIN_NAMES[form](name, CANARY)) for name in PLAIN_NAMES}
 
-    assert {name: text for name, text in shown.items() if CANARY in text} == {}
+    assert {name: text for name, text in redacted.items() if CANARY in text} == {}
 
 
 def test_name_table_has_a_case_for_every_entry():
@@ -73,7 +73,7 @@ def test_names_are_masked_in_structures(name):
     ]
 
     assert is_secret(name)
-    assert [shown for shown in map(redact, structures) if CANARY in str(shown)] == []
+    assert [redacted for redacted in map(redact, structures) if CANARY in str(redacted)] == []
 
 
 @pytest.mark.parametrize(("text", "secret"), SHAPES)
@@ -120,8 +120,8 @@ def test_cut_text_shows_no_half_secret(form):
     text = f"{'x' * 300}\n{every_form(secret)[form]}" if not form.startswith("shape") else ""
     pieces = [secret[at : at + 6] for at in range(len(secret) - 5)]
     for limit in range(300, len(text), 3):
-        shown = redact_text(text, limit=limit).partition("...[cut")[0]
-        assert not any(piece in shown for piece in pieces), shown
+        redacted = redact_text(text, limit=limit).partition("...[cut")[0]
+        assert not any(piece in redacted for piece in pieces), redacted
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def everything(logs, capsys, mailoutbox) -> str:
 
 @pytest.fixture
 def channels(settings, log_to):
-    """The log files, the console and mails to an administrator."""
+    """The log files, the console and emails to administrators."""
     settings.ADMINS = [("Tech", "tech@example.com")]
     logs = log_to(mail_admins=True, debug=True, level="DEBUG")
     settings.LOGS_DIR = logs.folder
@@ -184,8 +184,8 @@ def test_channels_show_no_secret_in_any_form(channels, manager, capsys, mailoutb
 
     assert "It broke" in pages[1]
     assert AuditEntry.objects.filter(event="task_updated").count() == 2
-    shown = everything(channels, capsys, mailoutbox)
-    for channel in (shown, str(list(AuditEntry.objects.values())), *pages):
+    redacted = everything(channels, capsys, mailoutbox)
+    for channel in (redacted, str(list(AuditEntry.objects.values())), *pages):
         assert leaks(channel) == []
 
 

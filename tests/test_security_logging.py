@@ -1,4 +1,4 @@
-"""Headers on every answer; probes, refusals and floods in security.log; which record goes into which file."""
+"""Security headers, security events and their throttle, and the files of each logger."""
 
 import logging
 
@@ -24,35 +24,35 @@ def browser(db, settings, logs, monkeypatch):
     return Client(raise_request_exception=False)
 
 
-def security(logs, answer, event) -> list[dict]:
-    return [entry for entry in logs.of_request("security", answer) if entry.get("event") == event]
+def security(logs, response, event) -> list[dict]:
+    return [entry for entry in logs.of_request("security", response) if entry.get("event") == event]
 
 
 @pytest.mark.parametrize("path", ["/api/health/", "/api/tasks/", "/api/nowhere/", "/nowhere/", "/odd/fail/", "/"])
 def test_responses_have_security_headers(browser, path):
-    answer = browser.get(path)
+    response = browser.get(path)
 
-    assert HEADERS.items() <= dict(answer.headers).items()
-    assert "camera=()" in answer.headers["Permissions-Policy"]
-    policy = answer.headers["Content-Security-Policy"]
+    assert HEADERS.items() <= dict(response.headers).items()
+    assert "camera=()" in response.headers["Permissions-Policy"]
+    policy = response.headers["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
 
 
 def test_headers_set_by_a_view_are_kept(browser):
-    answer = browser.get("/odd/own-headers/")
+    response = browser.get("/odd/own-headers/")
 
-    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
-    assert answer.headers["Content-Security-Policy"] == "sandbox"
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert response.headers["Content-Security-Policy"] == "sandbox"
 
 
 def test_hsts_is_sent_over_https(browser, settings):
     settings.SECURE_HSTS_SECONDS = 3600
 
     assert "Strict-Transport-Security" not in browser.get("/api/health/").headers
-    answer = browser.get("/api/health/", secure=True)
-    assert answer.headers["Strict-Transport-Security"].startswith("max-age=3600")
+    response = browser.get("/api/health/", secure=True)
+    assert response.headers["Strict-Transport-Security"].startswith("max-age=3600")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_hsts_is_sent_over_https(browser, settings):
     ],
 )
 def test_attack_is_logged_with_pattern_route_and_client_ip(browser, logs, path, pattern):
-    answer = browser.get(path)
+    response = browser.get(path)
 
-    (entry,) = security(logs, answer, "suspicious_pattern")
+    (entry,) = security(logs, response, "suspicious_pattern")
     assert (entry["level"], entry["message"], entry["pattern"]) == ("WARNING", "Suspicious request", pattern)
     assert entry["security"]["category"] == "potential_attack"
     assert entry["ip_address"] == "127.0.0.1"
@@ -105,7 +105,7 @@ def test_event_throttle_logs_sixty_events_and_counts_the_rest(browser, logs, mon
     assert len(logs.entries("security", event="authentication_required")) == 60
 
     now += 61
-    browser.get("/api/health/")  # any request tells of what is over
+    browser.get("/api/health/")  # any request logs the summaries of finished windows
 
     *_, summary = logs.entries("security", event="authentication_required")
     assert len(logs.entries("security", event="authentication_required")) == 61
@@ -159,12 +159,12 @@ def test_loggers_write_to_their_files(log_to, logger, files, debug):
     expected = {f"{name}.log": [level for level in LEVELS if level >= lowest] for name, lowest in files.items()}
     if debug:
         expected["debug.log"] = [20, 30, 40, 50] if logger.startswith("django.") else LEVELS
-    found = {
+    files_of_record = {
         path.name: [logging.getLevelName(entry["level"]) for entry in logs.entries(path.stem)]
         for path in logs.folder.glob("*.log")
         if path.stat().st_size
     }
-    assert found == expected
+    assert files_of_record == expected
     assert (logs.folder / "debug.log").exists() is debug
 
 

@@ -1,4 +1,4 @@
-"""Standard error that nobody reads, or only slowly, and that several processes write to."""
+"""Several processes write to a standard error that has a slow reader or none."""
 
 import fcntl
 import json
@@ -29,7 +29,7 @@ METRICS_TOKEN = "m" * 40
 
 @contextmanager
 def writing_to(stream: int, *, lines: int = LINES, sizes: tuple[str, ...] = SIZES, inside: tuple[str, ...] = ()):
-    """Four processes that begin at the same moment to log to this descriptor."""
+    """Run four processes that start to log to this descriptor at the same moment."""
     command = [*inside, sys.executable, "-m", "tests.faults.console_writer"]
     writers = [
         subprocess.Popen(
@@ -57,7 +57,7 @@ def writing_to(stream: int, *, lines: int = LINES, sizes: tuple[str, ...] = SIZE
 
 
 def read_all(stream: int, *, slowly: bool = False) -> bytes:
-    """Everything until the last writer has closed the stream."""
+    """Read until the last writer has closed the stream."""
     parts = []
     while part := os.read(stream, 2_000 if slowly else 65_536):
         parts.append(part)
@@ -67,7 +67,7 @@ def read_all(stream: int, *, slowly: bool = False) -> bytes:
 
 
 def records_of(text: bytes) -> list[dict]:
-    """Every line as a record; fails for a line that is none."""
+    """Parse every line as a record; fail if a line is no record."""
     assert text.endswith(b"\n")
     return [json.loads(line) for line in text.splitlines()]
 
@@ -77,7 +77,7 @@ def pipe() -> tuple[int, int]:
 
 
 def journal() -> tuple[int, int]:
-    """A stream as systemd gives it to a unit."""
+    """Return a socket like the one that systemd gives to a unit."""
     ours, theirs = socket.socketpair()
     return ours.detach(), theirs.detach()
 
@@ -102,7 +102,7 @@ def test_long_lines_of_several_processes_stay_whole(make, slowly):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding /proc takes root")
 def test_long_lines_stay_whole_when_the_pipe_cannot_be_reopened():
-    """As without /proc, or where the pipe belongs to another user."""
+    """This happens without /proc, or if the pipe belongs to another user."""
     reader, stream = pipe()
     with writing_to(stream, inside=WITHOUT_PROC) as writers:
         os.close(stream)
@@ -145,7 +145,7 @@ def test_killed_writers_damage_no_line_of_others(attempt):
         text = b""
         while len(text) < 300_000 * (attempt + 1):
             text += os.read(reader, 65_536)
-        time.sleep(0.1)  # the pipe is full, and all wait for room
+        time.sleep(0.1)  # the pipe is full, and all writers wait
         for writer in writers[:3]:
             writer.kill()
         text += read_all(reader)
@@ -186,7 +186,7 @@ def test_first_line_after_a_reader_returns_gives_the_number_of_drops(tmp_path):
     ) as process:
         os.close(stream)
         dropped = int(process.stdout.readline())
-        records_of(os.read(reader, 1_000_000))  # all that the pipe holds
+        records_of(os.read(reader, 1_000_000))  # everything in the pipe
         process.stdin.write("go\n")
         process.stdin.close()
         after = records_of(read_all(reader))
@@ -199,7 +199,7 @@ def test_first_line_after_a_reader_returns_gives_the_number_of_drops(tmp_path):
 
 @contextmanager
 def serving_to_nobody(variables: dict[str, str], *, workers: int = 2) -> Iterator[subprocess.Popen]:
-    """gunicorn as it is deployed, whose stderr is a pipe that is full and that nobody reads."""
+    """Run gunicorn as deployed. Its stderr is a full pipe without a reader."""
     reader, stream = pipe()
     os.set_blocking(stream, False)
     while True:

@@ -1,4 +1,4 @@
-"""Four processes write one file while it is rotated: no line is lost, torn or doubled."""
+"""Four processes write one file during rotations: no line is lost, torn or duplicated."""
 
 import json
 import os
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fault
 LINES = int(os.environ.get("LOG_LINES", "100000"))  # of each writer
 
 
-def everything(lines: int) -> set[tuple[int, int]]:
+def all_lines(lines: int) -> set[tuple[int, int]]:
     return {(writer, number) for writer in range(WRITERS) for number in range(lines)}
 
 
@@ -25,10 +25,10 @@ def test_internal_rotation_keeps_every_line_once(tmp_path):
     with writing("ours", path, lines=LINES, max_bytes=200_000):
         pass
 
-    found, torn = count_lines(path)
+    counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(counts) == all_lines(LINES)
+    assert set(counts.values()) == {1}
     assert len(list(tmp_path.glob("info.log.*"))) > LINES / 1_000
 
 
@@ -49,8 +49,8 @@ def test_killed_writer_damages_no_other_line(tmp_path):
             time.sleep(0.02 + round_number / 100)
             writers[0].kill()
             writers[1].kill()
-        found, torn = count_lines(path)
-        assert all(found[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
+        counts, torn = count_lines(path)
+        assert all(counts[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
 
     assert torn <= 20
 
@@ -74,7 +74,7 @@ needs_logrotate = pytest.mark.skipif(
 
 
 def rotate_until_done(writers: list["subprocess.Popen[str]"], config: Path) -> int:
-    """Force logrotate again and again while they write; how often it did."""
+    """Force logrotate repeatedly during the writes, and return the number of rotations."""
     environment = os.environ | {
         "PATH": f"/usr/sbin:/sbin:{os.environ['PATH']}",
         "RUNTIME_DIRECTORY": str(config.parent),
@@ -108,10 +108,10 @@ def test_logrotate_in_create_mode_loses_no_line(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    found, torn = count_lines(path)
+    counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(counts) == all_lines(LINES)
+    assert set(counts.values()) == {1}
     assert rounds > 5
 
 
@@ -131,10 +131,10 @@ def test_shipped_logrotate_file_loses_no_line(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    found, torn = count_lines(path)
+    counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(counts) == all_lines(LINES)
+    assert set(counts.values()) == {1}
     assert rounds > 5
     assert list((tmp_path / "logs").glob("info.log.*.gz"))
 

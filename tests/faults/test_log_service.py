@@ -1,4 +1,4 @@
-"""The service and its log files, while workers are killed, disks are full, and folders are not there."""
+"""The service and its log files when workers are killed, disks are full or folders are missing."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ SECONDS = 6  # of load
 
 
 class Load:
-    """Clients that ask all the time, and remember the id of each answer that came whole."""
+    """Clients that send requests continuously, and keep the request id of each complete response."""
 
     def __init__(self, server: Server, clients: int = 4) -> None:
         self.server, self.answered, self.failed = server, [], 0
@@ -45,11 +45,11 @@ class Load:
     def _ask(self) -> None:
         while not self._stop.is_set():
             try:
-                answer = requests.get(f"{self.server.url}/api/tasks/", timeout=30)
+                response = requests.get(f"{self.server.url}/api/tasks/", timeout=30)
             except requests.RequestException:
                 self.failed += 1
             else:
-                self.answered.append(answer.headers["X-Request-ID"])
+                self.answered.append(response.headers["X-Request-ID"])
 
 
 def workers_of(server: Server) -> list[psutil.Process]:
@@ -57,7 +57,7 @@ def workers_of(server: Server) -> list[psutil.Process]:
 
 
 def logged_ids(folder: Path) -> Counter[str]:
-    """How often each request has its line; fails for a line that is no whole record."""
+    """Count the lines of each request; fail if a line is no complete record."""
     entries = [json.loads(line) for line in lines_of(folder / "performance.log")]
     return Counter(entry["request"]["id"] for entry in entries)
 
@@ -108,14 +108,14 @@ def test_killed_workers_lose_only_lines_of_current_requests(tmp_path, variables,
     assert kills > 3
     assert len(load.answered) > 100
     assert set(whole.values()) == {1}
-    # An answer can be out before its line is written: one for each thread that was killed.
+    # An response can be out before its line is written: one for each thread that was killed.
     assert len(unlogged) <= kills * 8
     assert len(lines) - whole.total() <= kills
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MB of which one can see the end."""
+    """A file system of 1 MB, which is easy to fill."""
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
@@ -137,15 +137,15 @@ def test_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_disk)
         filler.unlink()
         after = [server.request("GET", "/api/tasks/") for _ in range(20)]
 
-    assert {answer.status_code for answer in while_full + after} == {401}
+    assert {response.status_code for response in while_full + after} == {401}
     ids = logged_ids(small_disk / "logs")
-    assert all(ids[answer.headers["X-Request-ID"]] == 1 for answer in after)
+    assert all(ids[response.headers["X-Request-ID"]] == 1 for response in after)
     assert set(ids.values()) == {1}
     text = console.read_text()
-    assert all(answer.headers["X-Request-ID"] in text for answer in while_full)
+    assert all(response.headers["X-Request-ID"] in text for response in while_full)
     complaints = re.findall(r"^Log file .*?/([a-z_]+\.log): OSError: No space left on device\.", text, re.MULTILINE)
     assert "performance.log" in complaints
-    assert max(Counter(complaints).values()) <= 2  # one for each worker in its first minute
+    assert max(Counter(complaints).values()) <= 2  # one per worker in its first minute
 
 
 @pytest.mark.parametrize("folder", ["/proc/cosmo", "/dev/null/cosmo"], ids=["cannot be made", "is no folder"])
@@ -154,10 +154,10 @@ def test_service_without_a_log_folder_serves_and_reports_it(tmp_path, folder):
     manage(variables, "migrate", "--verbosity", "0")
     console = tmp_path / "console"
     with serving(variables, console) as server:
-        answer = server.request("GET", "/api/health/")
-        wait_until(lambda: answer.headers["X-Request-ID"] in console.read_text())
+        response = server.request("GET", "/api/health/")
+        wait_until(lambda: response.headers["X-Request-ID"] in console.read_text())
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert f"Log file {folder}/performance.log" in console.read_text()
     check = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=PROJECT, env=variables, capture_output=True, text=True, check=False
