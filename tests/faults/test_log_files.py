@@ -84,14 +84,14 @@ def test_deleted_file_costs_no_other_line(path, victim):
     if path.exists():
         opened.append(os.open(path, os.O_RDONLY))
 
-    counts = set()
+    line_counts = set()
     for descriptor in {os.fstat(descriptor).st_ino: descriptor for descriptor in opened}.values():
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            counts |= {(line["writer"], line["number"]) for line in map(json.loads, file.read().splitlines())}
+            line_counts |= {(line["writer"], line["number"]) for line in map(json.loads, file.read().splitlines())}
     for descriptor in opened:
         os.close(descriptor)
     assert len(opened) > 5
-    assert counts == all_lines(LINES * 5)
+    assert line_counts == all_lines(LINES * 5)
 
 
 def test_lines_during_a_long_external_copy_are_kept_or_counted(path, capfd):
@@ -105,13 +105,13 @@ def test_lines_during_a_long_external_copy_are_kept_or_counted(path, capfd):
         held_for = time.monotonic() - started
         counts = [tuple(map(int, writer.stdout.read().split())) for writer in writers]
 
-    counts, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     reports = capfd.readouterr().err
     assert held_for < 12
     assert torn == 2  # the two backups, which contain no records of writers
-    assert set(counts.values()) == {1}
-    assert len(counts) == sum(written for written, _ in counts)
-    assert sum(dropped for _, dropped in counts) == WRITERS * 40 - len(counts)
+    assert set(line_counts.values()) == {1}
+    assert len(line_counts) == sum(written for written, _ in counts)
+    assert sum(dropped for _, dropped in counts) == WRITERS * 40 - len(line_counts)
     assert all(1 <= dropped < 30 for _, dropped in counts)
     assert reports.count("BlockingIOError: Another process holds .info.log.lock. Process") == WRITERS
 

@@ -25,10 +25,10 @@ def test_internal_rotation_keeps_every_line_once(tmp_path):
     with writing("ours", path, lines=LINES, max_bytes=200_000):
         pass
 
-    counts, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(counts) == all_lines(LINES)
-    assert set(counts.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert len(list(tmp_path.glob("info.log.*"))) > LINES / 1_000
 
 
@@ -49,8 +49,8 @@ def test_killed_writer_damages_no_other_line(tmp_path):
             time.sleep(0.02 + round_number / 100)
             writers[0].kill()
             writers[1].kill()
-        counts, torn = count_lines(path)
-        assert all(counts[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
+        line_counts, torn = count_lines(path)
+        assert all(line_counts[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
 
     assert torn <= 20
 
@@ -108,10 +108,10 @@ def test_logrotate_in_create_mode_loses_no_line(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    counts, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(counts) == all_lines(LINES)
-    assert set(counts.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert rounds > 5
 
 
@@ -131,10 +131,10 @@ def test_shipped_logrotate_file_loses_no_line(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    counts, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(counts) == all_lines(LINES)
-    assert set(counts.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert rounds > 5
     assert list((tmp_path / "logs").glob("info.log.*.gz"))
 

@@ -37,13 +37,13 @@ def test_rsyslog_parses_every_line(tmp_path):
         rsyslog.terminate()
         rsyslog.wait(timeout=20)
 
-    counts = set()
+    line_counts = set()
     for line in shipped.read_text().splitlines():
         timestamp, level, service, _, record = line.split(" ", 4)
         entry = json.loads(record)
         assert (timestamp, level, service) == (entry["timestamp"], "INFO", "cosmo-backend")
-        counts.add((entry["writer"], entry["number"]))
-    assert counts == {(writer, number) for writer in range(WRITERS) for number in range(LINES)}
+        line_counts.add((entry["writer"], entry["number"]))
+    assert line_counts == {(writer, number) for writer in range(WRITERS) for number in range(LINES)}
     assert len(list(logs.glob("info.log.*"))) >= 2
     assert not (tmp_path / "not-parsed.log").exists()
 
