@@ -1,47 +1,42 @@
-"""Log records as JSON, one object a line; as text for people. The keys and their order are those of docs/logging.md."""
+"""Formatters of log records: JSON, one object per line, or text for developers."""
 
 import logging
-import time
-import traceback
-from collections.abc import Mapping
+import threading
+from operator import is_
 from typing import Any
 
 import orjson
 
 from backend import request_context
 from backend.logging_config import PERFORMANCE
-from backend.logs.records import STANDARD
+from backend.logs.entries import RESERVED_KEYS, build_entry, fallback_entry, message_of, timestamp
 from backend.logs.text import format_entry
-from backend.redaction import REDACTED, hides, redact, redact_text, safe_str
-from backend.redaction.messages import format_message
+from backend.redaction import redact
+
+__all__ = ["JSONFormatter", "PerformanceFormatter", "SecurityFormatter", "TextFormatter", "message_of", "timestamp"]
 
 MAX_BYTES = 64 * 1024  # of a line
-_HEAD, _TAIL = 8_000, 16_000  # characters that stay of a long traceback
-_LOOKED_AT = 32_000  # at each end, for secrets that a cut goes through
-# Names of an entry that a caller's `extra` cannot take; `event` he may give.
-RESERVED_KEYS = frozenset(
-    {
-        *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
-        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "span_id"),
-        *("exception", "extra"),
-        "stack",
-    }
-)
-_CACHE = "_cosmo_entries"
-_PLAIN = frozenset({int, bool, float, type(None)})
-_NOT_EXTRA = STANDARD | {_CACHE, "event"}
-_MEASURES = ("duration", "queries_count", "queries_time_ms", "slow_queries", "likely_n_plus_one")
-_SEVERITY = {"DEBUG": "low", "INFO": "low", "WARNING": "medium", "ERROR": "high", "CRITICAL": "critical"}
-# What orjson leaves as it is, but splits lines or confuses terminals: DEL, C1 controls, NEL, LS, PS, bidi overrides.
+_IMMUTABLE = frozenset({str, int, bool, float, type(None)})
+# orjson leaves these as they are, but they split lines or confuse terminals: DEL, C1, NEL, LS, PS, bidi overrides.
 _ESCAPES = {
     code: f"\\u{code:04x}"
     for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
-_seconds: tuple[int, str] = (0, "")
+
+
+class _LastRecord(threading.local):
+    """The entries of the last record that this thread has formatted. The handlers of one record share them."""
+
+    def __init__(self) -> None:
+        self.sources: list[Any] = []
+        self.entries: dict[Any, tuple[dict[str, Any], str]] = {}
+
+
+_last_record = _LastRecord()
 
 
 class JSONFormatter(logging.Formatter):
-    """One line of valid JSON for any record; never raises. A record with a security event carries its block."""
+    """Formats any record as one line of valid JSON, and never raises. A security event gets its block."""
 
     def __init__(
         self,
@@ -63,191 +58,70 @@ class JSONFormatter(logging.Formatter):
         return _shortened(entry, self.max_bytes)
 
     def build_entry(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
-        """The entry and its line; the handlers of one record have them in common, and they are made once."""
-        known: dict[Any, tuple[dict[str, Any], str]] = vars(record).setdefault(_CACHE, {})
-        key = (*self.optional_blocks(record), *self.environment.values())
-        if key not in known:
-            try:
-                entry = _build_entry(record, self.environment, *self.optional_blocks(record))
-                known[key] = entry, _encode(entry)
-            except Exception as error:  # noqa: BLE001 - a log call never raises
-                entry = _fallback_entry(record, self.environment, error)
-                known[key] = entry, _encode(entry)
-        return known[key]
+        """Return the entry and its line. They are built again if anything they depend on has changed."""
+        blocks = self.optional_blocks(record)
+        sources = _sources_of(record)
+        if sources is None:
+            return self._build(record, blocks)
+        last = _last_record
+        key = (*blocks, *self.environment.values())
+        if len(sources) != len(last.sources) or not all(map(is_, sources, last.sources)):
+            last.sources, last.entries = sources, {key: (built := self._build(record, blocks))}
+            return built
+        if key not in last.entries:
+            last.entries[key] = self._build(record, blocks)
+        return last.entries[key]
+
+    def _build(self, record: logging.LogRecord, blocks: tuple[bool, bool]) -> tuple[dict[str, Any], str]:
+        try:
+            entry = build_entry(record, self.environment, *blocks)
+            return entry, _encode(entry)
+        except Exception as error:  # noqa: BLE001 - a log call never raises
+            entry = fallback_entry(record, self.environment, error, *blocks)
+            return entry, _encode(entry)
 
     def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
-        """Whether the record gets a security block, and blocks of measures."""
-        return hasattr(record, "security_event"), record.name.startswith(PERFORMANCE)
+        """Return whether the record gets a security block, and whether it gets the blocks of measures."""
+        name = vars(record).get("name")
+        return "security_event" in vars(record), type(name) is str and name.startswith(PERFORMANCE)
 
 
 class SecurityFormatter(JSONFormatter):
-    """Every record has security {event_type, category, severity}."""
+    """Adds security {event_type, category, severity} to every record."""
 
     def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
         return True, super().optional_blocks(record)[1]
 
 
 class PerformanceFormatter(JSONFormatter):
-    """`duration`, `queries_count` and `memory_usage` of `extra` become the blocks performance, database and memory."""
+    """Moves measures of `extra`, such as `duration`, to the blocks performance, database and memory."""
 
     def optional_blocks(self, record: logging.LogRecord) -> tuple[bool, bool]:
         return super().optional_blocks(record)[0], True
 
 
 class TextFormatter(JSONFormatter):
-    """For people in development: the same facts, and the traceback below."""
+    """Formats the same facts as text for developers, followed by the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         return format_entry(self.build_entry(record)[0])
 
 
-def _build_entry(
-    record: logging.LogRecord,
-    environment: Mapping[str, Any],
-    has_security: bool,  # noqa: FBT001 - the two of JSONFormatter.optional_blocks
-    has_measures: bool,  # noqa: FBT001
-) -> dict[str, Any]:
-    extra, collided = _extra(record)
-    event = vars(record).get("event", extra.get("security_event"))
-    entry: dict[str, Any] = {"timestamp": timestamp(record.created), "level": record.levelname, "logger": record.name}
-    if isinstance(event, str):
-        entry["event"] = redact_text(str(event))
-    elif event is not None:
-        collided["event"] = redact(event)
-    entry |= {
-        "message": message_of(record),
-        "module": record.module,
-        "function": record.funcName,
-        "line": record.lineno,
-        "process": record.process,
-        "thread": record.thread,
-        "thread_name": record.threadName,
-        "environment": environment,
-    }
-    context = request_context.current()
-    if context is not None:
-        _add_request(entry, context)
-    entry["trace_id"], entry["span_id"] = request_context.current_trace()
-    if has_measures:
-        _add_measures(entry, extra)
-    if has_security:
-        entry["security"] = {
-            "event_type": extra.get("security_event") or entry.get("event") or "unspecified",
-            "category": extra.get("security_category") or "general",
-            "severity": extra.pop("security_severity", None) or _SEVERITY.get(record.levelname, "medium"),
-        }
-    if record.exc_info and record.exc_info[1] is not None:
-        entry["exception"] = _exception(record.exc_info[1])
-    if record.stack_info:
-        entry["stack"] = redact_text(str(record.stack_info))
-    entry |= extra
-    if collided:
-        entry["extra"] = collided
-    return entry
-
-
-def _extra(record: logging.LogRecord) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the caller gave: under its own name, or under `extra` where the name is taken."""
-    own: dict[str, Any] = {}
-    collided: dict[str, Any] = {}
-    for name, value in vars(record).items():
-        if name in _NOT_EXTRA:
+def _sources_of(record: logging.LogRecord) -> list[Any] | None:
+    """Return the immutable objects that the entry is made from; None if something in it could change in place."""
+    fields = vars(record)
+    for value in fields.values():
+        kind = type(value)
+        if kind in _IMMUTABLE or (kind is tuple and _IMMUTABLE.issuperset(map(type, value))):
             continue
-        if name == "request" and record.name.startswith("django."):
-            continue  # Django's request object; the request block says it better
-        kind = type(value)  # what most records are made of needs no walk
-        is_plain = (kind in _PLAIN and -(2**63) <= (value or 0) < 2**63) or (kind is list and not value)
-        clean: Any = value if is_plain else redact(value)
-        if hides(name, value):
-            clean = REDACTED
-        if name == "extra" and isinstance(clean, dict):
-            collided |= clean
-        elif name in RESERVED_KEYS:
-            collided[name] = clean
-        else:
-            own[redact_text(name, limit=200)] = clean
-    return own, collided
-
-
-def _add_request(entry: dict[str, Any], context: request_context.RequestContext) -> None:
-    entry["request"] = {
-        "id": context.request_id,
-        "method": context.method,
-        "path": context.path,
-        "route": context.route,
-        "user_id": context.user_id,
-        "user_agent": context.user_agent,
-        "remote_addr": context.ip_address,
-    }
-    is_slow = bool(context.queries and context.queries.slow)
-    entry["performance"] = {"duration_ms": context.duration_ms, "slow_query": is_slow}
-
-
-def _add_measures(entry: dict[str, Any], extra: dict[str, Any]) -> None:
-    duration, count, time_ms, slow, repeated = (extra.pop(name, None) for name in _MEASURES)
-    performance = entry.setdefault("performance", {"duration_ms": None, "slow_query": False})
-    if duration is not None:
-        performance["duration_ms"] = duration
-    performance["slow_query"] = bool(slow) or performance["slow_query"]
-    performance["category"] = extra.pop("category", None) or ("slow" if entry["level"] != "INFO" else "normal")
-    if count is not None:
-        entry["database"] = {"queries_count": count, "queries_time_ms": time_ms, "slow_queries": slow or []}
-        if repeated:
-            entry["database"]["likely_n_plus_one"] = repeated
-    usage, growth = extra.pop("memory_usage", None), extra.pop("memory_growth", None)
-    if usage is not None:
-        entry["memory"] = {"usage_mb": usage} | ({} if growth is None else {"growth_mb": growth})
-
-
-def message_of(record: logging.LogRecord) -> str:
-    """The message with its arguments, without secrets."""
-    return format_message(record.msg, record.args)
-
-
-def _exception(error: BaseException) -> dict[str, str]:
-    kind = type(error)
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - an exception of somebody's own may raise when it is shown
-        text = "[a traceback that cannot be shown]"
-    text = _ends_of(text)
-    return {
-        "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": redact_text(safe_str(error)),
-        "traceback": text,
-    }
-
-
-def _ends_of(text: str) -> str:
-    """The head and the tail of a traceback, without secrets, also of those that begin or end in what is left out."""
-    if len(text) > 2 * _LOOKED_AT:
-        # From a line's beginning: half a line could show a secret without its name.
-        _, _, tail = text[-_LOOKED_AT:].partition("\n")
-        head = redact_text(text[:_LOOKED_AT], limit=_LOOKED_AT)[:_HEAD]
-        return f"{head}\n...\n{_tail(redact_text(tail, limit=_LOOKED_AT))}"
-    text = redact_text(text, limit=2 * _LOOKED_AT)
-    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n...\n{_tail(text)}"
-
-
-def _tail(text: str) -> str:
-    return text if len(text) <= _TAIL else text[-_TAIL:].partition("\n")[2]
-
-
-def _fallback_entry(record: logging.LogRecord, environment: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-    """What can always be said."""
-    return {
-        "timestamp": timestamp(record.created),
-        "level": str(record.levelname),
-        "logger": str(record.name),
-        "message": "A record could not be formatted",
-        "line": record.lineno if isinstance(record.lineno, int) else None,
-        "environment": environment,
-        "extra": {"error": type(error).__name__, "file": safe_str(record.pathname)},
-    }
+        if kind is not list or value:  # an item added to an empty list is noticed here
+            return None
+    span_id = request_context.current_trace()[1]  # stands for the request, which must not stay in memory
+    return [*fields.values(), *fields, span_id]
 
 
 def _shortened(entry: dict[str, Any], max_bytes: int) -> str:
-    """The line of an entry that is too long, with its long values cut."""
+    """Return the line of a long entry, with its long values cut."""
     for max_text, max_items in ((4_000, 40), (1_000, 20), (200, 10)):
         line = _encode(redact(entry, max_text=max_text, max_items=max_items + len(entry)))
         if len(line.encode()) <= max_bytes:
@@ -270,14 +144,3 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_surrogates(inner) for inner in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def timestamp(moment: float) -> str:
-    """Seconds since 1970 as RFC 3339 in UTC, with six digits."""
-    global _seconds
-    second = int(moment // 1)
-    known, text = _seconds
-    if known != second:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        _seconds = (second, text)
-    return f"{text}.{int((moment - second) * 1_000_000):06d}Z"

@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from backend.http.problems import fill_with_problem
 from backend.logging_config import API
+from backend.logs.repeats import RepeatLimiter
 
 RESULT_LIFETIME = 1.0  # seconds
 CHECK_TIMEOUT = 2.0  # seconds that an asker waits
@@ -46,7 +47,7 @@ class Check:
         self._lock = threading.Lock()
         self._done: threading.Event | None = None  # of the attempt that is under way
         self._last: Result | None = None
-        self._told_at = -REPEAT_INTERVAL
+        self._reports = RepeatLimiter(REPEAT_INTERVAL)
 
     def latest(self) -> Result:
         """At most a second old; "no answer" where the attempt takes too long."""
@@ -83,10 +84,10 @@ class Check:
             was_healthy = self._last is None or self._last.healthy
             self._last = result
             is_news = result.healthy != was_healthy
-            is_due = not result.healthy and result.at - self._told_at > REPEAT_INTERVAL
-            if not is_news and not is_due:
+            if is_news:
+                self._reports.reset()
+            if (result.healthy and not is_news) or self._reports.allow() is None:
                 return
-            self._told_at = result.at
         extra = {"check": self.name, "reason": result.reason}
         if result.healthy:
             logger.info("Health check recovered", extra={"event": "health_check_recovered", **extra})

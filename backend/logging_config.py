@@ -1,4 +1,4 @@
-"""Where every log record goes. `docs/logging.md` shows the same as a table."""
+"""The logging configuration: which records go to which file. docs/logging.md shows it as a table."""
 
 import logging
 from pathlib import Path
@@ -46,10 +46,10 @@ def get_logging_config(
     rotation: str = "internal",
     mail_admins: bool = False,
 ) -> dict[str, Any]:
-    """A configuration for logging.config.dictConfig, made of plain values only.
+    """Return a configuration for logging.config.dictConfig, made of plain values only.
 
-    `console` is text or json; `rotation` is internal, or external where logrotate does it. debug.log exists while
-    `debug` is on.
+    `console` is text or json. `rotation` is internal, or external if logrotate rotates. debug.log exists only if
+    `debug` is true.
     """
     formatters = {
         name: {
@@ -75,9 +75,9 @@ def get_logging_config(
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "without_reported_answers": {"()": "backend.logging_config.SkipReportedResponses"},
-            "short": {"()": "backend.logs.records.ShortMessages"},
-            "reminders": {"()": "backend.logs.throttling.RepeatFilter"},
+            "without_reported_responses": {"()": "backend.logging_config.SkipReportedResponses"},
+            "short_messages": {"()": "backend.logs.records.ShortMessages"},
+            "once_a_minute": {"()": "backend.logs.throttling.RepeatFilter"},
             **{name: {"()": "backend.logging_config.RecordSelection", **rules[1]} for name, rules in files.items()},
         },
         "formatters": {
@@ -88,15 +88,15 @@ def get_logging_config(
         "handlers": handlers,
         "root": {"level": level, "handlers": list(handlers)},
         "loggers": {
-            # Handlers of their own would write a second time, and in another form.
+            # Their own handlers would write each record again, in another format.
             **{name: {"handlers": [], "propagate": True} for name in ("django", "django.server")},
             **{
-                name: {"filters": ["without_reported_answers"]}
+                name: {"filters": ["without_reported_responses"]}
                 for name in ("django.request", "django.security.csrf", "celery.app.trace")
             },
-            "gunicorn.error": {"handlers": [], "propagate": True, "filters": ["short"]},
-            "psycopg.pool": {"filters": ["reminders"]},
-            # At DEBUG these write parameters of SQL, and every file that is watched.
+            "gunicorn.error": {"handlers": [], "propagate": True, "filters": ["short_messages"]},
+            "psycopg.pool": {"filters": ["once_a_minute"]},
+            # At DEBUG these log SQL parameters and every watched file.
             **{name: {"level": "INFO"} for name in ("django.db.backends", "django.utils.autoreload")},
         },
     }
@@ -117,7 +117,7 @@ def _file(path: Path, rotation: str) -> dict[str, Any]:
 
 
 class RecordSelection(logging.Filter):
-    """Chooses records by their logger, a security event, or what somebody must act upon."""
+    """Selects records by logger, by security event, or errors and denials."""
 
     def __init__(
         self,
@@ -143,10 +143,10 @@ class RecordSelection(logging.Filter):
 
 
 class SkipReportedResponses(logging.Filter):
-    """Drops what Django and Celery say again: of an answer, of a missing CSRF token, of a job that failed.
+    """Drops records of Django and Celery about responses, CSRF failures and failed jobs, which are logged already.
 
-    performance.log has a line for every answer, security.log one for a CSRF failure; whoever answered 500 and above, or
-    ran the job, has logged it with its cause.
+    performance.log has every response, and security.log every CSRF failure. Errors and failed jobs are logged with
+    their causes.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -148,7 +148,7 @@ def _log_request(context: RequestContext, status: int, size: int, memory_before:
         "bytes": size,
         "duration": context.duration_ms,
     }
-    is_short = context.is_refused_stranger
+    is_short = context.is_anonymous_rejection
     if queries.count or not is_short:
         extra |= {
             "queries_count": queries.count,
@@ -196,12 +196,12 @@ class SecurityHeadersMiddleware:
 def _log_security_events(context: RequestContext, pattern: str | None, status: int) -> None:
     """One record at most for a stranger's request that was refused; what strangers send must not fill the disk."""
     context.note_response(status)
-    is_logged = status == 400 and bool(context.refusal_reason)  # by Django, as what it is: a suspicious operation
-    if pattern and not (is_logged and context.is_refused_stranger):
+    is_logged = status == 400 and bool(context.rejection_reason)  # by Django, as what it is: a suspicious operation
+    if pattern and not (is_logged and context.is_anonymous_rejection):
         _log_security(
             context, logging.WARNING, "Suspicious request", "suspicious_pattern", pattern=pattern, status_code=status
         )
-    if not (pattern and context.is_refused_stranger):
+    if not (pattern and context.is_anonymous_rejection):
         _log_refusal(context, status)
 
 
@@ -213,8 +213,8 @@ def _log_refusal(context: RequestContext, status: int) -> None:
     elif status == 403 and not context.is_denial_logged:
         # The audit trail tells of what the rules refuse; here is the rest, such as a missing CSRF token.
         extra = _security_extra(context, "permission_denied") | {"attempted_action": "request"}
-        if context.refusal_reason:
-            extra["reason"] = context.refusal_reason
+        if context.rejection_reason:
+            extra["reason"] = context.rejection_reason
         security_logger.warning("Permission denied: request refused", extra=extra)
 
 
@@ -237,7 +237,7 @@ def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
         "security_category": _CATEGORIES[event],
         "ip_address": context.ip_address,
     }
-    if not context.is_refused_stranger:  # whose line is short; the request block has both
+    if not context.is_anonymous_rejection:  # whose line is short; the request block has both
         extra |= {"user_id": context.user_id, "user_agent": context.user_agent}
     return extra
 

@@ -1,4 +1,4 @@
-"""Who asks, and under which request id: known to every module during a request, without passing it around."""
+"""The current request's id, user, client IP and trace. Every module can read them without an argument."""
 
 import ipaddress
 import os
@@ -19,30 +19,33 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _MAX_USER_AGENT = 300
 _MAX_PATH = 1_000
-# Bytes in a line about a request that was refused and whose user is unknown: strangers send as many as they like.
-_REFUSED_PLACE, _REFUSED_USER_AGENT = 48, 20  # the route counts, too: it says most of the path
+# Bytes in a line about a rejected request without a user, because anyone can send many of them.
+_REJECTED_PATH, _REJECTED_USER_AGENT = 48, 20  # the path with the route, which repeats most of it
 # As in 192.0.2.1:443, [2001:db8::1]:443 and [2001:db8::1].
 _BRACKETS_AND_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 
 
 class RequestContext:
-    """One request, as every log line, limit and audit row inside it sees it."""
+    """One request, as seen by log records, throttles and audit events."""
 
     __slots__ = (
-        *(
-            "request_id",
-            "trace_id",
-            "span_id",
-            "parent_span_id",
-            "is_sampled",
-            "span",
-            "ip_address",
-            "user_agent",
-            "method",
-            "path",
-            "started",
-        ),
-        *("is_refused_stranger", "is_denial_logged", "refusal_reason", "queries", "_request", "_user_id"),
+        "_request",
+        "_user_id",
+        "ip_address",
+        "is_anonymous_rejection",
+        "is_denial_logged",
+        "is_sampled",
+        "method",
+        "parent_span_id",
+        "path",
+        "queries",
+        "rejection_reason",
+        "request_id",
+        "span",
+        "span_id",
+        "started",
+        "trace_id",
+        "user_agent",
     )
 
     def __init__(
@@ -56,53 +59,55 @@ class RequestContext:
     ) -> None:
         self.request_id = request_id
         caller = _TRACEPARENT.fullmatch(traceparent)
-        made = os.urandom(24).hex()
-        self.trace_id = caller[1] if caller else made[:32]
+        new_ids = os.urandom(24).hex()
+        self.trace_id = caller[1] if caller else new_ids[:32]
         self.parent_span_id = caller[2] if caller else ""
         self.is_sampled = bool(caller and int(caller[3], 16) & 1)
-        self.span_id = made[32:]
-        self.span: Any = None  # the backend.telemetry.spans.WorkSpan of this request or job, where spans are exported
+        self.span_id = new_ids[32:]
+        self.span: Any = None  # the backend.telemetry.spans.WorkSpan of this request or job, if spans are exported
         self.ip_address = ip_address
         self.user_agent = user_agent
         self.method: str = request.method if request is not None else ""
         self.path = printable(redact_text(request.path))[:_MAX_PATH] if request is not None else ""
         self.started = perf_counter()
-        self.is_refused_stranger = False
+        self.is_anonymous_rejection = False
         self.is_denial_logged = False
-        self.refusal_reason = ""  # Django's, where it refused the request before any view did
+        self.rejection_reason = ""  # Django's reason, if it rejected the request before a view ran
         self.queries: Any = None  # the backend.database.query_recorder.QueryRecorder of this request
         self._request = request
         self._user_id: int | None = None
 
     @property
     def traceparent(self) -> str:
-        """What is handed on with work that others do for this request (W3C Trace Context)."""
+        """Return the W3C Trace Context header for work that this request causes elsewhere."""
         return f"00-{self.trace_id}-{self.span_id}-{self.is_sampled:02x}"
 
     @property
     def route(self) -> str | None:
-        """The pattern that the address matched, like api/tasks/<id:pk>/."""
+        """Return the pattern of the matched URL, such as api/tasks/<id:pk>/."""
         match = getattr(self._request, "resolver_match", None)
         return match.route if match else None
 
     @property
     def user_id(self) -> int | None:
-        """Whoever is known to ask; never asks a session or a database for it."""
+        """Return the authenticated user's id, if it is known without a query."""
         if self._user_id is not None:
             return self._user_id
-        # REST framework puts the user that it found into the Django request; Django's own is lazy, and _cached_user is
-        # there once somebody has looked.
+        # REST framework sets the user on the Django request. Django's user is lazy, and _cached_user exists once it has
+        # been read.
         attributes = getattr(self._request, "__dict__", {})
         user = attributes.get("_cached_user") or attributes.get("user")
         is_lazy = type(user).__name__ == "SimpleLazyObject"
         return None if user is None or is_lazy else user.pk
 
     def note_response(self, status: int) -> None:
-        """Note the response; cut what a stranger chose whose request was refused, for the lines still to come."""
-        self.is_refused_stranger = 300 <= status < 500 and self.user_id is None  # a redirect to the login refuses, too
-        if self.is_refused_stranger:
-            self.path = _cut(self.path, _REFUSED_PLACE - len(self.route or ""))
-            self.user_agent = _cut(self.user_agent, _REFUSED_USER_AGENT)
+        """Note the response status. If it rejects an anonymous request, shorten its path and user agent for the log."""
+        self.is_anonymous_rejection = (
+            300 <= status < 500 and self.user_id is None
+        )  # a redirect to the login page is a rejection, too
+        if self.is_anonymous_rejection:
+            self.path = _cut(self.path, _REJECTED_PATH - len(self.route or ""))
+            self.user_agent = _cut(self.user_agent, _REJECTED_USER_AGENT)
 
     def cookie(self, name: str) -> str:
         """Return the value of a cookie of the request, "" if it sent none."""
@@ -111,7 +116,7 @@ class RequestContext:
 
     @property
     def duration_ms(self) -> int:
-        """Milliseconds since the request came."""
+        """Return the milliseconds since the request arrived."""
         return round((perf_counter() - self.started) * 1000)
 
 
@@ -119,12 +124,12 @@ _current: ContextVar[RequestContext | None] = ContextVar("request_context", defa
 
 
 def current() -> RequestContext | None:
-    """The request being served; None in commands and jobs that nobody asked for by HTTP."""
+    """Return the current request's context; None in commands, and in jobs that no request has started."""
     return _current.get()
 
 
 def current_trace() -> tuple[str, str]:
-    """The ids of the trace and the span; what no request and no job does belongs to a trace of the process."""
+    """Return the ids of the trace and the span. Outside requests and jobs, they are those of the process."""
     context = _current.get()
     return (context.trace_id, context.span_id) if context is not None else _process_trace
 
@@ -140,37 +145,37 @@ os.register_at_fork(after_in_child=_begin_process_trace)
 
 
 def set_current(context: RequestContext | None) -> None:
-    """Make `context` the current one, until somebody enters another one or None."""
+    """Make `context` the current one until the next call."""
     _current.set(context)
 
 
 @contextmanager
 def activate(context: RequestContext) -> Iterator[None]:
-    """`context` is the current one inside the block, and afterwards the one that was."""
-    before = _current.set(context)
+    """Make `context` the current one inside the block, and restore the previous one afterwards."""
+    token = _current.set(context)
     try:
         yield
     finally:
-        _current.reset(before)
+        _current.reset(token)
 
 
 def note_rejection(status: int, reason: str) -> None:
-    """Note that Django refuses the request, and why, before its line about it is written."""
+    """Note the status and reason of Django's rejection, before its log record is written."""
     context = _current.get()
     if context is not None:
-        context.refusal_reason = reason
+        context.rejection_reason = reason
         context.note_response(status)
 
 
 def set_user(user_id: int) -> None:
-    """From here on the request is this user's: who signs in was nobody when the request came."""
+    """Set the user of the current request, for example after a login."""
     context = _current.get()
     if context is not None:
         context._user_id = user_id
 
 
 def from_request(request: Any, *, trusted_proxies: int) -> RequestContext:
-    """The context of a Django request."""
+    """Return the context of a Django request."""
     meta = request.META
     return RequestContext(
         request_id=request_id(meta.get("HTTP_X_REQUEST_ID", "")),
@@ -182,15 +187,15 @@ def from_request(request: Any, *, trusted_proxies: int) -> RequestContext:
 
 
 def request_id(incoming: str) -> str:
-    """The incoming id where it is well formed, else a new one."""
+    """Return the incoming id if it is well formed, else a new one."""
     return incoming if _REQUEST_ID.fullmatch(incoming) else os.urandom(16).hex()
 
 
 def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str | None:
-    """The address of whoever reached the outermost of our `trusted_proxies` proxies.
+    """Return the IP address that connected to the outermost of our `trusted_proxies` proxies.
 
-    Each proxy appends the peer it saw to X-Forwarded-For, so only that many entries, counted from the right, are ours;
-    what is further left was sent by the client. Nonsense, or a header too short, gives the peer's own address.
+    Each proxy appends its peer's address to X-Forwarded-For. So only that many entries, counted from the right, can be
+    trusted; the client may have sent the others. If the header is invalid or too short, return the peer's address.
     """
     peer = _parsed_ip(meta.get("REMOTE_ADDR", ""))
     if trusted_proxies == 0:
@@ -217,7 +222,7 @@ def _parsed_ip(text: str) -> str | None:
 
 
 def _cut(text: str, size: int) -> str:
-    """The beginning of `text` that takes so many bytes in JSON, with a mark where something is missing."""
+    """Return the beginning of `text` that takes at most `size` bytes in JSON, with a mark if it was cut."""
     for index, char in enumerate(text):
         size -= len(orjson.dumps(char)) - 2  # without the quotes
         if size < 0:
@@ -226,5 +231,5 @@ def _cut(text: str, size: int) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what a database or a terminal refuses: control characters and lone surrogates."""
+    """Replace the characters that a database or a terminal rejects: control characters and lone surrogates."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

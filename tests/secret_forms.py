@@ -1,4 +1,4 @@
-"""The canary matrix: names of secrets, forms that show them, and what must stay readable. A line is a case."""
+"""The canary matrix: secret names, forms of texts with secrets, and harmless texts. Each line is a case."""
 
 import json
 from base64 import b64encode
@@ -19,7 +19,7 @@ NAMES = [
     *("signature", "recoverycode", "backupcode", "sessid", "passwort"),
     *("key", "keys", "pwd", "pass", "auth", "bearer", "otp", "totp", "pin", "pins", "cvv", "cvc", "sid", "dsn"),
     *("sig", "hmac", "psk"),
-    # As they are met
+    # Common spellings
     *(
         "Password",
         "NEW-PASSWORD",
@@ -33,7 +33,7 @@ NAMES = [
     *("sessionid", "csrfmiddlewaretoken", "HTTP_COOKIE", "password_reset_url", "card_pin", "PHPSESSID", "connect.sid"),
     *("pass%77ord", "p\\u0061ssword", "ｐａｓｓｗｏｒｄ", "pass\u200bword", "pa\u00adssword"),
 ]
-# Names that can be written only in some forms: those that are encoded themselves are no names of Python or of XML.
+# Encoded names, which are possible only in some forms: Python and XML do not allow them.
 PLAIN_NAMES = [name for name in NAMES if name.isidentifier() and name.isascii() and not iskeyword(name)]
 
 
@@ -44,10 +44,10 @@ class Pair:
 
 
 def _query_dict(name: str, secret: str) -> str:
-    made = QueryDict(mutable=True)
-    made.setlist("a", ["1", "2"])
-    made.setlist(name, [secret, secret])
-    return str(made)
+    query = QueryDict(mutable=True)
+    query.setlist("a", ["1", "2"])
+    query.setlist(name, [secret, secret])
+    return str(query)
 
 
 def _multipart(name: str, secret: str) -> str:
@@ -61,7 +61,7 @@ def _times(number: int, name: str, secret: str) -> str:
     return text
 
 
-# Every form takes a name and a secret. The secret may be any text without blanks, quotes and brackets.
+# Each form takes a name and a secret. The secret is any text without blanks, quotes and brackets.
 FORMS = {
     "name=value": lambda n, s: f"with {n}={s} it",
     "name: value": lambda n, s: f"with {n}: {s}, it",
@@ -152,7 +152,7 @@ NOT_FOR = {  # (form, name): names that are no names in this form, or that make 
     **{("SQL", name): "" for name in NAMES if "%" in name or "\\" in name},
 }
 
-# Secrets that no name announces: (text with {}, secret)
+# Secrets without a name: (text with {}, secret)
 SHAPES = [
     ("postgres://user:{}@db.example.com:5432/cosmo", "x7hunter2"),
     ("postgres://user:{}/{}@db.example.com:5432/cosmo", "x7hunter2"),
@@ -187,16 +187,16 @@ CANARY = "canary4f7a9bQ2"
 
 def every_form(secret: str = CANARY, name: str = "password") -> dict[str, str]:
     """Return one name and one secret in all forms, and all shapes."""
-    shapes = {f"shape {number}": text.replace("{}", known) for number, (text, known) in enumerate(SHAPES)}
+    shapes = {f"shape {number}": text.replace("{}", secret) for number, (text, secret) in enumerate(SHAPES)}
     return {form: write(name, secret) for form, write in {**FORMS, **FORMS_OF_PLAIN_NAMES}.items()} | shapes
 
 
 def leaks(text: str) -> list[str]:
-    """Return the secrets of every_form that this text shows."""
-    return [secret for secret in {CANARY, *(known for _, known in SHAPES)} if secret in text]
+    """Return the secrets of every_form that are in this text."""
+    return [secret for secret in {CANARY, *(shape_secret for _, shape_secret in SHAPES)} if secret in text]
 
 
-# What must stay as it is.
+# Texts and structures that redaction must not change.
 HARMLESS_TEXTS = [
     "Password reset email sent to user@example.com by admin",
     "Basic cleaning of the token machine",

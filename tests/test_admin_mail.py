@@ -53,7 +53,7 @@ def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, 
     logging.getLogger("api").error("Another fault")
     wait_until(lambda: len(inbox.mails) == 2)
     in_a_minute = monotonic() + 60
-    monkeypatch.setattr("backend.telemetry.error_mail.time.monotonic", lambda: in_a_minute)
+    monkeypatch.setattr("backend.logs.repeats.time.monotonic", lambda: in_a_minute)
     broken.get("/api/tasks/")
     wait_until(lambda: len(inbox.mails) == 3)
 

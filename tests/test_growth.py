@@ -32,7 +32,7 @@ from api.users.serializers import UserListParams
 from backend import redaction, request_context
 from backend.formatters import JSONFormatter, TextFormatter
 from backend.http.attack_patterns import find_attack_pattern
-from backend.logs import reader, search
+from backend.logs import reader, search, segments
 from backend.logs.reader import Entry
 from tests import growth
 from tests.growth import superlinear
@@ -292,14 +292,14 @@ VALUES = {
 def search_lines(text: str) -> list[Entry]:
     query = search.LogQuery(level="INFO", text=text[:100], event="a", request_id="b")
     lines = [text.encode("utf-8", "surrogatepass"), orjson.dumps({"message": text.encode("utf-8", "replace").decode()})]
-    return [entry for entry in reader._entries(lines, query.line_filter) if query.matches(entry)]
+    return [entry for entry in reader.parse_entries(lines, query.line_filter) if query.matches(entry)]
 
 
 LOGS = {
     "search": search_lines,
     "a traceback": error_groups._raised_at,
-    "a time": lambda text: reader._time_at(text.encode("utf-8", "surrogatepass")),
-    "later": lambda text: reader._later(text, 10),
+    "a time": lambda text: segments.timestamp_of(text.encode("utf-8", "surrogatepass")),
+    "later": lambda text: segments.shift(text, 10),
 }
 
 

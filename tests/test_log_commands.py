@@ -1,4 +1,4 @@
-"""`manage.py logs` shows what was asked for and reads no more; `manage.py test_logging` tells what does not arrive."""
+"""`manage.py logs` shows the selected records and reads little else; `test_logging` names missing records."""
 
 import gzip
 import json
@@ -30,13 +30,13 @@ def folder(tmp_path, settings) -> Path:
     return tmp_path
 
 
-def shown(*arguments: str) -> list[str]:
+def run_logs(*arguments: str) -> list[str]:
     output = StringIO()
     call_command("logs", *arguments, "--json", stdout=output)
     return [json.loads(each)["message"] for each in output.getvalue().splitlines()]
 
 
-def test_the_files_are_shown_as_one_in_the_order_of_time_and_each_record_once(folder):
+def test_logs_merges_files_by_time_without_duplicates(folder):
     minutes = [timedelta(minutes=number) for number in range(6)]
     event = line("in both", ago=minutes[2], security_event="login_success")
     (folder / "info.log.1").write_text(line("oldest", ago=minutes[5]))
@@ -45,9 +45,9 @@ def test_the_files_are_shown_as_one_in_the_order_of_time_and_each_record_once(fo
     (folder / "performance.log").write_text(line("performance", ago=minutes[1]))
     os.utime(folder / "info.log.1", (0, 0))
 
-    assert shown() == ["oldest", "info", "security", "in both", "performance"]
-    assert shown("--lines", "2") == ["in both", "performance"]
-    assert shown("info") == ["oldest", "info", "in both"]
+    assert run_logs() == ["oldest", "info", "security", "in both", "performance"]
+    assert run_logs("--lines", "2") == ["in both", "performance"]
+    assert run_logs("info") == ["oldest", "info", "in both"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_files_are_shown_as_one_in_the_order_of_time_and_each_record_once(fo
         (["--since", "7d", "--lines", "1"], ["c"]),
     ],
 )
-def test_filters_choose(folder, arguments, expected):
+def test_logs_filters_records(folder, arguments, expected):
     (folder / "info.log").write_text(
         line("a", ago=timedelta(hours=3), user_id=7)
         + line("b", ago=timedelta(hours=1), level="WARNING", logger="api.security", event="failed_login", user_id=7)
@@ -81,19 +81,19 @@ def test_filters_choose(folder, arguments, expected):
         )
     )
 
-    assert shown(*arguments) == expected
+    assert run_logs(*arguments) == expected
 
 
-def test_packed_files_are_read_and_half_lines_passed_over(folder):
+def test_logs_reads_compressed_files_and_skips_half_lines(folder):
     (folder / "info.log.2.gz").write_bytes(gzip.compress(line("packed", ago=timedelta(hours=2)).encode()))
     os.utime(folder / "info.log.2.gz", ((datetime.now(UTC) - timedelta(hours=2)).timestamp(),) * 2)
     (folder / "info.log").write_text('{"half\n' + line("whole") + '{"half')
 
-    assert shown() == ["packed", "whole"]
-    assert shown("--since", "3h") == ["packed", "whole"]
+    assert run_logs() == ["packed", "whole"]
+    assert run_logs("--since", "3h") == ["packed", "whole"]
 
 
-def test_an_hour_of_a_week_reads_a_small_part_of_it(folder):
+def test_logs_since_reads_a_small_part_of_the_files(folder):
     one = line("x" * 500)
     with (folder / "performance.log").open("w") as file:
         for number in range(100_000):
@@ -102,18 +102,18 @@ def test_an_hour_of_a_week_reads_a_small_part_of_it(folder):
     process = psutil.Process()
     before = process.io_counters().read_chars
 
-    found = shown("performance", "--since", "1h")
+    messages = run_logs("performance", "--since", "1h")
 
     read = process.io_counters().read_chars - before
-    assert len(found) == pytest.approx(100_000 / 7 / 24, abs=2)
+    assert len(messages) == pytest.approx(100_000 / 7 / 24, abs=2)
     assert read < 100_000 * len(one) / 20
     before = process.io_counters().read_chars
-    assert len(shown("performance", "-n", "20")) == 20
+    assert len(run_logs("performance", "-n", "20")) == 20
     assert process.io_counters().read_chars - before < 1_000_000
 
 
 @pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--level", "LOUD"], ["--user", "ada"]])
-def test_what_cannot_be_meant_is_refused_with_a_sentence(folder, arguments):
+def test_logs_rejects_invalid_arguments(folder, arguments):
     with pytest.raises(CommandError, match="argument"):
         call_command("logs", *arguments)
 
@@ -124,7 +124,7 @@ def start(folder: Path, *arguments: str, **options) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=PROJECT, env=variables, text=True, **options)
 
 
-def test_following_goes_on_through_a_rotation(folder):
+def test_logs_follow_continues_after_a_rotation(folder):
     (folder / "info.log").write_text(line("before"))
     output = folder / "output"
     with output.open("w") as file:
@@ -147,7 +147,7 @@ def test_following_goes_on_through_a_rotation(folder):
     assert messages == ["before", "appended", "last of the old", "first of the new"]
 
 
-def test_on_a_terminal_there_are_colours_and_what_strangers_wrote_cannot_use_them(folder):
+def test_logs_colors_a_terminal_and_escapes_control_characters(folder):
     (folder / "info.log").write_text(line("it \x1b[2Jbroke \x012J", level="ERROR", note="\x01\x02\x9b2J"))
     ours, theirs = pty.openpty()
 
@@ -160,7 +160,7 @@ def test_on_a_terminal_there_are_colours_and_what_strangers_wrote_cannot_use_the
     assert "it ?[2Jbroke ?2J" in text
 
 
-def test_a_pipe_that_closes_is_no_error(folder):
+def test_logs_accepts_a_closed_pipe(folder):
     (folder / "info.log").write_text(line("x" * 1000) * 1000)
 
     process = start(folder, "--lines", "1000", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -172,7 +172,7 @@ def test_a_pipe_that_closes_is_no_error(folder):
     process.wait()
 
 
-def test_logging_shows_where_each_record_arrived(log_to, settings, capsys):
+def test_test_logging_shows_where_each_record_arrived(log_to, settings, capsys):
     logs = log_to(debug=True, level="DEBUG")
     settings.LOGS_DIR = logs.folder
 
@@ -184,7 +184,7 @@ def test_logging_shows_where_each_record_arrived(log_to, settings, capsys):
     assert any("security event" in row and row.endswith("security.log") for row in rows)
 
 
-def test_logging_names_what_did_not_arrive_and_fails(log_to, settings, capsys, tmp_path):
+def test_test_logging_fails_and_names_missing_records(log_to, settings, capsys, tmp_path):
     (tmp_path / "a-file").touch()
     log_to(folder=tmp_path / "a-file" / "logs")
     settings.LOGS_DIR = tmp_path / "a-file" / "logs"
@@ -199,7 +199,7 @@ def test_logging_names_what_did_not_arrive_and_fails(log_to, settings, capsys, t
     assert "manage.py check" in printed.err
 
 
-def test_logging_says_when_the_level_is_the_reason(log_to, settings, capsys):
+def test_test_logging_names_the_level_as_the_reason(log_to, settings, capsys):
     logs: Logs = log_to(level="ERROR")
     settings.LOGS_DIR, settings.LOG_LEVEL = logs.folder, "ERROR"
 

@@ -1,4 +1,4 @@
-"""The file handler by itself: sizes, weeks, files that vanish, forks. tests/faults has many processes at once."""
+"""The file handler in one process: sizes, weeks, deleted files, forks. tests/faults runs many processes."""
 
 import contextlib
 import errno
@@ -22,14 +22,14 @@ from backend.logs.handlers.locks import FileLock
 
 @pytest.fixture
 def log(tmp_path):
-    """A function that makes a logger whose file has these limits."""
+    """Return a function that creates a logger whose file has the given limits."""
     handlers = []
 
     def log(**limits) -> logging.Logger:
         handler = SharedFileHandler(tmp_path / "logs" / "info.log", **limits)
         handler.setFormatter(JSONFormatter())
         handlers.append(handler)
-        logger = logging.Logger("test")  # noqa: LOG001 - one that nobody else has
+        logger = logging.Logger("test")  # noqa: LOG001 - no other test shares it
         logger.addHandler(handler)
         return logger
 
@@ -47,14 +47,14 @@ def messages(path) -> list[str]:
     return [json.loads(line)["message"] for line in path.read_text().splitlines()]
 
 
-def test_the_file_is_there_before_the_first_record(log, folder):
+def test_handler_creates_its_file_before_the_first_record(log, folder):
     log()
 
     assert (folder / "info.log").stat().st_size == 0
     assert (folder / "info.log").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_full_file_moves_on_and_the_oldest_backup_goes(log, folder):
+def test_handler_rotates_a_full_file_and_deletes_the_oldest_backup(log, folder):
     logger = log(max_bytes=1_000, backup_count=2)
 
     for number in range(30):
@@ -66,7 +66,7 @@ def test_a_full_file_moves_on_and_the_oldest_backup_goes(log, folder):
     assert kept == [f"line {number:02}" for number in range(30 - len(kept), 30)]
 
 
-def test_a_line_larger_than_the_limit_has_a_file_of_its_own(log, folder):
+def test_line_larger_than_the_limit_gets_its_own_file(log, folder):
     logger = log(max_bytes=100, backup_count=3)
 
     logger.info("first")
@@ -84,7 +84,7 @@ def test_a_line_larger_than_the_limit_has_a_file_of_its_own(log, folder):
         ("2026-05-01T12:00:00Z", "2026-06-03T12:00:00Z", True),
     ],
 )
-def test_a_week_ends_on_monday_in_utc(log, folder, last_written, now, is_rotated):
+def test_weekly_rotation_happens_on_monday_in_utc(log, folder, last_written, now, is_rotated):
     logger = log(weekly=True, backup_count=7)
     logger.info("old")
     moment = datetime.fromisoformat(last_written).timestamp()
@@ -97,7 +97,7 @@ def test_a_week_ends_on_monday_in_utc(log, folder, last_written, now, is_rotated
     assert messages(folder / "info.log")[-1] == "new"
 
 
-def test_without_limits_the_file_is_left_to_others(log, folder):
+def test_handler_without_limits_does_not_rotate(log, folder):
     logger = log()
 
     for _ in range(100):
@@ -106,7 +106,7 @@ def test_without_limits_the_file_is_left_to_others(log, folder):
     assert [path.name for path in folder.glob("info*")] == ["info.log"]
 
 
-def test_a_file_that_somebody_renamed_is_left_for_the_one_that_bears_its_name(log, folder):
+def test_handler_leaves_a_renamed_file_for_the_new_one(log, folder):
     logger = log()
     logger.info("before")
     (folder / "info.log").rename(folder / "info.log.1")
@@ -119,7 +119,7 @@ def test_a_file_that_somebody_renamed_is_left_for_the_one_that_bears_its_name(lo
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_deleted_file_is_made_again_for_the_next_line(log, folder):
+def test_handler_recreates_a_deleted_file(log, folder):
     logger = log()
     logger.info("before")
     (folder / "info.log").unlink()
@@ -129,7 +129,7 @@ def test_a_deleted_file_is_made_again_for_the_next_line(log, folder):
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_file_deleted_during_a_write_gets_the_line_again(log, folder, monkeypatch):
+def test_handler_repeats_a_line_whose_file_is_deleted_during_the_write(log, folder, monkeypatch):
     logger = log()
     logger.info("before")
     write = os.write
@@ -145,7 +145,7 @@ def test_a_file_deleted_during_a_write_gets_the_line_again(log, folder, monkeypa
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_file_replaced_by_another_is_left_for_the_new_one(log, folder):
+def test_handler_leaves_a_replaced_file_for_the_new_one(log, folder):
     logger = log()
     logger.info("before")
     (folder / "new").touch()
@@ -158,21 +158,21 @@ def test_a_file_replaced_by_another_is_left_for_the_new_one(log, folder):
 
 @contextlib.contextmanager
 def held(lock) -> Iterator[None]:
-    """Another process' lock; a flock belongs to the open file, so one of this process is as good."""
+    """Hold the lock like another process. A flock belongs to the open file, so this process can hold it, too."""
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @pytest.fixture
-def short_patience(monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.3)
-    monkeypatch.setattr(locks, "SHORT_PATIENCE", 0.01)
-    monkeypatch.setattr(FileLock, "_process_distrusts_until", 0.0)
+def short_lock_timeouts(monkeypatch):
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", 0.3)
+    monkeypatch.setattr(locks, "SHORT_TIMEOUT", 0.01)
+    monkeypatch.setattr(FileLock, "_process_waits_less_until", 0.0)
 
 
-@pytest.mark.usefixtures("short_patience")
-def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, capsys):
+@pytest.mark.usefixtures("short_lock_timeouts")
+def test_line_without_the_lock_is_dropped_and_counted(log, folder, capsys):
     logger = log()
     (handler,) = logger.handlers
     logger.info("before")
@@ -187,8 +187,8 @@ def test_a_line_that_cannot_have_the_lock_is_dropped_and_counted(log, folder, ca
     assert handler.last_error == "BlockingIOError: Another process holds .info.log.lock"
 
 
-@pytest.mark.usefixtures("short_patience")
-def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
+@pytest.mark.usefixtures("short_lock_timeouts")
+def test_locks_of_other_processes_cost_one_wait_per_process(tmp_path):
     handlers = [SharedFileHandler(tmp_path / f"{name}.log") for name in ("a", "b", "c")]
     with contextlib.ExitStack() as stack:
         for name in ("a", "b", "c"):
@@ -205,8 +205,8 @@ def test_locks_held_by_others_cost_one_wait_in_a_process(tmp_path):
     assert 0.3 <= seconds < 0.6
 
 
-@pytest.mark.usefixtures("short_patience")
-def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(log, folder, capsys):
+@pytest.mark.usefixtures("short_lock_timeouts")
+def test_handler_reports_drops_when_writing_succeeds_again(log, folder, capsys):
     logger = log()
     with held(folder / ".info.log.lock"):
         for _ in range(5):
@@ -221,13 +221,13 @@ def test_drops_since_the_last_report_are_reported_when_lines_are_written_again(l
     assert "has dropped 5 lines;" in last
 
 
-def test_a_deleted_lock_file_is_made_again_before_the_next_line(log, folder):
+def test_handler_recreates_a_deleted_lock_file(log, folder):
     logger = log()
     logger.info("before")
     (folder / ".info.log.lock").unlink()
     logger.info("after")
 
-    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "LOCK_TIMEOUT", 0.01):
         logger.info("lost")
 
     assert messages(folder / "info.log") == ["before", "after"]
@@ -235,22 +235,22 @@ def test_a_deleted_lock_file_is_made_again_before_the_next_line(log, folder):
 
 @pytest.fixture
 def immovable(log, folder, monkeypatch):
-    """A logger whose file is full and cannot be renamed, as one that is a mount point, with three backups."""
+    """A logger with three backups whose file is full and cannot be renamed, like a mount point."""
     logger = log(max_bytes=400, backup_count=3)
     for number in (1, 2, 3):
         (folder / f"info.log.{number}").write_text(f"backup {number}")
     rename = os.rename
 
-    def refuse(source: object, target: object) -> None:
+    def fail(source: object, target: object) -> None:
         if str(source) == str(folder / "info.log"):
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         rename(source, target)
 
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", fail)
     return logger
 
 
-def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, folder, capsys):
+def test_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, folder, capsys):
     for number in range(30):
         immovable.info("line %d", number)
 
@@ -260,10 +260,10 @@ def test_a_file_that_cannot_be_renamed_grows_and_keeps_its_backups(immovable, fo
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == [".info.log.lock"]
     assert (handler.dropped, handler.last_error) == (0, "cannot be rotated, OSError: Device or resource busy")
     (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be rotated, OSError: Device or resource busy. It grows" in line
+    assert "cannot be rotated, OSError: Device or resource busy. The file grows" in line
 
 
-def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder, monkeypatch):
+def test_failed_rotation_is_retried_after_a_minute(immovable, folder, monkeypatch):
     immovable.info("first")
     immovable.info("second")
     monkeypatch.undo()
@@ -283,7 +283,7 @@ def test_a_rotation_that_failed_is_tried_again_after_a_minute(immovable, folder,
 
 @pytest.mark.parametrize("step", range(8))
 @pytest.mark.parametrize("backup_count", [0, 3])
-def test_a_rotation_that_ends_at_any_step_loses_nothing(log, folder, monkeypatch, step, backup_count):
+def test_rotation_that_stops_at_any_step_loses_nothing(log, folder, monkeypatch, step, backup_count):
     logger = log(max_bytes=400, backup_count=backup_count)
     for number in range(1, backup_count + 1):
         (folder / f"info.log.{number}").write_text(f"backup {number}")
@@ -313,7 +313,7 @@ def test_a_rotation_that_ends_at_any_step_loses_nothing(log, folder, monkeypatch
     assert {f"backup {number}" for number in range(1, backup_count + 1)} - kept <= oldest
 
 
-def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(log, folder):
+def test_interrupted_rotation_is_finished_by_the_next_one(log, folder):
     logger = log(max_bytes=400, backup_count=3)
     (folder / "info.log.0").write_text("moved")
     (folder / "info.log.1").write_text("older")
@@ -325,7 +325,7 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(log, folder
     assert [(folder / f"info.log.{number}").read_text() for number in (2, 3)] == ["moved", "older"]
 
 
-def test_a_line_logged_by_a_signal_handler_follows_the_one_it_interrupted(log, folder, monkeypatch):
+def test_line_of_a_signal_handler_follows_the_interrupted_line(log, folder, monkeypatch):
     logger = log()
     write = os.write
 
@@ -340,7 +340,7 @@ def test_a_line_logged_by_a_signal_handler_follows_the_one_it_interrupted(log, f
     assert messages(folder / "info.log") == ["line", "signal"]
 
 
-def test_a_folder_that_vanishes_is_made_again(log, folder):
+def test_handler_recreates_a_deleted_folder(log, folder):
     logger = log()
     logger.info("before")
     shutil.rmtree(folder)
@@ -350,7 +350,7 @@ def test_a_folder_that_vanishes_is_made_again(log, folder):
     assert messages(folder / "info.log") == ["after"]
 
 
-def test_a_symbolic_link_is_not_followed(log, folder, tmp_path, capsys):
+def test_handler_does_not_follow_a_symbolic_link(log, folder, tmp_path, capsys):
     folder.mkdir()
     (tmp_path / "precious").touch()
     (folder / "info.log").symlink_to(tmp_path / "precious")
@@ -361,7 +361,7 @@ def test_a_symbolic_link_is_not_followed(log, folder, tmp_path, capsys):
     assert "info.log" in capsys.readouterr().err
 
 
-def test_a_child_process_writes_into_the_same_file(log, folder):
+def test_child_process_writes_to_the_same_file(log, folder):
     logger = log()
     logger.info("parent")
     child = os.fork()
@@ -375,7 +375,7 @@ def test_a_child_process_writes_into_the_same_file(log, folder):
     assert messages(folder / "info.log") == ["parent", "child", "parent again"]
 
 
-def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
+def test_handler_reports_errors_once_a_minute_and_counts_drops(log, folder, capsys):
     logger = log()
     (handler,) = logger.handlers
     shutil.rmtree(folder)
@@ -393,14 +393,14 @@ def test_trouble_is_told_once_a_minute_and_counted(log, folder, capsys):
     assert messages(folder / "info.log") == ["found"]
 
 
-def test_a_moved_folder_takes_its_lock_along(log, folder):
+def test_handler_locks_the_new_folder_when_the_old_one_is_moved(log, folder):
     logger = log()
     (handler,) = logger.handlers
     logger.info("before")
     folder.rename(folder.with_name("moved"))
     logger.info("after")
 
-    with held(folder / ".info.log.lock"), mock.patch.object(locks, "PATIENCE", 0.01):
+    with held(folder / ".info.log.lock"), mock.patch.object(locks, "LOCK_TIMEOUT", 0.01):
         logger.info("lost")
 
     assert messages(folder.with_name("moved") / "info.log") == ["before", "after"]

@@ -1,4 +1,4 @@
-"""What every handler promises: a log call never raises, and what is lost is counted and reported."""
+"""All handlers: a log call never raises, and dropped records are counted and reported."""
 
 import logging
 import logging.config
@@ -19,9 +19,9 @@ HANDLERS = (SharedFileHandler, ConsoleHandler, AdminMailHandler, CountingHandler
 
 @pytest.fixture(params=HANDLERS, ids=lambda kind: kind.__name__)
 def handler(request, tmp_path):
-    made = request.param(tmp_path / "info.log") if request.param is SharedFileHandler else request.param()
-    yield made
-    made.close()
+    handler = request.param(tmp_path / "info.log") if request.param is SharedFileHandler else request.param()
+    yield handler
+    handler.close()
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def record():
 
 
 def lost(label: str) -> float:
-    """The value of cosmo_log_lines_dropped_total for this handler."""
+    """Return the value of cosmo_log_lines_dropped_total for this handler."""
     line = f'cosmo_log_lines_dropped_total{{file="{label}"}} '
     values = [text.removeprefix(line) for text in render_metrics().decode().splitlines() if text.startswith(line)]
     return float(values[0]) if values else 0.0
 
 
-def test_a_filter_that_fails_costs_the_record_and_is_counted(handler, record):
+def test_failing_filter_drops_and_counts_the_record(handler, record):
     before = lost(handler.label)
 
     def fail(_: logging.LogRecord) -> bool:
@@ -50,7 +50,7 @@ def test_a_filter_that_fails_costs_the_record_and_is_counted(handler, record):
     assert "canary" not in handler.last_error
 
 
-def test_a_handler_that_fails_costs_the_record_and_is_counted(handler, record, monkeypatch):
+def test_failing_handler_drops_and_counts_the_record(handler, record, monkeypatch):
     before = lost(handler.label)
 
     def fail(_: logging.LogRecord) -> None:
@@ -63,7 +63,7 @@ def test_a_handler_that_fails_costs_the_record_and_is_counted(handler, record, m
     assert lost(handler.label) == before + 1
 
 
-def test_a_drop_listener_that_fails_stops_neither_the_call_nor_the_others(handler, record, monkeypatch):
+def test_failing_drop_listener_stops_neither_the_call_nor_other_listeners(handler, record, monkeypatch):
     heard = []
 
     def fail(_: str) -> None:
@@ -76,7 +76,7 @@ def test_a_drop_listener_that_fails_stops_neither_the_call_nor_the_others(handle
     assert heard == [handler.label]
 
 
-def test_every_configured_handler_is_guarded(tmp_path):
+def test_configured_handlers_are_guarded(tmp_path):
     config = get_logging_config(logs_dir=tmp_path, service="x", version="1", environment="test", mail_admins=True)
     names = {handler["class"] for handler in config["handlers"].values()}
 
@@ -86,7 +86,7 @@ def test_every_configured_handler_is_guarded(tmp_path):
     assert isinstance(logging.lastResort, ConsoleHandler)
 
 
-def test_an_object_whose_text_fails_is_logged_in_every_file(logs):
+def test_object_without_a_text_is_logged_in_every_file(logs):
     class Silent:
         def __str__(self) -> str:
             raise ValueError("no text")
@@ -99,8 +99,8 @@ def test_an_object_whose_text_fails_is_logged_in_every_file(logs):
     assert all(h.dropped == 0 for h in logging.root.handlers if isinstance(h, GuardedHandler))
 
 
-def test_what_logs_to_the_console_while_it_is_written_ends():
-    """As Celery's redirection of stderr does: each line written there is logged."""
+def test_console_handler_ends_when_writing_logs_again():
+    """Celery's redirection of stderr does the same: it logs each line written there."""
     script = (
         "import logging, sys; from backend.logs.handlers import ConsoleHandler\n"
         "class Proxy:\n"
@@ -117,7 +117,7 @@ def test_what_logs_to_the_console_while_it_is_written_ends():
 
 
 @pytest.mark.parametrize("state", ["2>&-", "2</dev/null"], ids=["closed", "read-only"])
-def test_a_process_without_a_console_runs(state):
+def test_process_without_stderr_runs(state):
     script = (
         "import logging; from backend.logs.handlers import ConsoleHandler; logging.root.addHandler(ConsoleHandler()); "
     )

@@ -1,4 +1,4 @@
-"""One record is one line of valid JSON, whatever the caller gave; the keys are those of the specification."""
+"""One record is one line of valid JSON with the specified keys, whatever values the caller passes."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ def line_of(formatter: logging.Formatter, *, name: str = "api", level: int = log
     return json.loads(formatter.format(record))
 
 
-def test_a_record_has_the_keys_of_the_specification_in_their_order(logs):
+def test_record_has_the_specified_keys_in_their_order(logs):
     before = datetime.now(UTC)
 
     logging.getLogger("api").info("Task created successfully", extra={"task_id": 123, "user_id": 42, "property_id": 10})
@@ -44,7 +44,7 @@ def test_a_record_has_the_keys_of_the_specification_in_their_order(logs):
     assert all(isinstance(entry[name], int) for name in ("line", "process", "thread"))
 
 
-def test_the_samples_of_the_specification_stand_as_they_were_given(logs):
+def test_records_match_the_samples_of_the_specification(logs):
     admin = logging.getLogger("api.admin")
     admin.info(
         "Password reset email sent to user@example.com by admin",
@@ -66,15 +66,14 @@ def test_the_samples_of_the_specification_stand_as_they_were_given(logs):
 
     sent, denied, action = logs.entries("info")
     assert sent["message"] == "Password reset email sent to user@example.com by admin"
-    assert [sent[name] for name in ("user_id", "target_user_id", "ip_address", "user_agent")] == [
-        *(1, 2, "127.0.0.1", "Mozilla/5.0...")
-    ]
+    facts = [sent[name] for name in ("user_id", "target_user_id", "ip_address", "user_agent")]
+    assert facts == [1, 2, "127.0.0.1", "Mozilla/5.0..."]
     assert (denied["user_role"], denied["attempted_action"]) == ("manager", "password_change")
     assert logs.entry("error", user_id=3)["message"].startswith("Permission denied")
     assert action["task_data"] == {"title": "New task", "priority": "high"}
 
 
-def test_measures_become_blocks(logs):
+def test_record_has_blocks_for_measures(logs):
     logging.getLogger("api.performance").info(
         "Slow request detected", extra={"duration": 1500, "queries_count": 25, "memory_usage": 150.5}
     )
@@ -86,7 +85,7 @@ def test_measures_become_blocks(logs):
     assert not {"duration", "queries_count", "memory_usage"} & set(entry)
 
 
-def test_a_security_event_becomes_a_block(logs):
+def test_record_has_a_block_for_a_security_event(logs):
     logging.getLogger("api.security").warning(
         "Failed login attempt",
         extra={"security_event": "failed_login", "security_category": "authentication", "attempt_count": 3},
@@ -99,7 +98,7 @@ def test_a_security_event_becomes_a_block(logs):
     assert entry["attempt_count"] == 3
 
 
-def test_inside_a_request_every_record_says_which(logs):
+def test_record_names_its_request(logs):
     context = RequestContext(request_id="abcdefgh", ip_address="192.0.2.7", user_agent="Mozilla/5.0...")
     request_context.set_current(context)
     request_context.set_user(42)
@@ -117,7 +116,7 @@ def test_inside_a_request_every_record_says_which(logs):
     assert "request" not in logged(logs)
 
 
-def test_an_exception_is_told_with_its_cause(logs):
+def test_record_has_the_exception_with_its_cause(logs):
     try:
         try:
             _ = {}["inner"]
@@ -134,7 +133,7 @@ def test_an_exception_is_told_with_its_cause(logs):
 
 
 def keep_only_our_handlers(monkeypatch) -> None:
-    """Those of pytest raise where the standard library's formatter does."""
+    """Remove pytest's handlers, which raise if the standard library's formatter raises."""
     ours = [handler for handler in logging.root.handlers if isinstance(handler, SharedFileHandler)]
     monkeypatch.setattr(logging.root, "handlers", ours)
 
@@ -191,7 +190,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("where", ["extra", "nested", "argument", "message", "exception"])
-def test_any_value_makes_one_valid_line(logs, monkeypatch, name, where):
+def test_record_is_one_valid_line_for_any_value(logs, monkeypatch, name, where):
     keep_only_our_handlers(monkeypatch)
     value = HOSTILE[name]
     logger = logging.getLogger("api")
@@ -210,14 +209,14 @@ def test_any_value_makes_one_valid_line(logs, monkeypatch, name, where):
     assert raw.endswith(b"\n")
     assert len(raw) <= 64 * 1024
     text = raw.decode("utf-8")
-    assert len(text.splitlines()) == 1  # which splits at U+2028 and all the others too
+    assert len(text.splitlines()) == 1  # splitlines also splits at U+2028 and similar characters
     entry = json.loads(text)
     assert entry["level"] == "ERROR"
     assert {"timestamp", "logger", "message"} <= set(entry)
     assert raw.startswith(b'{"timestamp":"')
 
 
-def test_a_long_value_is_cut_and_says_so(logs):
+def test_long_value_is_cut_with_a_mark(logs):
     entry = logged(logs, note="x" * 2**20)
 
     assert entry["note"].startswith("xxxx")
@@ -227,34 +226,30 @@ def test_a_long_value_is_cut_and_says_so(logs):
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "name",
-            "msg",
-            "args",
-            "message",
-            "asctime",
-            "lineno",
-            "exc_info",
-            "levelname",
-            "process",
-            "module",
-            "taskName",
-        ),
-        *(
-            "timestamp",
-            "level",
-            "logger",
-            "environment",
-            "request",
-            "performance",
-            "trace_id",
-            "span_id",
-            "exception",
-            "security",
-        ),
+        "name",
+        "msg",
+        "args",
+        "message",
+        "asctime",
+        "lineno",
+        "exc_info",
+        "levelname",
+        "process",
+        "module",
+        "taskName",
+        "timestamp",
+        "level",
+        "logger",
+        "environment",
+        "request",
+        "performance",
+        "trace_id",
+        "span_id",
+        "exception",
+        "security",
     ],
 )
-def test_a_name_that_is_taken_goes_into_extra(logs, name):
+def test_reserved_name_goes_into_extra(logs, name):
     entry = logged(logs, **{name: "mine"})
 
     assert entry["extra"] == {name: "mine"}
@@ -262,13 +257,13 @@ def test_a_name_that_is_taken_goes_into_extra(logs, name):
     assert entry["level"] == "INFO"
 
 
-def test_an_extra_of_the_callers_own_keeps_its_place_beside_taken_names(logs):
+def test_field_named_extra_is_merged_with_reserved_names(logs):
     assert logged(logs, extra={"a": 1}, name="mine")["extra"] == {"a": 1, "name": "mine"}
     assert logged(logs, event={"not": "a name"})["extra"] == {"event": {"not": "a name"}}
 
 
 @pytest.mark.parametrize(("message", "args"), [("%d items", ("many",)), ("%s and %s", ("one",)), ("100%", (1,))])
-def test_a_message_whose_arguments_do_not_fit_is_shown_with_them(logs, monkeypatch, message, args):
+def test_message_is_written_with_arguments_that_do_not_fit(logs, monkeypatch, message, args):
     keep_only_our_handlers(monkeypatch)
     logging.getLogger("api").info(message, *args)
 
@@ -277,7 +272,7 @@ def test_a_message_whose_arguments_do_not_fit_is_shown_with_them(logs, monkeypat
     assert str(args[0]) in entry["message"]
 
 
-def test_the_three_formatters_differ_in_their_blocks():
+def test_formatters_differ_in_their_blocks():
     assert "security" not in line_of(JSONFormatter())
     assert line_of(SecurityFormatter())["security"] == {
         "event_type": "unspecified",
@@ -293,7 +288,7 @@ def test_the_three_formatters_differ_in_their_blocks():
     }
 
 
-def test_the_console_line_is_short_enough_for_docker(log_to, capsys):
+def test_console_line_is_short_enough_for_docker(log_to, capsys):
     log_to(console="json")
 
     logging.getLogger("api").error("Long", extra={"a": "x" * 9_000, "b": "y" * 9_000})

@@ -1,4 +1,4 @@
-"""docs/logging.md says what the code does."""
+"""The tables of docs/logging.md match the code."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ PAGE = (PROJECT / "docs" / "logging.md").read_text()
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading."""
+    """Return the cells of the table below a heading."""
     section = PAGE.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -26,22 +26,22 @@ EVENTS = rows("Events")
 
 
 def events_in_code() -> set[str]:
-    """Every event that some module of ours writes."""
-    found = (
+    """Return every event that our modules log."""
+    names = (
         {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _STATE_EVENTS.values()}
     )
     for package in ("backend", "api", "deploy"):
         for path in Path(PROJECT / package).rglob("*.py"):
-            found |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))
-    return found
+            names |= set(re.findall(r'(?:"event": |\bevent(?:, message)? = )"([a-z_]+)"', path.read_text()))
+    return names
 
 
-def test_every_event_is_in_the_table_and_nothing_else():
+def test_event_table_has_every_event_and_nothing_else():
     assert {row[0] for row in EVENTS} == events_in_code()
 
 
 @pytest.mark.parametrize("event", events.Event, ids=str)
-def test_the_table_has_the_message_logger_and_level_of_each_audited_event(event):
+def test_event_table_has_message_logger_and_level_of_audit_events(event):
     (row,) = [row for row in EVENTS if row[0] == event.value]
 
     assert row[1].removesuffix(": {action}") == event.label
@@ -50,7 +50,7 @@ def test_the_table_has_the_message_logger_and_level_of_each_audited_event(event)
 
 
 @pytest.mark.parametrize("row", EVENTS, ids=[f"{row[0]} {row[3]}" for row in EVENTS])
-def test_the_table_has_the_files_of_each_event(log_to, row):
+def test_event_table_has_the_files_of_each_event(log_to, row):
     event, message, logger, level, files, *_ = row
     logs = log_to(debug=True, level="DEBUG") if level == "DEBUG" else log_to()
     is_security = "security" in files
@@ -61,13 +61,13 @@ def test_the_table_has_the_files_of_each_event(log_to, row):
     assert {name.removesuffix(".log") for name in logs.files_with(event)} == set(files.split(", "))
 
 
-def test_the_table_has_the_files_with_their_sizes():
+def test_file_table_has_the_sizes():
     handlers = get_logging_config(logs_dir="/x", service="s", version="1", environment="test", debug=True)["handlers"]
-    shown = {
+    sizes = {
         name: f"{handler['max_bytes'] // 2**20} MB{', or Monday 00:00 UTC,' if handler['weekly'] else ''} x "
         f"{handler['backup_count']}"
         for name, handler in handlers.items()
         if name.endswith(".log")
     }
 
-    assert {row[0]: row[2] for row in rows("Files")} == shown
+    assert {row[0]: row[2] for row in rows("Files")} == sizes

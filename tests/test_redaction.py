@@ -1,4 +1,4 @@
-"""Secrets are in no file, mail or row, whichever way they came; and hostile texts cost milliseconds."""
+"""Secrets reach no log file, email or row, and redaction of hostile texts takes milliseconds."""
 
 import logging
 import secrets
@@ -18,16 +18,16 @@ from tests.logs import wait_until
 
 
 class Canaries:
-    """Secrets that nobody could guess, each for one way in."""
+    """Random secrets, one for each input."""
 
     def __init__(self) -> None:
-        self.made: dict[str, str] = {}
+        self.values: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
-        return self.made.setdefault(name, f"canary{secrets.token_hex(8)}{name.replace('-', '').replace(' ', '')}")
+        return self.values.setdefault(name, f"canary{secrets.token_hex(8)}{name.replace('-', '').replace(' ', '')}")
 
     def seen_in(self, text: str) -> list[str]:
-        return [name for name, value in self.made.items() if value in text]
+        return [name for name, value in self.values.items() if value in text]
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def canaries():
 
 @pytest.fixture
 def mails(settings, mailoutbox, log_to, monkeypatch):
-    """The log files, with mails to an administrator on."""
+    """The log files, with emails to administrators enabled."""
     settings.ADMINS = [("Tech", "tech@example.com")]
     settings.ROOT_URLCONF = "tests.failing_urls"
     return log_to(mail_admins=True, debug=True, level="DEBUG")
 
 
 @pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
-def test_no_canary_is_in_any_file_mail_or_row(db, mails, mailoutbox, canaries, form, capsys):
+def test_canaries_are_in_no_file_email_or_row(db, mails, mailoutbox, canaries, form, capsys):
     logs, browser = mails, Client(raise_request_exception=False)
     token = str(AccessToken())
     basic = b64encode(f"user:{canaries['basic']}".encode()).decode()
@@ -63,11 +63,11 @@ def test_no_canary_is_in_any_file_mail_or_row(db, mails, mailoutbox, canaries, f
     for address in ("/odd/leak/", path):
         if form:
             body["nested"] = f"secret={canaries['nested']}"
-            answer = browser.post(address, body, headers=headers)
+            response = browser.post(address, body, headers=headers)
         else:
-            answer = browser.post(address, body, content_type="application/json", headers=headers)
-        assert answer.status_code == 500
-        assert logs.of_request("error", answer)
+            response = browser.post(address, body, content_type="application/json", headers=headers)
+        assert response.status_code == 500
+        assert logs.of_request("error", response)
 
     wait_until(lambda: mailoutbox)
     everything = logs.text() + capsys.readouterr().err + "".join(mail.subject + mail.body for mail in mailoutbox)
@@ -77,7 +77,7 @@ def test_no_canary_is_in_any_file_mail_or_row(db, mails, mailoutbox, canaries, f
     assert "password_reset" in everything.replace("-", "_")  # the words stay
 
 
-def test_no_canary_of_a_sign_in_is_in_any_file_or_row(client, db, logs, canaries, django_capture_on_commit_callbacks):
+def test_login_canaries_are_in_no_file_or_row(client, db, logs, canaries, django_capture_on_commit_callbacks):
     person = factories.user()
     right = {"username": person.username, "password": factories.PASSWORD}
     with django_capture_on_commit_callbacks(execute=True):
@@ -97,7 +97,7 @@ def test_no_canary_of_a_sign_in_is_in_any_file_or_row(client, db, logs, canaries
         assert factories.PASSWORD not in text
 
 
-def test_what_people_write_into_fields_is_masked_in_the_trail(manager, canaries):
+def test_audit_trail_masks_secrets_in_fields(manager, canaries):
     body = {"description": f"Alarm password: {canaries['notes']}, then left"}
 
     manager.patch(f"/api/tasks/{factories.task().pk}/", body)
@@ -106,7 +106,7 @@ def test_what_people_write_into_fields_is_masked_in_the_trail(manager, canaries)
     assert changes["description"][1] == f"Alarm password: {REDACTED}, then left"
 
 
-def test_a_value_that_the_database_quotes_is_masked(db, logs, canaries):
+def test_log_masks_values_that_the_database_quotes(db, logs, canaries):
     factories.user(email=f"{canaries['email']}@example.com")
     try:
         with transaction.atomic():
@@ -146,7 +146,7 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_secret_in_a_sentence_is_masked(sentence):
+def test_redaction_masks_secrets_in_sentences(sentence):
     masked = redact_text(sentence.format(SECRETS[0]))
 
     assert SECRETS[0] not in masked
@@ -155,7 +155,7 @@ def test_a_secret_in_a_sentence_is_masked(sentence):
 
 @pytest.mark.parametrize("secret", SECRETS[1:])
 @pytest.mark.parametrize("sentence", ["{}", "it was {} then", "x" * 300 + " {} " + "y" * 300])
-def test_a_secret_is_known_by_its_form(secret, sentence):
+def test_redaction_recognizes_secrets_by_form(secret, sentence):
     masked = redact_text(sentence.format(secret))
 
     assert secret not in masked
@@ -177,7 +177,7 @@ def test_a_secret_is_known_by_its_form(secret, sentence):
         "Owner <owner@example.com> wrote",
     ],
 )
-def test_sentences_without_secrets_stay_as_they_are(text):
+def test_redaction_keeps_sentences_without_secrets(text):
     assert redact_text(text) == text
     assert redact_text(text + " " * 300) == text + " " * 300
 
@@ -200,17 +200,17 @@ def test_sentences_without_secrets_stay_as_they_are(text):
         *("client.secret", "password_reset_url", "JWT", "otp", "credentials"),
     ],
 )
-def test_secret_names_are_known_in_any_spelling(name):
+def test_secret_names_are_recognized_in_any_spelling(name):
     assert is_secret(name)
     assert redact({"a": [{name: {"b": "value"}}]}) == {"a": [{name: REDACTED}]}
 
 
 @pytest.mark.parametrize("name", ["user_id", "keyboard", "monkey", "author", "passed", "compass", "event", "pinned"])
-def test_other_names_are_not(name):
+def test_harmless_names_are_not_secret(name):
     assert not is_secret(name)
 
 
-def test_a_limit_shows_a_marker_and_never_the_value():
+def test_redaction_writes_a_marker_beyond_a_limit():
     deep: object = "bottom"
     for _ in range(20):
         deep = {"level": deep}
@@ -252,7 +252,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_hostile_text_costs_milliseconds(piece):
+def test_redaction_of_hostile_text_takes_milliseconds(piece):
     text = piece * (50_000 // len(piece))
 
     started = process_time()
@@ -261,7 +261,7 @@ def test_a_hostile_text_costs_milliseconds(piece):
     assert process_time() - started < 0.25
 
 
-def test_users_of_the_trail_see_no_password_hash(superuser, django_capture_on_commit_callbacks):
+def test_audit_trail_contains_no_password_hash(superuser, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         superuser.post("/api/users/", {"username": "bo", "email": "bo@example.com", "role": "viewer"})
 
@@ -269,12 +269,12 @@ def test_users_of_the_trail_see_no_password_hash(superuser, django_capture_on_co
 
 
 @pytest.mark.parametrize("place", ["api/accounts/sessions.py:65 session_of", "api/accounts/password_reset.py:128"])
-def test_a_place_in_the_code_stays(place):
+def test_redaction_keeps_source_locations(place):
     assert redact_text(f"slow at {place}") == f"slow at {place}"
 
 
 @pytest.mark.parametrize("text", ["password=canary", "token: canary", "sessions.py:canary", "session.py:12canary"])
-def test_what_was_masked_once_is_not_masked_again(text):
+def test_redaction_changes_nothing_when_repeated(text):
     once = redact_text(text)
 
     assert "canary" not in once

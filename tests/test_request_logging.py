@@ -1,4 +1,4 @@
-"""One line for each request, when its answer is closed; WARNING from the thresholds on; nobody's session is touched."""
+"""performance.log has one line per request, written when the response is closed, without loading the session."""
 
 import logging
 
@@ -15,20 +15,20 @@ def browser(db, settings, logs):
     return Client(raise_request_exception=False)
 
 
-def line_of(logs, answer) -> dict:
-    (entry,) = logs.of_request("performance", answer)
+def line_of(logs, response) -> dict:
+    (entry,) = logs.of_request("performance", response)
     return entry
 
 
-def test_a_line_says_what_was_asked_and_what_it_cost(manager, logs):
+def test_request_line_has_the_request_and_its_costs(manager, logs):
     factories.task()
 
-    answer = manager.get("/api/tasks/?page_size=5")
+    response = manager.get("/api/tasks/?page_size=5")
 
-    entry = line_of(logs, answer)
+    entry = line_of(logs, response)
     assert (entry["level"], entry["event"], entry["message"]) == ("INFO", "request", "Request completed")
     assert entry["request"] == {
-        "id": answer.headers["X-Request-ID"],
+        "id": response.headers["X-Request-ID"],
         "method": "GET",
         "path": "/api/tasks/",
         "route": "api/tasks/",
@@ -36,34 +36,34 @@ def test_a_line_says_what_was_asked_and_what_it_cost(manager, logs):
         "user_agent": "",
         "remote_addr": "127.0.0.1",
     }
-    assert (entry["status_code"], entry["bytes"]) == (200, len(answer.content))
+    assert (entry["status_code"], entry["bytes"]) == (200, len(response.content))
     assert entry["database"]["queries_count"] == 3
     assert entry["database"]["slow_queries"] == []
     assert set(entry["memory"]) == {"usage_mb", "growth_mb"}
 
 
-def test_a_stream_has_its_line_when_it_ends_with_all_its_bytes_and_queries(browser, logs):
-    answer = browser.get("/odd/stream/")
-    assert logs.of_request("performance", answer) == []
+def test_stream_is_logged_at_its_end_with_all_bytes_and_queries(browser, logs):
+    response = browser.get("/odd/stream/")
+    assert logs.of_request("performance", response) == []
 
-    assert b"".join(answer.streaming_content) == b"12345" * 3
+    assert b"".join(response.streaming_content) == b"12345" * 3
 
-    entry = line_of(logs, answer)
+    entry = line_of(logs, response)
     assert (entry["bytes"], entry["database"]["queries_count"]) == (15, 3)
 
 
-def test_a_stream_that_the_client_left_has_its_line_too(browser, logs):
-    answer = browser.get("/odd/stream/")
-    next(iter(answer.streaming_content))
+def test_stream_is_logged_when_the_client_disconnects(browser, logs):
+    response = browser.get("/odd/stream/")
+    next(iter(response.streaming_content))
 
-    answer.close()
+    response.close()
 
-    assert line_of(logs, answer)["bytes"] == 5
-    answer.close()
-    assert len(logs.of_request("performance", answer)) == 1
+    assert line_of(logs, response)["bytes"] == 5
+    response.close()
+    assert len(logs.of_request("performance", response)) == 1
 
 
-def test_from_the_threshold_on_a_request_is_a_warning(browser, logs, settings):
+def test_request_is_a_warning_from_the_threshold_on(browser, logs, settings):
     settings.SLOW_REQUEST_THRESHOLD = 40
 
     slow, fast = browser.get("/odd/slow/"), browser.get("/odd/own-headers/")
@@ -75,7 +75,7 @@ def test_from_the_threshold_on_a_request_is_a_warning(browser, logs, settings):
     assert line_of(logs, fast)["level"] == "INFO"
 
 
-def test_a_slow_query_is_told_with_its_sql_and_its_place_but_not_its_parameters(browser, logs, settings):
+def test_slow_query_is_logged_with_sql_and_location_without_parameters(browser, logs, settings):
     settings.SLOW_QUERY_THRESHOLD = 5
 
     entry = line_of(logs, browser.get("/odd/slow-query/"))
@@ -87,7 +87,7 @@ def test_a_slow_query_is_told_with_its_sql_and_its_place_but_not_its_parameters(
     assert "300000" not in str(entry)
 
 
-def test_our_code_that_asked_a_slow_query_is_named(manager, logs, settings):
+def test_slow_query_names_the_location_in_our_code(manager, logs, settings):
     settings.SLOW_QUERY_THRESHOLD = 0
 
     database = line_of(logs, manager.get("/api/tasks/"))["database"]
@@ -98,7 +98,7 @@ def test_our_code_that_asked_a_slow_query_is_named(manager, logs, settings):
     assert any("api/tasks/" in query["at"] for query in queries)
 
 
-def test_the_same_query_ten_times_is_a_likely_n_plus_one(browser, logs):
+def test_ten_equal_queries_are_a_likely_n_plus_one(browser, logs):
     entry = line_of(logs, browser.get("/odd/n-plus-one/"))
 
     assert entry["database"]["queries_count"] == 12
@@ -107,7 +107,7 @@ def test_the_same_query_ten_times_is_a_likely_n_plus_one(browser, logs):
     assert "api_user" in repeated["sql"]
 
 
-def test_a_session_that_nobody_touched_stays_untouched_and_a_touched_one_names_its_user(browser, logs):
+def test_request_log_names_the_user_only_if_the_session_was_read(browser, logs):
     person = factories.user(role="manager")
     browser.force_login(person)
 
@@ -119,13 +119,13 @@ def test_a_session_that_nobody_touched_stays_untouched_and_a_touched_one_names_i
     assert line_of(logs, touched)["request"]["user_id"] == person.pk
 
 
-def test_the_body_is_not_read(browser):
-    answer = browser.post("/odd/unread/", b"x" * 1000, content_type="text/plain")
+def test_request_log_does_not_read_the_body(browser):
+    response = browser.post("/odd/unread/", b"x" * 1000, content_type="text/plain")
 
-    assert answer.status_code == 403 or answer.content == b"False"
+    assert response.status_code == 403 or response.content == b"False"
 
 
-def test_health_probes_are_written_unless_their_path_is_skipped(browser, logs, settings):
+def test_health_requests_are_logged_unless_their_path_is_skipped(browser, logs, settings):
     written = browser.get("/api/health/")
     settings.LOG_SKIP_PATHS = ("/api/health/", "/static/")
     skipped, other = browser.get("/api/health/"), browser.get("/api/tasks/")
@@ -150,14 +150,14 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
         ("nonsense", False),
     ],
 )
-def test_a_trace_goes_on_where_its_parent_is_well_formed(browser, logs, header, is_taken):
+def test_trace_continues_when_its_parent_is_well_formed(browser, logs, header, is_taken):
     entry = line_of(logs, browser.get("/api/health/", headers={"traceparent": header}))
 
     assert len(entry["trace_id"]) == 32
     assert (entry["trace_id"] == TRACE) is is_taken
 
 
-def test_what_is_logged_after_a_request_does_not_belong_to_it(browser, logs):
+def test_records_after_a_request_do_not_belong_to_it(browser, logs):
     browser.get("/api/health/")
 
     logging.getLogger("api").info("Later")
@@ -165,26 +165,26 @@ def test_what_is_logged_after_a_request_does_not_belong_to_it(browser, logs):
     assert "request" not in logs.entry("info", message="Later")
 
 
-def test_a_worker_that_grows_is_told_once_until_it_falls_again(browser, logs, settings, monkeypatch):
+def test_memory_growth_is_logged_once_until_memory_falls(browser, logs, settings, monkeypatch):
     monkeypatch.setattr("backend.middleware.memory_growth", MemoryGrowthDetector())
     settings.MEMORY_GROWTH_THRESHOLD = 50
     for used in (100, 149, 150, 170, 120, 151):
         monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
-    told = logs.entries("performance", event="memory_growth")
+    warnings = logs.entries("performance", event="memory_growth")
 
-    assert [entry["memory"]["usage_mb"] for entry in told] == [150.0, 151.0]
-    assert {entry["level"] for entry in told} == {"WARNING"}
+    assert [entry["memory"]["usage_mb"] for entry in warnings] == [150.0, 151.0]
+    assert {entry["level"] for entry in warnings} == {"WARNING"}
 
 
-def test_a_worker_at_the_threshold_is_told_once_until_it_has_clearly_fallen(browser, logs, settings, monkeypatch):
+def test_memory_growth_at_the_threshold_is_logged_once_until_memory_falls_clearly(browser, logs, settings, monkeypatch):
     monkeypatch.setattr("backend.middleware.memory_growth", MemoryGrowthDetector())
     settings.MEMORY_GROWTH_THRESHOLD = 50
     for used in (100, 151, 149, 150, 146, 152, 144, 153):
         monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
-    told = logs.entries("performance", event="memory_growth")
+    warnings = logs.entries("performance", event="memory_growth")
 
-    assert [entry["memory"]["usage_mb"] for entry in told] == [151.0, 153.0]
+    assert [entry["memory"]["usage_mb"] for entry in warnings] == [151.0, 153.0]

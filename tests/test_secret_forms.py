@@ -1,4 +1,4 @@
-"""Secrets stay out in every form, of every name, on every channel; what is no secret stays readable."""
+"""Secrets are masked in every form, under every name and on every channel; other data is kept."""
 
 import json
 import logging
@@ -32,25 +32,25 @@ from tests.secret_forms import (
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_name_is_masked_in_every_form(form):
-    shown = {name: redact_text(FORMS[form](name, CANARY)) for name in NAMES if (form, name) not in NOT_FOR}
+def test_names_are_masked_in_every_form(form):
+    redacted = {name: redact_text(FORMS[form](name, CANARY)) for name in NAMES if (form, name) not in NOT_FOR}
 
-    assert {name: text for name, text in shown.items() if CANARY in text} == {}
+    assert {name: text for name, text in redacted.items() if CANARY in text} == {}
 
 
 @pytest.mark.parametrize("form", FORMS_OF_PLAIN_NAMES)
-def test_every_plain_name_is_masked_in_every_form_of_python(form):
-    shown = {name: redact_text(FORMS_OF_PLAIN_NAMES[form](name, CANARY)) for name in PLAIN_NAMES}
+def test_plain_names_are_masked_in_every_form_of_python(form):
+    redacted = {name: redact_text(FORMS_OF_PLAIN_NAMES[form](name, CANARY)) for name in PLAIN_NAMES}
 
-    assert {name: text for name, text in shown.items() if CANARY in text} == {}
+    assert {name: text for name, text in redacted.items() if CANARY in text} == {}
 
 
-def test_every_entry_of_the_table_has_its_case():
+def test_name_table_has_a_case_for_every_entry():
     assert {*names.SECRET_PARTS, *names.SECRET_WORDS} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "%" not in name and "\\" not in name])
-def test_every_name_is_masked_in_structures(name):
+def test_names_are_masked_in_structures(name):
     row = namedtuple("Row", ["a", name], rename=True)
     structures = [
         {name: CANARY},
@@ -73,11 +73,11 @@ def test_every_name_is_masked_in_structures(name):
     ]
 
     assert is_secret(name)
-    assert [shown for shown in map(redact, structures) if CANARY in str(shown)] == []
+    assert [redacted for redacted in map(redact, structures) if CANARY in str(redacted)] == []
 
 
 @pytest.mark.parametrize(("text", "secret"), SHAPES)
-def test_a_secret_is_known_by_its_shape_without_a_name(text, secret):
+def test_secret_is_recognized_by_shape_without_a_name(text, secret):
     for written in (text, json.dumps(text)[1:-1], "x" * 300 + " " + text + " and more"):
         masked = redact_text(written.replace("{}", secret))
 
@@ -86,42 +86,42 @@ def test_a_secret_is_known_by_its_shape_without_a_name(text, secret):
 
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)
-def test_harmless_texts_stay_readable(text):
+def test_harmless_texts_are_kept(text):
     assert redact_text(text) == text
     assert redact_text(text + " " * 300) == text + " " * 300
 
 
 @pytest.mark.parametrize("structure", HARMLESS_STRUCTURES)
-def test_harmless_structures_stay_readable(structure):
+def test_harmless_structures_are_kept(structure):
     assert redact(structure) == structure
 
 
 @pytest.mark.parametrize("name", ["pin", "otp", "PIN", "Otp", "pin-code", "cvv"])
-def test_numbers_are_masked_when_they_are_the_secret(name):
+def test_numbers_are_masked_when_they_are_secret(name):
     assert redact({name: 1234}) == {name: REDACTED}
     assert redact_text(f"{name}=1234") == f"{name}={REDACTED}"
     assert redact_text(f"{{'{name}': 1234}}") == f"{{'{name}': {REDACTED}}}"
 
 
 @pytest.mark.parametrize("name", ["password", "pass", "secret", "access_token", "auth"])
-def test_digits_that_somebody_typed_are_masked(name):
+def test_typed_digits_are_masked(name):
     assert redact({name: "12345678"}) == {name: REDACTED}
     assert redact_text(f"/x?{name}=12345678&a=1") == f"/x?{name}={REDACTED}&a=1"
     assert redact_text(f"{{'{name}': '12345678'}}") == f"{{'{name}': '{REDACTED}'}}"
 
 
-def test_a_number_beyond_64_bits_is_masked_under_a_secret_name():
+def test_number_beyond_64_bits_is_masked_under_a_secret_name():
     assert redact({"private_key": 2**200, "key_count": 3}) == {"private_key": REDACTED, "key_count": 3}
 
 
 @pytest.mark.parametrize("form", every_form())
-def test_a_cut_never_shows_half_a_secret(form):
+def test_cut_text_shows_no_half_secret(form):
     secret = "".join(f"{number:04x}" for number in range(0xA000, 0xA000 + 20))
     text = f"{'x' * 300}\n{every_form(secret)[form]}" if not form.startswith("shape") else ""
     pieces = [secret[at : at + 6] for at in range(len(secret) - 5)]
     for limit in range(300, len(text), 3):
-        shown = redact_text(text, limit=limit).partition("...[cut")[0]
-        assert not any(piece in shown for piece in pieces), shown
+        redacted = redact_text(text, limit=limit).partition("...[cut")[0]
+        assert not any(piece in redacted for piece in pieces), redacted
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_cut_never_shows_half_a_secret(form):
         *("/password-reset/MQ/{}/", "--password {}", '"{{\\"password\\": \\"{}\\"}}"', "password%3D{}"),
     ],
 )
-def test_a_secret_longer_than_any_limit_is_masked_whole(text):
+def test_secret_longer_than_all_limits_is_masked_completely(text):
     for secret in ("z7Q" * 400, "z7Q" * 4_000):
         for written in (text.format(secret), "x " * 4_000 + text.format(secret)):
             assert "z7Qz7Q" not in redact_text(written)
@@ -145,7 +145,7 @@ def everything(logs, capsys, mailoutbox) -> str:
 
 @pytest.fixture
 def channels(settings, log_to):
-    """The log files, the console and mails to an administrator."""
+    """The log files, the console and emails to administrators."""
     settings.ADMINS = [("Tech", "tech@example.com")]
     logs = log_to(mail_admins=True, debug=True, level="DEBUG")
     settings.LOGS_DIR = logs.folder
@@ -168,7 +168,7 @@ def log_in_every_way(logger: logging.Logger, text: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("nothing_leaves")
-def test_no_form_is_on_any_channel(channels, manager, capsys, mailoutbox):
+def test_channels_show_no_secret_in_any_form(channels, manager, capsys, mailoutbox):
     for text in every_form().values():
         log_in_every_way(logging.getLogger("api"), text)
     changes = {form: ["", text] for form, text in every_form().items()}
@@ -184,13 +184,13 @@ def test_no_form_is_on_any_channel(channels, manager, capsys, mailoutbox):
 
     assert "It broke" in pages[1]
     assert AuditEntry.objects.filter(event="task_updated").count() == 2
-    shown = everything(channels, capsys, mailoutbox)
-    for channel in (shown, str(list(AuditEntry.objects.values())), *pages):
+    redacted = everything(channels, capsys, mailoutbox)
+    for channel in (redacted, str(list(AuditEntry.objects.values())), *pages):
         assert leaks(channel) == []
 
 
 @pytest.mark.parametrize("form", ["dict", "QueryDict", "JSON in JSON", "ValidationError", "percent-encoded pair"])
-def test_an_error_response_shows_nothing_of_the_exception(client, channels, monkeypatch, manager, form):
+def test_error_response_shows_nothing_of_the_exception(client, channels, monkeypatch, manager, form):
     def broken(*_, **__):
         raise ValueError(every_form()[form])
 
@@ -206,7 +206,7 @@ def test_an_error_response_shows_nothing_of_the_exception(client, channels, monk
     assert leaks(channels.text()) == []
 
 
-def test_a_path_and_a_user_agent_that_are_cut_show_no_half_of_a_secret(client, logs):
+def test_cut_path_and_user_agent_show_no_half_secret(client, logs):
     for length in range(30):
         path = f"/{'a' * (943 + length)}/accounts/password-reset/MQ/{'zq' * 20}/"
         client.get(path, headers={"User-Agent": f"{'a' * (260 + length)} https://user:{'zq' * 20}@example.com"})
@@ -215,7 +215,7 @@ def test_a_path_and_a_user_agent_that_are_cut_show_no_half_of_a_secret(client, l
     assert "zq" not in logs.text()
 
 
-def test_a_traceback_that_is_cut_shows_no_half_of_a_secret(logs):
+def test_cut_traceback_shows_no_half_secret(logs):
     for length in range(7_600, 8_000, 40):
         for text in ("https://user:{}@example.com", "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----"):
             secret = "\n".join(["zq" * 30] * (1 if "@" in text else 40))
@@ -229,7 +229,7 @@ def test_a_traceback_that_is_cut_shows_no_half_of_a_secret(logs):
     assert "zq" not in logs.text()
 
 
-def test_counts_of_cleanup_are_readable(db, logs):
+def test_cleanup_counts_are_kept(db, logs):
     from api import cleanup
 
     counts = cleanup.run()
@@ -238,7 +238,7 @@ def test_counts_of_cleanup_are_readable(db, logs):
     assert logs.entry("info", event="cleanup_done")["deleted"] == counts
 
 
-def test_a_message_shows_all_values_of_a_query(logs):
+def test_message_shows_all_values_of_a_query_dict(logs):
     logging.getLogger("api").info("query %s", QueryDict("a=1&a=2&password=x7canary"))
     logging.getLogger("api").info("query %r of %s", QueryDict("a=1&a=2&otp=x7canary"), "bo")
 
@@ -248,13 +248,13 @@ def test_a_message_shows_all_values_of_a_query(logs):
     assert "x7canary" not in first + second
 
 
-def test_a_field_shows_all_values_of_a_query(logs):
+def test_field_shows_all_values_of_a_query_dict(logs):
     logging.getLogger("api").info("A query", extra={"query": QueryDict("a=1&a=2&password=x7canary")})
 
     assert logs.entry("info", message="A query")["query"] == {"a": ["1", "2"], "password": REDACTED}
 
 
-def test_named_arguments_are_looked_up_as_their_mapping_does_it(logs):
+def test_named_arguments_use_the_lookup_of_their_mapping(logs):
     class Guessed(dict):
         def __missing__(self, name):
             return f"no {name}"
@@ -270,7 +270,7 @@ def test_named_arguments_are_looked_up_as_their_mapping_does_it(logs):
     assert "'tokens': 5" in messages[2]
 
 
-def test_keys_that_look_the_same_lose_nothing():
+def test_keys_with_equal_texts_keep_their_values():
     assert sorted(redact({1: "a", "1": "b", b"1": "c"}).values()) == ["a", "b", "c"]
 
 
@@ -304,7 +304,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("pieces", [*((piece,) for piece in PIECES), *pairwise(PIECES[::2]), *pairwise(PIECES[1::3])])
-def test_the_time_for_a_hostile_text_grows_with_its_length(pieces):
+def test_redaction_time_grows_linearly_with_a_hostile_text(pieces):
     def seconds(length: int) -> float:
         text = ("".join(pieces) * length)[:length]
         times = []

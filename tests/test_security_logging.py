@@ -1,4 +1,4 @@
-"""Headers on every answer; probes, refusals and floods in security.log; which record goes into which file."""
+"""Security headers, security events and their throttle, and the files of each logger."""
 
 import logging
 
@@ -24,35 +24,35 @@ def browser(db, settings, logs, monkeypatch):
     return Client(raise_request_exception=False)
 
 
-def security(logs, answer, event) -> list[dict]:
-    return [entry for entry in logs.of_request("security", answer) if entry.get("event") == event]
+def security(logs, response, event) -> list[dict]:
+    return [entry for entry in logs.of_request("security", response) if entry.get("event") == event]
 
 
 @pytest.mark.parametrize("path", ["/api/health/", "/api/tasks/", "/api/nowhere/", "/nowhere/", "/odd/fail/", "/"])
-def test_every_answer_has_the_headers(browser, path):
-    answer = browser.get(path)
+def test_responses_have_security_headers(browser, path):
+    response = browser.get(path)
 
-    assert HEADERS.items() <= dict(answer.headers).items()
-    assert "camera=()" in answer.headers["Permissions-Policy"]
-    policy = answer.headers["Content-Security-Policy"]
+    assert HEADERS.items() <= dict(response.headers).items()
+    assert "camera=()" in response.headers["Permissions-Policy"]
+    policy = response.headers["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
 
 
-def test_a_header_that_a_view_has_set_stays(browser):
-    answer = browser.get("/odd/own-headers/")
+def test_headers_set_by_a_view_are_kept(browser):
+    response = browser.get("/odd/own-headers/")
 
-    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
-    assert answer.headers["Content-Security-Policy"] == "sandbox"
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert response.headers["Content-Security-Policy"] == "sandbox"
 
 
-def test_browsers_are_told_to_stay_with_https_where_they_came_with_it(browser, settings):
+def test_hsts_is_sent_over_https(browser, settings):
     settings.SECURE_HSTS_SECONDS = 3600
 
     assert "Strict-Transport-Security" not in browser.get("/api/health/").headers
-    answer = browser.get("/api/health/", secure=True)
-    assert answer.headers["Strict-Transport-Security"].startswith("max-age=3600")
+    response = browser.get("/api/health/", secure=True)
+    assert response.headers["Strict-Transport-Security"].startswith("max-age=3600")
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_browsers_are_told_to_stay_with_https_where_they_came_with_it(browser, s
         ("/api/tasks/?search=${jndi:ldap://x}", "code_injection"),
     ],
 )
-def test_a_probe_is_told_with_its_pattern_route_and_address(browser, logs, path, pattern):
-    answer = browser.get(path)
+def test_attack_is_logged_with_pattern_route_and_client_ip(browser, logs, path, pattern):
+    response = browser.get(path)
 
-    (entry,) = security(logs, answer, "suspicious_pattern")
+    (entry,) = security(logs, response, "suspicious_pattern")
     assert (entry["level"], entry["message"], entry["pattern"]) == ("WARNING", "Suspicious request", pattern)
     assert entry["security"]["category"] == "potential_attack"
     assert entry["ip_address"] == "127.0.0.1"
@@ -93,11 +93,11 @@ def test_a_probe_is_told_with_its_pattern_route_and_address(browser, logs, path,
         "/api/tasks/?ordering=-due_date,title&status=pending&status=completed",
     ],
 )
-def test_what_people_ask_is_not_suspicious(browser, logs, path):
+def test_ordinary_requests_are_not_suspicious(browser, logs, path):
     assert security(logs, browser.get(path), "suspicious_pattern") == []
 
 
-def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch):
+def test_event_throttle_logs_sixty_events_and_counts_the_rest(browser, logs, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("backend.logs.throttling.time.monotonic", lambda: now)
     for _ in range(100):
@@ -105,7 +105,7 @@ def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch
     assert len(logs.entries("security", event="authentication_required")) == 60
 
     now += 61
-    browser.get("/api/health/")  # any request tells of what is over
+    browser.get("/api/health/")  # any request logs the summaries of finished windows
 
     *_, summary = logs.entries("security", event="authentication_required")
     assert len(logs.entries("security", event="authentication_required")) == 61
@@ -114,7 +114,7 @@ def test_a_flood_is_told_sixty_times_and_then_counted(browser, logs, monkeypatch
     assert len(logs.entries("performance", status_code=401)) == 100
 
 
-def test_floods_of_other_addresses_and_routes_are_counted_apart(browser, logs):
+def test_event_throttle_counts_client_ips_and_routes_apart(browser, logs):
     for number in range(70):
         browser.get("/api/tasks/", REMOTE_ADDR="192.0.2.1")
         browser.get("/api/tasks/" if number else "/api/users/", REMOTE_ADDR="192.0.2.2")
@@ -122,7 +122,7 @@ def test_floods_of_other_addresses_and_routes_are_counted_apart(browser, logs):
     assert len(logs.entries("security", event="authentication_required")) == 60 + 1 + 60
 
 
-def test_denials_are_never_summarized(staff, logs, django_capture_on_commit_callbacks):
+def test_denials_are_not_throttled(staff, logs, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(70):
             staff.post("/api/properties/", {"name": "A", "address": "B"})
@@ -149,7 +149,7 @@ LEVELS = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.C
     ],
 )
 @pytest.mark.parametrize("debug", [False, True], ids=["DEBUG off", "DEBUG on"])
-def test_each_logger_has_its_files(log_to, logger, files, debug):
+def test_loggers_write_to_their_files(log_to, logger, files, debug):
     logs = log_to(debug=debug, level="DEBUG")
     logging.getLogger(logger).setLevel(logging.NOTSET)
 
@@ -159,16 +159,16 @@ def test_each_logger_has_its_files(log_to, logger, files, debug):
     expected = {f"{name}.log": [level for level in LEVELS if level >= lowest] for name, lowest in files.items()}
     if debug:
         expected["debug.log"] = [20, 30, 40, 50] if logger.startswith("django.") else LEVELS
-    found = {
+    files_of_record = {
         path.name: [logging.getLevelName(entry["level"]) for entry in logs.entries(path.stem)]
         for path in logs.folder.glob("*.log")
         if path.stat().st_size
     }
-    assert found == expected
+    assert files_of_record == expected
     assert (logs.folder / "debug.log").exists() is debug
 
 
-def test_a_security_event_of_the_application_is_in_both_files(logs):
+def test_application_security_events_are_in_two_files(logs):
     for name in ("api", "api.admin", "some.library"):
         logging.getLogger(name).info("Something happened", extra={"security_event": "login_success"})
 
@@ -176,7 +176,7 @@ def test_a_security_event_of_the_application_is_in_both_files(logs):
     assert [entry["logger"] for entry in logs.entries("info")] == ["api", "api.admin", "some.library"]
 
 
-def test_a_denial_is_in_error_log_whoever_tells_it(logs):
+def test_denials_of_all_loggers_are_in_error_log(logs):
     logging.getLogger("api.admin").warning("Permission denied: Manager attempted direct password change")
     logging.getLogger("api").warning("Something else")
 
@@ -184,7 +184,7 @@ def test_a_denial_is_in_error_log_whoever_tells_it(logs):
 
 
 @pytest.mark.parametrize(("level", "messages"), [("DEBUG", 3), ("INFO", 2), ("WARNING", 1)])
-def test_log_level_works(log_to, capsys, level, messages):
+def test_log_level_selects_records(log_to, capsys, level, messages):
     log_to(level=level)
 
     for number in (logging.DEBUG, logging.INFO, logging.WARNING):
@@ -193,7 +193,7 @@ def test_log_level_works(log_to, capsys, level, messages):
     assert capsys.readouterr().err.count("Something happened") == messages
 
 
-def test_the_console_is_text_for_people(log_to, manager, capsys):
+def test_console_writes_text_in_development(log_to, manager, capsys):
     log_to(console="text")
     factories.task()
 

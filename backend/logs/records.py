@@ -1,4 +1,4 @@
-"""Making log records: a log call never raises, whatever its `extra` is called."""
+"""Creation of log records. A log call never raises, whatever names its `extra` has."""
 
 import logging
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from django.core.exceptions import SuspiciousOperation
 
 from backend import request_context
 
-# What every record has by itself; anything else on a record came from a caller's `extra`.
+# The attributes of every record. All other attributes come from a caller's `extra`.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-MAX_REFUSAL = 200  # characters of what Django or gunicorn says of a request that it refuses, and repeats of it
+MAX_REJECTION = 200  # characters of a message of Django or gunicorn about a rejected request, which quotes it
 
 
 class ShortMessages(logging.Filter):
-    """Cuts gunicorn's line about a request that it cannot read."""
+    """Shortens gunicorn's messages about requests that it cannot parse."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.ERROR and isinstance(record.msg, str):
@@ -24,11 +24,11 @@ class ShortMessages(logging.Filter):
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_REFUSAL else f"{text[:MAX_REFUSAL]}..."
+    return text if len(text) <= MAX_REJECTION else f"{text[:MAX_REJECTION]}..."
 
 
 class StructuredLogger(logging.Logger):
-    """Puts a name in `extra` that a record has already into `extra`, where the standard library raises KeyError."""
+    """Keeps reserved names of `extra` in an attribute `extra`. The standard library raises KeyError."""
 
     def makeRecord(  # noqa: N802 - the standard library's
         self,
@@ -44,7 +44,7 @@ class StructuredLogger(logging.Logger):
         sinfo: str | None = None,
     ) -> logging.LogRecord:
         if exc_info and isinstance(exc_info[1], SuspiciousOperation):
-            # A client's mistake, or an attack: Django logs it as an error of ours, with its traceback.
+            # Caused by the client. Django logs it as a server error with a traceback.
             request_context.note_rejection(400, type(exc_info[1]).__name__)
             level, msg, exc_info = min(level, logging.WARNING), _cut(str(msg)), None
         record = super().makeRecord(name, level, fn, lno, msg, args, exc_info, func, None, sinfo)

@@ -1,4 +1,4 @@
-"""Which records somebody asks for: one way for `manage.py logs` and for the operations page."""
+"""Search of the log files, for `manage.py logs` and for the operations page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from django.conf import settings
 
 from backend.logs.reader import Entry, ReverseLogReader, merge_by_time
 
-# Together these hold every record once, but for security events of `api`, which are in two of them.
+# Together these contain every record once, except security events of `api`, which are in two files.
 FILES = ("info", "security", "performance", "digest")
 ALL_FILES = (*FILES, "debug", "error", "digest_err")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -19,21 +19,21 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True, kw_only=True)
 class LogQuery:
-    """What a record has to be; what is empty is not asked."""
+    """The conditions of a search. Empty conditions match every record."""
 
-    level: str = ""  # this one and above
-    logger: str = ""  # this one and those below it
+    level: str = ""  # this level and above
+    logger: str = ""  # this logger and its children
     event: str = ""
     request_id: str = ""
-    user: int | None = None  # whose request it was, or whom it is about
-    text: str = ""  # anywhere in the line, upper or lower case
-    exception: str = ""  # its type
-    after: str = ""  # times as lines have them
+    user: int | None = None  # the user of the request, or the user that the record is about
+    text: str = ""  # anywhere in the line, ignoring case
+    exception: str = ""  # the type of the exception
+    after: str = ""  # timestamps of lines, inclusive
     before: str = ""
-    is_visible: Callable[[Entry], bool] | None = None  # None: everything is
+    is_visible: Callable[[Entry], bool] | None = None  # None: all records are
 
     def line_filter(self, line: bytes) -> bool:
-        """A quick look before the line is parsed."""
+        """Return False if the line cannot match. This is cheaper than parsing the line."""
         if self.request_id.encode() not in line or self.event.encode() not in line:
             return False
         if self.user is not None and str(self.user).encode() not in line:
@@ -59,7 +59,7 @@ def _rank(level: str) -> int:
 
 
 def user_ids_of(entry: Entry) -> list[Any]:
-    """The ids of whose request it was, who acted, and whom it is about."""
+    """Return the ids of the acting user, of the target user and of the request's user."""
     values = entry.values
     request = values.get("request")
     ids = [values.get("user_id"), values.get("target_user_id"), request.get("user_id") if _is_object(request) else None]
@@ -67,7 +67,7 @@ def user_ids_of(entry: Entry) -> list[Any]:
 
 
 def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)  # what somebody else wrote into the file may be anything
+    return isinstance(value, dict)  # other programs may have written any JSON into the file
 
 
 def log_paths(names: Sequence[str]) -> list[Path]:
@@ -76,7 +76,7 @@ def log_paths(names: Sequence[str]) -> list[Path]:
 
 @dataclass(frozen=True)
 class SearchPage:
-    """One page: the records, the newest first, and where the next page begins; "" where nothing is left."""
+    """One page of records, newest first. `older` is the cursor of the next page, or "" if there is none."""
 
     entries: list[Entry]
     older: str
@@ -84,10 +84,10 @@ class SearchPage:
 
 
 def search(names: Sequence[str], query: LogQuery, *, cursor: str = "", limit: int, seconds: float) -> SearchPage:
-    """At most `limit` records, and at most about `seconds` of reading; `cursor` is the `older` of the page before."""
-    start, _, shown = cursor.partition("~")
+    """Return at most `limit` records after about `seconds` at most. `cursor` is the last page's `older`."""
+    start, _, count = cursor.partition("~")
     before = min(filter(None, (start, query.before)), default="")
-    to_skip = int(shown) if shown.isdecimal() else 0
+    to_skip = int(count) if count.isdecimal() else 0
     sources = [
         ReverseLogReader(
             path,
@@ -95,14 +95,14 @@ def search(names: Sequence[str], query: LogQuery, *, cursor: str = "", limit: in
             matches=partial(_matches_debug_only, query) if path.stem == "debug" and len(names) > 1 else query.matches,
             before=before,
             after=query.after,
-            seconds=seconds / len(names),  # each has a share, so that every page comes further in all of them
+            seconds=seconds / len(names),  # each file has a share, so that every page advances in all files
         )
         for path in log_paths(names)
     ]
     entries: list[Entry] = []
     for entry in merge_by_time(sources, is_newest_first=True):
         if entry.timestamp <= max(source.reached for source in sources):
-            break  # another file was not read as far as this
+            break  # another file has not been read down to this time
         if entry.timestamp == start and to_skip:
             to_skip -= 1
             continue
@@ -114,13 +114,13 @@ def search(names: Sequence[str], query: LogQuery, *, cursor: str = "", limit: in
 
 
 def _matches_debug_only(query: LogQuery, entry: Entry) -> bool:
-    """Beside the other files, debug.log is asked for what only it has."""
+    """Match only DEBUG records: the other files contain all others of debug.log."""
     return entry.values.get("level") == "DEBUG" and query.matches(entry)
 
 
 def _cursor_after(entries: list[Entry], cursor: str) -> str:
-    """The time of the last one shown, and how many of that very time were shown."""
+    """Return the timestamp of the last record, and how many records with it were shown so far."""
     last = entries[-1].timestamp
-    start, _, shown = cursor.partition("~")
+    start, _, count = cursor.partition("~")
     alike = sum(entry.timestamp == last for entry in entries)
-    return f"{last}~{alike + (int(shown or 0) if last == start else 0)}"
+    return f"{last}~{alike + (int(count or 0) if last == start else 0)}"

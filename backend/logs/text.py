@@ -1,36 +1,51 @@
-"""A log entry as text for people: one line, and the traceback below it."""
+"""A log entry as text: one line, followed by slow queries and the traceback."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from backend.request_context import printable
 
-_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-# Shown in the line, or of no interest to whoever reads it.
-_SHOWN = frozenset(
+_COLORS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+# Keys that are shown elsewhere in the text, or left out because they help nobody there.
+_NOT_FACTS = frozenset(
     {
-        *("timestamp", "level", "logger", "message", "module", "function", "line", "process", "thread", "thread_name"),
-        *("environment", "request", "performance", "database", "memory", "security", "trace_id", "span_id"),
-        *("exception", "stack"),
-        *(
-            "event",
-            "ip_address",
-            "user_agent",
-            "user_role",
-            "security_event",
-            "security_category",
-            "status_code",
-            "bytes",
-        ),
+        "timestamp",
+        "level",
+        "logger",
+        "message",
+        "module",
+        "function",
+        "line",
+        "process",
+        "thread",
+        "thread_name",
+        "environment",
+        "request",
+        "performance",
+        "database",
+        "memory",
+        "security",
+        "trace_id",
+        "span_id",
+        "exception",
+        "stack",
+        "event",
+        "ip_address",
+        "user_agent",
+        "user_role",
+        "security_event",
+        "security_category",
+        "status_code",
+        "bytes",
     }
 )
 _MAX_FACT = 200
 
 
-def format_entry(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
-    """time LEVEL logger message facts, then what request it was."""
+def format_entry(entry: Mapping[str, Any], *, is_colored: bool = False) -> str:
+    """Return time, level, logger, message, facts and request in one line, then the details."""
     level = printable(str(entry.get("level", "")))
-    colours = {"level": _COLOURS.get(level, "0"), "message": "1", "request": "2"}
+    colors = {"level": _COLORS.get(level, "0"), "message": "1", "request": "2"}
     parts = {
         "time": printable(str(entry.get("timestamp", ""))[:23].replace("T", " ")),
         "level": f"{level:<7}",
@@ -39,13 +54,13 @@ def format_entry(entry: Mapping[str, Any], *, is_coloured: bool = False) -> str:
         "facts": printable(" ".join(_facts(entry))),
         "request": printable(_request(entry)),
     }
-    if is_coloured:
-        parts |= {name: f"\x1b[{colour}m{parts[name]}\x1b[0m" for name, colour in colours.items() if parts[name]}
+    if is_colored:
+        parts |= {name: f"\x1b[{color}m{parts[name]}\x1b[0m" for name, color in colors.items() if parts[name]}
     return "\n".join([" ".join(part for part in parts.values() if part), *_details(entry)])
 
 
 def _facts(entry: Mapping[str, Any]) -> list[str]:
-    return [f"{name}={_fact(value)}" for name, value in entry.items() if name not in _SHOWN and value is not None]
+    return [f"{name}={_fact(value)}" for name, value in entry.items() if name not in _NOT_FACTS and value is not None]
 
 
 def _request(entry: Mapping[str, Any]) -> str:

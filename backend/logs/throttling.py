@@ -1,4 +1,4 @@
-"""One line a minute instead of thousands: what an attacker can cause at will, what a library repeats in an outage."""
+"""Limits on repeated log events: those that an attacker can cause at will, and those of a library in an outage."""
 
 import atexit
 import logging
@@ -8,99 +8,98 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.logging_config import SECURITY
+from backend.logs.repeats import RepeatLimiter
 
-LIMIT = 60  # alike lines in a minute and process
+LIMIT = 60  # equal events per window and process
 WINDOW = 60.0  # seconds
 MAX_KEYS = 10_000
 
 logger = logging.getLogger(SECURITY)
 
 
-class _Count:
-    __slots__ = ("ends_at", "extra", "level", "message", "suppressed", "total")
+class _Window:
+    """The events of one key within a minute."""
+
+    __slots__ = ("ends_at", "extra", "level", "message", "total")
 
     def __init__(self, ends_at: float, level: int, message: str, extra: Mapping[str, Any]) -> None:
         self.ends_at, self.level, self.message, self.extra = ends_at, level, message, extra
-        self.total = self.suppressed = 0
+        self.total = 0
 
 
 class EventThrottle:
-    """Lets through 60 lines a minute of one event, route and address, and tells how many more there were."""
+    """Logs 60 events a minute per event, route and IP address. A summary then gives the number of the others.
+
+    This is no RepeatLimiter: it logs the first 60 events, and its summary does not wait for the next event.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[Any, ...], _Count] = {}
+        self._windows: dict[tuple[Any, ...], _Window] = {}
         self._next_sweep = 0.0
         self._lock = threading.Lock()
 
     def log(self, level: int, message: str, *, route: str | None, extra: Mapping[str, Any]) -> None:
-        """Log to api.security, or count. `extra` has event and ip_address."""
+        """Log to api.security, or only count. `extra` contains event and ip_address."""
         now = time.monotonic()
         key = (extra["event"], route, extra["ip_address"])
         with self._lock:
-            count = self._counts.get(key)
-            if count is None and len(self._counts) >= MAX_KEYS:
-                key = (extra["event"], None, None)  # from everywhere at once: counted together
-                count = self._counts.get(key)
-            if count is None or count.ends_at <= now:
-                self._log_summary(count)
-                count = self._counts[key] = _Count(now + WINDOW, level, message, dict(extra) | {"route": route})
-            count.total += 1
-            if count.total > LIMIT:
-                count.suppressed += 1
+            window = self._windows.get(key)
+            if window is None and len(self._windows) >= MAX_KEYS:
+                key = (extra["event"], None, None)  # too many addresses: they share one window
+                window = self._windows.get(key)
+            if window is None or window.ends_at <= now:
+                self._log_summary(window)
+                window = self._windows[key] = _Window(now + WINDOW, level, message, dict(extra) | {"route": route})
+            window.total += 1
+            if window.total > LIMIT:
                 return
         logger.log(level, message, extra=dict(extra))
 
     def log_finished_windows(self) -> None:
-        """Tell of floods whose minute is over; called with every request, so that the end of one is told too."""
+        """Log the summaries of finished windows. Every request calls this, so a summary waits for no equal event."""
         now = time.monotonic()
         if now < self._next_sweep:
             return
         with self._lock:
             self._next_sweep = now + 1
-            over = [key for key, count in self._counts.items() if count.ends_at <= now]
-            for key in over:
-                self._log_summary(self._counts.pop(key))
+            finished = [key for key, window in self._windows.items() if window.ends_at <= now]
+            for key in finished:
+                self._log_summary(self._windows.pop(key))
 
     def close(self) -> None:
-        """Tell of everything that is still being counted; the process ends."""
+        """Log the summaries of all windows before the process ends."""
         with self._lock:
-            while self._counts:
-                self._log_summary(self._counts.popitem()[1])
+            while self._windows:
+                self._log_summary(self._windows.popitem()[1])
 
-    def _log_summary(self, count: _Count | None) -> None:
-        if count is not None and count.suppressed:
-            logger.log(count.level, count.message, extra=dict(count.extra) | {"summarized_count": count.suppressed})
+    def _log_summary(self, window: _Window | None) -> None:
+        if window is not None and window.total > LIMIT:
+            extra = dict(window.extra) | {"summarized_count": window.total - LIMIT}
+            logger.log(window.level, window.message, extra=extra)
 
 
 class RepeatFilter(logging.Filter):
-    """Lets one record of a kind through when it begins, and then one a minute with the number of those in between.
+    """Passes one record of a kind per minute, and adds the number of suppressed ones as `summarized_count`.
 
-    For what a library says by itself, again and again, while a server is away; no event of ours.
+    It is for records that a library repeats during an outage, not for our own events.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._lock = threading.Lock()
-        self.reset()
+        self._repeats = RepeatLimiter(WINDOW)
 
     def reset(self) -> None:
-        self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {kind: (when, how many since)}
+        self._repeats.reset()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        kind, now = _repeat_key(record), time.monotonic()
-        with self._lock:
-            when, more = self._told.get(kind, (-WINDOW, 0))
-            if now - when < WINDOW:
-                self._told[kind] = (when, more + 1)
-                return False
-            self._told[kind] = (now, 0)
-        if more:
-            record.summarized_count = more
-        return True
+        suppressed = self._repeats.allow(_repeat_key(record))
+        if suppressed:
+            record.summarized_count = suppressed
+        return suppressed is not None
 
 
 def _repeat_key(record: logging.LogRecord) -> tuple[object, ...]:
-    """The place, and what PostgreSQL called the fault: a lock is another one than a server that is away."""
+    """Return the log call, the exception type and PostgreSQL's error code, which tells a lock from an outage."""
     error = record.exc_info[1] if record.exc_info else None
     return (record.pathname, record.lineno, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
 

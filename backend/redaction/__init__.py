@@ -1,8 +1,13 @@
-"""What never reaches a log, a mail, an audit row or Sentry: secrets, known by the name of their field or their form.
+"""Redaction of secrets before data is logged, audited, emailed or sent to Sentry.
 
-names: the one table of names. forms: the one table of the ways in which texts show secrets; values: where such a
-secret ends. views: texts inside encodings. All scans are linear. Where a limit is reached a marker stands, never the
-value.
+A secret is recognized by the name of its field or by its form:
+
+- names: the table of secret names
+- forms: the table of forms in which texts contain secrets
+- values: finds the end of a secret in a text
+- views: decodes texts inside encodings
+
+All scans are linear. A value beyond a limit is replaced by a marker.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,20 +26,20 @@ __all__ = ["MAX_TEXT", "REDACTED", "hides", "is_secret", "redact", "redact_text"
 
 REDACTED = "[redacted]"
 MAX_TEXT = 8_192  # characters of one value
-_MARGIN = 2_048  # looked at beyond the cut, so that a secret across it is still seen whole
+_MARGIN = 2_048  # searched beyond the cut, so that a secret across it is still complete
 _CACHED_TEXT = 256
-# Keys under which a structure names a field, and those under which it has that field's value.
+# Keys whose value is a field's name, and keys whose value is that field's value.
 _NAMING = frozenset({"name", "key", "field", "param", "parameter", "header"})
 _VALUES = frozenset({"value", "val", "content"})
 _INT64 = range(-(2**63), 2**64)  # what orjson can write
 
 
 def redact_text(text: str, *, limit: int = MAX_TEXT) -> str:
-    """`text` with what looks like a secret masked, and cut to `limit` characters of the original with a mark."""
+    """Return `text` with its secrets masked, cut to `limit` characters of the original."""
     if len(text) <= _CACHED_TEXT and len(text) <= limit:
         return _redact_short(text)
-    shown = _masked(text[: limit + _MARGIN], limit)
-    return shown if len(text) <= limit else f"{shown}...[cut from {len(text)} characters]"
+    redacted = _masked(text[: limit + _MARGIN], limit)
+    return redacted if len(text) <= limit else f"{redacted}...[cut from {len(text)} characters]"
 
 
 @lru_cache(maxsize=4096)
@@ -43,7 +48,7 @@ def _redact_short(text: str) -> str:
 
 
 def _masked(text: str, limit: int) -> str:
-    """The first `limit` characters; a secret that begins in them is masked whole, wherever it ends."""
+    """Return the first `limit` characters. A secret that starts in them is masked completely."""
     pieces, copied = [], 0
     for start, end in _secrets_in(text):
         if start >= limit:
@@ -56,24 +61,24 @@ def _masked(text: str, limit: int) -> str:
 
 
 def _secrets_in(text: str) -> list[tuple[int, int]]:
-    """The secrets, as the text is and as its encodings will be read, one layer after the other."""
+    """Return the spans of secrets in the text and in its decoded layers."""
     view = View(text).named()
-    found: list[tuple[int, int]] = []
+    secrets: list[tuple[int, int]] = []
     for _ in range(MAX_DEPTH + 1):
         if spans := spans_in(view.text):
-            found += [(view.origin(start), view.origin(end)) for start, end in spans]
+            secrets += [(view.origin(start), view.origin(end)) for start, end in spans]
             view = view.masked(spans)
-        deeper = view.decoded()
-        if deeper is view:
+        decoded = view.decoded()
+        if decoded is view:
             break
-        view = deeper.named()
-    return sorted(found)
+        view = decoded.named()
+    return sorted(secrets)
 
 
 def redact(value: Any, *, max_text: int = MAX_TEXT, max_items: int = 100) -> Any:
-    """A copy of `value` that JSON can write, without secrets: by name at any depth, by form in every text.
+    """Return a copy of `value` for JSON, with secrets masked by name at any depth and by form in every text.
 
-    Never raises. What JSON does not know is shown by its text; at most `max_items` of a collection and 8 levels.
+    Never raises. Other types are converted to text. At most `max_items` of a collection and 8 levels are kept.
     """
     return Redactor(max_text, max_items).visit(value, 8)
 
@@ -83,6 +88,8 @@ def _is_pair(value: Any) -> bool:
 
 
 class Redactor:
+    """Copies one structure, within limits for its texts, collections and total size."""
+
     def __init__(self, max_text: int, max_items: int) -> None:
         self.max_text = max_text
         self.max_items = max_items
@@ -115,51 +122,52 @@ class Redactor:
         return self._text_of(value)
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], length: int, levels: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        redacted: dict[str, Any] = {}
         field = ""
         for key, inner in items:
-            if len(found) == self.max_items:
-                found["..."] = f"{length - self.max_items} more"
+            if len(redacted) == self.max_items:
+                redacted["..."] = f"{length - self.max_items} more"
                 break
             name = key if type(key) is str else self._text_of(key)
-            shown = redact_text(name, limit=200)
-            if shown in found:  # another key with the same text
-                shown = f"{shown} ({len(found) + 1})"
+            safe_name = redact_text(name, limit=200)
+            if safe_name in redacted:  # another key with the same text
+                safe_name = f"{safe_name} ({len(redacted) + 1})"
             if name.lower() in _NAMING and isinstance(inner, str):
                 field = inner
-            found[shown] = REDACTED if hides(name, inner) else self.visit(inner, levels)
+            redacted[safe_name] = REDACTED if hides(name, inner) else self.visit(inner, levels)
         if is_secret(field):  # {"name": "password", "value": "x"}, in any order
-            found |= {name: REDACTED for name in found if name.lower() in _VALUES and hides(field, found[name])}
-        return found
+            values = [name for name in redacted if name.lower() in _VALUES and hides(field, redacted[name])]
+            redacted |= dict.fromkeys(values, REDACTED)
+        return redacted
 
     def _collection(self, value: Any, levels: int) -> list[Any]:
         are_pairs = all(_is_pair(inner) for inner in islice(value, self.max_items))
-        found: list[Any] = []
+        redacted: list[Any] = []
         name: Any = None
         for inner in value:
-            if len(found) == self.max_items:
-                found.append(f"... {len(value) - self.max_items} more")
+            if len(redacted) == self.max_items:
+                redacted.append(f"... {len(value) - self.max_items} more")
                 break
             if are_pairs and not isinstance(inner, tuple):
                 inner = tuple(inner)
             # ("password", "x"), and the value after "--password" in a list of arguments
             is_value = name is not None and (name.startswith("-") or (isinstance(value, tuple) and len(value) == 2))
-            found.append(REDACTED if is_value and hides(name, inner) else self.visit(inner, levels))
+            redacted.append(REDACTED if is_value and hides(name, inner) else self.visit(inner, levels))
             name = safe_str(inner) if isinstance(inner, str | bytes) else None
-        return found
+        return redacted
 
     def _text_of(self, value: Any) -> str:
         if type(value) is int and value.bit_length() > 14_000:
-            return f"[integer of {value.bit_length()} bits]"  # str() refuses beyond 4,300 digits
+            return f"[integer of {value.bit_length()} bits]"  # str() raises beyond 4,300 digits
         return redact_text(safe_str(value), limit=self.max_text)
 
 
-def safe_str(value: Any, show: Callable[[Any], str] = str) -> str:
-    """The text of any object, also of one whose __str__ fails."""
+def safe_str(value: Any, to_text: Callable[[Any], str] = str) -> str:
+    """Return the text of any object, also of one whose __str__ raises."""
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value[: MAX_TEXT + _MARGIN]).decode("utf-8", "backslashreplace")
     try:
-        text = show(value)
+        text = to_text(value)
         return text if type(text) is str else str.__str__(text)
     except Exception:  # noqa: BLE001 - a caller's own class may raise anything
         return _unreadable(value)

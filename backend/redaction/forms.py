@@ -1,4 +1,4 @@
-"""The one table of forms in which texts show secrets: as the value of a name, or by a shape of their own."""
+"""The table of forms in which texts contain secrets: as the value of a name, or with a recognizable shape."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from backend.redaction.values import QUOTE, Value, block_at, is_quoted, line_at,
 
 Spans = Iterator[tuple[int, int]]
 
-# A name, what closes it, and what stands between it and its value.
+# A name, its closing characters, and the separator before its value.
 _PAIR = re.compile(
     rf"""
     (?<![\w.-]) (?P<name>[\w.-]++)
@@ -25,7 +25,7 @@ _FLAG = re.compile(r"-(?<![\w.-]-)-?+(?P<name>[A-Za-z][\w.-]*+)[ \t]++(?=[^\s-])
 # A line of code that ends with a colon
 _STATEMENT = re.compile(r"(?:async )?(?:if|elif|while|for|with|class|def|except|match|case)\b")
 _ESCAPED_NEWLINE = re.compile(r"[|>]?[+-]?\d?(?<!\\)\\++[nr]")
-# "api key: x": one name, though its last word alone says less
+# "api key: x" is one name; its last word alone may be harmless
 _COMPOUND = frozenset({"key", "keys", "code", "codes", "phrase", "word", "id"})
 _WORD_BEFORE = re.compile(r"(?<![\w.-])[\w.-]{1,40}[ ]\Z")
 _HEADERS = ("cookie", "cookies", "authorization")
@@ -49,16 +49,16 @@ def _pairs(text: str, _: str) -> Spans:
 
 
 def _name_of(text: str, match: re.Match[str]) -> tuple[str, bool]:
-    """Return the name, and whether it is quoted: then it may consist of several words."""
+    """Return the name and whether it is quoted. A quoted name may have several words."""
     name, start, close = match["name"], match.start("name"), match["close"]
     quote = close[-1:] if close[-1:] not in "])*" else close.rstrip("])*")[-1:]
     if quote in {'"', "'", "`", ";", "2", "7"}:
         before = text[max(0, start - 100) : start]
-        _, found, words = before.rpartition(quote)
-        is_phrase = bool(found) and words != "" and words.replace(" ", "").replace("-", "").replace("_", "").isalnum()
+        _, opening, words = before.rpartition(quote)
+        is_phrase = bool(opening) and words != "" and words.replace(" ", "").replace("-", "").replace("_", "").isalnum()
         return (words + name if is_phrase else name), True
-    if name.lower() in _COMPOUND and (before_it := _WORD_BEFORE.search(text[max(0, start - 42) : start])):
-        phrase = before_it[0] + name
+    if name.lower() in _COMPOUND and (word_before := _WORD_BEFORE.search(text[max(0, start - 42) : start])):
+        phrase = word_before[0] + name
         return (phrase if is_secret(phrase.replace(" ", "")) else name), False
     return name, False
 
@@ -76,7 +76,7 @@ def _value_of(text: str, match: re.Match[str], name: str, *, is_name_quoted: boo
         if _STATEMENT.match(line.lstrip()):
             return None
         return block_at(text, at, len(line) - len(line.lstrip(" \t"))) or value_at(text, at)
-    if _ESCAPED_NEWLINE.match(text, at):  # a view that reads it finds the value
+    if _ESCAPED_NEWLINE.match(text, at):  # the decoded view finds the value
         return None
     is_place = separator == ":" and at == match.end("separator") and _PLACE.match(text, at)
     if is_place and "." in name and not is_secret(name.rpartition(".")[2]):
@@ -90,7 +90,7 @@ def _value_of(text: str, match: re.Match[str], name: str, *, is_name_quoted: boo
 
 
 def _is_hidden(text: str, name: str, value: Value, *, is_name_quoted: bool) -> bool:
-    """Return whether the value is a secret: as in a structure, where the text shows that it is a number."""
+    """Return whether the value is a secret. Numbers and constants follow the rules for structures."""
     if value.end - value.start <= 100 and is_row_key(name, text[value.start : value.end]):
         return False
     if is_number_secret(name) and text[value.start : value.end] not in {"None", "null"}:
@@ -103,7 +103,7 @@ def _is_hidden(text: str, name: str, value: Value, *, is_name_quoted: bool) -> b
 def _is_name_of_next(text: str, match: re.Match[str]) -> bool:
     """Return whether the quoted name is followed by its value: ('password', 'x') or '--password', 'x'.
 
-    Inside a longer list the next item is a value if it cannot be a name itself: ['username', 'password', 'email'].
+    Inside a longer list, the next item is a value only if it cannot be a name: ['username', 'password', 'email'].
     """
     before = text[max(0, match.start("name") - 20) : match.start("name")].rstrip("\\\"'`bBuU").rstrip()
     is_inside = before.endswith(",") and not match["name"].startswith("-")
@@ -120,7 +120,7 @@ def _flags(text: str, _: str) -> Spans:
             position = max(position, value.next)
 
 
-# What names the field of which a value follows: <input name="password" value="x">, {"name": "password", "value": "x"}
+# The name of a field whose value follows: <input name="password" value="x">, {"name": "password", "value": "x"}
 _NAMED = re.compile(
     rf"(?i)\b(?:name|key|field|param|parameter|header|type){QUOTE}?\s{{0,3}}[=:]\s{{0,3}}"
     rf"[bu]?{QUOTE}?(?P<name>[\w.-]++){QUOTE}?"
@@ -148,8 +148,8 @@ def _values_near(text: str, match: re.Match[str], done: int) -> Iterator[Value]:
     start, end = match.span()
     first = max(done, start - _NEAR)
     if "form-data" in text[first:start].lower() and (head := _REST_OF_HEAD.search(text, end, end + _NEAR)):
-        found = _END_OF_PART.search(text, head.end())
-        part_end = found.start() if found else len(text)
+        next_part = _END_OF_PART.search(text, head.end())
+        part_end = next_part.start() if next_part else len(text)
         yield Value(head.end(), part_end, part_end, is_bare=False)
     opened = max(text.rfind(bracket, first, start) for bracket in "<{(")
     before, after = _ITS_VALUE.search(text, max(opened, first), start), _ITS_VALUE.search(text, end, end + _NEAR)
@@ -160,7 +160,7 @@ def _values_near(text: str, match: re.Match[str], done: int) -> Iterator[Value]:
                 yield value
 
 
-# An element of XML or HTML, and the cell after the one that has the name
+# An element of XML or HTML, and the table cell after a cell with a name
 _ELEMENT = re.compile(r"<(?P<name>[\w.:-]++)[^<>]{0,300}>(?:<!\[CDATA\[)?(?P<value>[^<]++)(?=</|\]\]>)")
 _CELL = re.compile(
     r"(?<![\w.-])(?P<name>[\w.-]++)[\"':]{0,2}\s{0,3}+</(?:td|th|dt|key|b|strong|label|span|code|em|name)>:?\s{0,40}+"
@@ -179,20 +179,38 @@ def _elements(text: str, _: str) -> Spans:
 
 _IN_URL = r"[^\s/?#<>\"']|[\"'](?=\w)"
 _SERVICES = (
-    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxa-", "xoxb-", "xoxe-", "xoxp-", "xoxs-"),
-    *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "aiza", "sg.", "npm_", "pypi-"),
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxa-",
+    "xoxb-",
+    "xoxe-",
+    "xoxp-",
+    "xoxs-",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "rk_test_",
+    "aiza",
+    "sg.",
+    "npm_",
+    "pypi-",
 )
-# Secrets that are known by their shape: (what a text in lower case must contain, pattern); the group is what is masked,
-# or all of it.
+# Secrets with a recognizable shape: (triggers, pattern). The lower-case text must contain a trigger.
+# The pattern's group is masked, or the whole match if it has no group.
 _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
     (triggers, re.compile(pattern, re.IGNORECASE))
     for triggers, pattern in (
         (("-----begin",), r"-----BEGIN [A-Z0-9 ]{1,40}-----[\s\S]*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)"),
-        # user:password@ and key@ in URLs; and what is longer than any host, because it may have been cut
+        # user:password@ and key@ in URLs; and texts longer than any host, which may be cut before the @
         (("://",), rf"://((?:{_IN_URL})+)@"),
         (("://",), rf"://([^\s/@:\"']{{0,128}}+:(?!\d{{1,5}}+(?:[/?#\s]|\Z))(?:{_IN_URL}|[/?#]){{1,128}}?)@"),
         (("://",), r"://([^\s/?#<>@\"']{254,})"),
-        # JWT, also one that was cut
+        # JWT, also if it is cut
         (("eyj",), r"eyJ[\w-]{8,}+(?:\.[\w-]*+){0,4}"),
         # Fernet tokens and keys; signatures of Django's signer; tokens of well-known services
         (("gaaaa",), r"gAAAA[\w-]{40,}+={0,2}"),
@@ -216,7 +234,7 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
         (("reset/",), r"reset(?:/confirm)?/[\w-]{1,64}/([\w-]{6,})"),
         (("unsubscribe/",), r"unsubscribe/([\w:.=-]{6,})"),
         (("-",), r"-(?<=[0-9a-z]{5}-)([0-9a-f]{32})(?![0-9a-z])"),
-        # What PostgreSQL quotes of a row, of a value and of parameters
+        # Rows, values and parameters that PostgreSQL quotes
         (
             (")=(",),
             r"\([^()\n]{1,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,3}\)=\("
@@ -239,12 +257,12 @@ def _shapes(text: str, lowered: str) -> Spans:
                 yield match.span(group)
 
 
-# One line for each form in which a text can show a secret.
+# One function for each form in which a text can contain a secret.
 FORMS: tuple[Callable[[str, str], Spans], ...] = (_pairs, _flags, _named_values, _elements, _shapes)
 
 
 def spans_in(text: str) -> list[tuple[int, int]]:
-    """Return the stretches of `text` that are secrets, in order and without overlaps."""
+    """Return the spans of secrets in `text`, in order and without overlaps."""
     lowered = text.lower()
     merged: list[tuple[int, int]] = []
     for start, end in sorted(span for form in FORMS for span in form(text, lowered)):

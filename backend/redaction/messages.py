@@ -1,4 +1,4 @@
-"""The text of a log message: arguments that are structures are masked before they become text."""
+"""Redaction of log messages. Structures in the arguments are masked before they become text."""
 
 import copy
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ _LEVELS = 8
 
 
 def format_message(message: Any, args: Any) -> str:
-    """Return `message % args` without secrets: those of named arguments are known by their names."""
+    """Return `message % args` without secrets. Named arguments are masked by name."""
     text = safe_str(message)
     if not args:
         return redact_text(text)
     try:
-        # A mapping stands for its values (%(name)s) or, as a logger's only argument, for itself (%s).
-        shown = _Named(args) if isinstance(args, Mapping) else _masked(args)
-        return redact_text(text % shown)
+        # A mapping is used for its values (%(name)s) or, as the only argument, for itself (%s).
+        values = _Named(args) if isinstance(args, Mapping) else _masked(args)
+        return redact_text(text % values)
     except Exception:  # noqa: BLE001 - a placeholder that does not fit, or an argument that cannot be shown
         return redact_text(f"{text} [arguments: {redact(args)}]")
 
 
 class _Named:
-    """Named arguments: each is looked up as the caller's mapping does it, also one that it makes up."""
+    """Named arguments, masked on access. The caller's mapping may compute values."""
 
     def __init__(self, args: Mapping[str, Any]) -> None:
         self._args = args
@@ -42,18 +42,18 @@ class _Named:
 
 
 def _masked(value: Any, levels: int = _LEVELS) -> Any:
-    """Return a copy of a structure of built-in kinds in which secrets are masked by name; other objects as they are.
+    """Return a copy of a structure of built-in types with secrets masked by name.
 
-    The forms find what the texts of those show.
+    Other objects stay as they are, and their texts are redacted by form later.
     """
     kind = type(value)
     if levels == 0:
         return value
     if isinstance(value, MultiValueDict):
-        made = copy.copy(value)
+        masked = copy.copy(value)
         for name, inner in value.lists():
-            dict.__setitem__(made, name, [REDACTED] if hides(name, inner) else _masked(inner, levels - 1))
-        return made
+            dict.__setitem__(masked, name, [REDACTED] if hides(name, inner) else _masked(inner, levels - 1))
+        return masked
     if kind is dict:
         return {
             name: REDACTED if isinstance(name, str) and hides(name, inner) else _masked(inner, levels - 1)

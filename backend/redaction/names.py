@@ -1,4 +1,4 @@
-"""The one table of secret names, for the keys of structures and for the names that texts mention."""
+"""The table of secret names, for keys of structures and for names in texts."""
 
 import re
 from decimal import Decimal
@@ -7,37 +7,72 @@ from typing import Any
 
 from backend.redaction.views import View
 
-# Anywhere in a name, once case and separators are gone.
+# These make a name secret anywhere in it, ignoring case and separators.
 SECRET_PARTS = (
-    *("password", "passwd", "passphrase", "passcode", "passwort", "secret", "token", "authorization", "cookie"),
-    *("session", "sessid", "csrf", "xsrf", "credential", "jwt", "signature", "recoverycode", "backupcode"),
-    *("apikey", "accesskey", "privatekey", "signingkey", "encryptionkey"),
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "passwort",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "session",
+    "sessid",
+    "csrf",
+    "xsrf",
+    "credential",
+    "jwt",
+    "signature",
+    "recoverycode",
+    "backupcode",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "signingkey",
+    "encryptionkey",
 )
-# As a whole word of a name: `key` is secret, `keyboard` is not.
+# These make a name secret as a whole word: `key` is secret, `keyboard` is not.
 SECRET_WORDS = frozenset(
     {
-        *("key", "keys", "pwd", "pass", "auth", "bearer", "otp", "totp", "pin", "pins", "cvv", "cvc", "sid", "dsn"),
-        *("sig", "hmac", "psk"),
+        "key",
+        "keys",
+        "pwd",
+        "pass",
+        "auth",
+        "bearer",
+        "otp",
+        "totp",
+        "pin",
+        "pins",
+        "cvv",
+        "cvc",
+        "sid",
+        "dsn",
+        "sig",
+        "hmac",
+        "psk",
     }
 )
-# Names whose number is the secret itself; under other secret names numbers are counts, ids and durations.
+# Names whose numbers are secrets. Under other secret names, numbers are counts, ids and durations.
 SECRET_NUMBERS = frozenset({"pin", "pincode", "otp", "otpcode", "totp", "cvv", "cvc", "passcode"})
-# Names that contain a secret word and hold no secret.
+# Names that contain a secret word, but whose values are no secrets.
 HARMLESS_NAMES = frozenset({"passfail", "publickey", "publickeys", "primarykey", "foreignkey"})
-# What the last word of an exception's class says: `KeyError: 'name'` is no pair of a key and its value.
+# Last words of exception classes: `KeyError: 'name'` is no pair of a name and a value.
 _NO_VALUES = frozenset({"error", "errors", "exception", "warning"})
-# The last word of a name that holds a measure, also where a text does not show that the value is a number.
+# Last words of names whose values are measures, also in texts, where numbers have no type.
 _MEASURES = frozenset({"age", "attempt", "count", "length", "limit", "ms", "size", "timeout", "total", "ttl"})
 
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _SEPARATORS = str.maketrans("", "", "-_. ")
-_ROW_KEY = re.compile(r"[a-z]{2,30}(?:_[a-z]{1,30}){0,3}")  # the `key` of a row, as our own code names rows
+_ROW_KEY = re.compile(r"[a-z]{2,30}(?:_[a-z]{1,30}){0,3}")  # our own codes for rows, in fields named `key`
 _INT64 = range(-(2**63), 2**63)
 _CACHED, _MAX_NAME = 100, 10_000  # characters
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a field of this name holds a secret."""
+    """Return whether values of this name are secrets."""
     return _is_secret(name) if len(name) <= _CACHED else _is_secret.__wrapped__(name[:_MAX_NAME])
 
 
@@ -54,7 +89,7 @@ def _is_secret(name: str) -> bool:
 def hides(name: str, value: Any) -> bool:
     """Return whether `value` is a secret because of its field's name.
 
-    None says nothing. Numbers and booleans are facts about secrets (9 ended sessions), unless the number is the secret.
+    None is no secret. Numbers and booleans are facts, such as a session count, except under SECRET_NUMBERS.
     """
     if value is None or not is_secret(name):
         return False
@@ -64,7 +99,7 @@ def hides(name: str, value: Any) -> bool:
 
 
 def is_row_key(name: str, text: str) -> bool:
-    """Return whether this is the `key` that a row of ours is known by, such as `key=linen_count`."""
+    """Return whether this is our own code for a row, such as `key=linen_count`."""
     return name.lower() in {"key", "keys"} and _ROW_KEY.fullmatch(text) is not None
 
 

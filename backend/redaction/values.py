@@ -1,7 +1,7 @@
-"""Where the value of a (name, value) pair ends, in any of the ways in which texts write values.
+"""Finds the end of the value of a (name, value) pair in a text.
 
-Whatever is not closed ends with the text: a cut never leaves half a secret. Each scan ends where its value ends, so
-that all scans of a text together are linear.
+A value that is not closed ends with the text, so a cut never leaves half a secret. Each scan stops at the end of its
+value, so all scans of a text together are linear.
 """
 
 import re
@@ -19,7 +19,7 @@ _BARE = re.compile(
     (?:(?:bearer|basic|token|digest|negotiate|apikey)[ \t]{1,3}+)?
     (?:
         [^\s,;&|"'`<>()\[\]{}]
-      | [,;&|] (?! [\s,;&|"'`<>()\[\]{}] | \Z | [\w.\[\]-]{1,60}+ ["']? [=:] )  # not what separates two pairs
+      | [,;&|] (?! [\s,;&|"'`<>()\[\]{}] | \Z | [\w.\[\]-]{1,60}+ ["']? [=:] )  # not a separator of two pairs
       | ["'`] (?= \w ) (?<= \w. )
       | [()\[\]{}>] (?= \w )
       | < (?! [/!A-Za-z] )
@@ -27,7 +27,7 @@ _BARE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# An annotated assignment in a line of code that a traceback shows
+# An annotated assignment in a traceback's line of code
 _ANNOTATED = re.compile(
     r"(?:\[[\w\[\], .|]{0,80}\])?(?:\s?\|\s?\w{1,40}){0,3}[ \t]{1,3}=[ \t]{1,3}"
 )  # password: str = "..."
@@ -38,7 +38,7 @@ _CONSTANTS = frozenset({"none", "null", "nil", "undefined", "true", "false"})
 
 
 class Value(NamedTuple):
-    """The stretch that is masked, and where scanning goes on."""
+    """The span to mask, and the offset where scanning continues."""
 
     start: int
     end: int
@@ -56,7 +56,7 @@ class Value(NamedTuple):
 
 
 def value_at(text: str, at: int) -> Value | None:
-    """Return the value that begins at `at`: quoted, in brackets, a call, or a bare word."""
+    """Return the value that starts at `at`: quoted, in brackets, a call, or a bare word."""
     value = _plain_value(text, at)
     while value is not None and (annotated := _ANNOTATED.match(text, value.next)):
         more = _plain_value(text, annotated.end())
@@ -77,18 +77,18 @@ def _plain_value(text: str, at: int) -> Value | None:
     bare = _BARE.match(text, at)
     if bare is None:
         return None
-    end = at + len(bare[0].rstrip("\\"))  # which escape the quotes of a string around it
+    end = at + len(bare[0].rstrip("\\"))  # trailing backslashes escape the quote of an enclosing string
     return Value(at, end, bare.end(), is_bare=True) if end > at else None
 
 
 def line_at(text: str, at: int) -> Value:
-    """Return the rest of the line, the value of a header."""
-    end = _LINE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing as well
+    """Return the rest of the line, which is the value of a header."""
+    end = _LINE.match(text, at).end()  # type: ignore[union-attr]  # the pattern also matches the empty string
     return Value(at, end, end, is_bare=False)
 
 
 def block_at(text: str, at: int, indent: int) -> Value | None:
-    """Return the lines from `at` that are indented deeper, or items of a list: how YAML writes a value."""
+    """Return the lines from `at` that are indented deeper or are list items, as in YAML."""
     end = at
     while (line := _BLOCK_LINE.match(text, end)) and end < len(text):
         if line["text"] and len(line["indent"]) <= indent and not line["text"].startswith("- "):
@@ -102,7 +102,7 @@ def is_quoted(text: str, at: int) -> bool:
 
 
 def _quoted(text: str, opening: re.Match[str]) -> Value:
-    """Return what is between the quotes; strings that follow each other directly are one, as Python wraps them."""
+    """Return the text between the quotes. Adjacent strings are one value, as in Python."""
     start, quote = opening.end(), opening["quote"]
     if text.startswith(2 * quote, start):  # three of them
         closed = text.find(3 * quote, start + 2)
@@ -115,30 +115,30 @@ def _quoted(text: str, opening: re.Match[str]) -> Value:
 
 
 def _quote_end(text: str, at: int, quote: str) -> tuple[int, int]:
-    """Return where the quoted text ends, and where the closing quote does.
+    """Return the ends of the quoted text and of its closing quote.
 
-    Each string around this one doubles the backslashes: the quote is closed by as many as opened it, and by fewer,
-    which close a string around it. One before a letter is an apostrophe.
+    Each enclosing string doubles the backslashes before a quote. The same number closes this quote, and fewer close an
+    enclosing string. A quote before a letter is an apostrophe.
     """
     if quote[-1] not in "\"'`":  # an entity or a code point
-        found = text.find(quote, at)
-        return (found, found + len(quote)) if found >= 0 else (len(text), len(text))
+        end = text.find(quote, at)
+        return (end, end + len(quote)) if end >= 0 else (len(text), len(text))
     depth, period, position = len(quote) - 1, 2 * len(quote), at
     while (position := text.find(quote[-1], position)) >= 0:
         first = position
         while first > at and text[first - 1] == "\\":
             first -= 1
-        found = position - first
-        if found < depth:
+        backslashes = position - first
+        if backslashes < depth:
             return first, first
-        if (found - depth) % period == 0 and not text[position + 1 : position + 2].isalnum():
+        if (backslashes - depth) % period == 0 and not text[position + 1 : position + 2].isalnum():
             return position - depth, position + 1
         position += 1
     return len(text), len(text)
 
 
 def _bracket_end(text: str, at: int) -> int:
-    """Return where the bracket that opens at `at` is closed."""
+    """Return the offset after the bracket that closes the one at `at`."""
     depth, position = 0, at
     while match := _BRACKET.search(text, position):
         position = match.end()

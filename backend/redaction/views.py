@@ -1,6 +1,6 @@
-"""A text as programs will decode it, and from where in the original each character came.
+"""Decoded views of a text. Each character of a view knows its offset in the original.
 
-A view masks a stretch by one MARK, so that later views and forms cannot see into it.
+A masked span becomes one MARK, so later views and forms cannot see its contents.
 """
 
 import re
@@ -19,11 +19,11 @@ _ENCODED = re.compile(
 _BYTE = re.compile(r"(?:%|(?<!\\)\\++x)([0-9a-fA-F]{2})")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "/": "/"}
 _ENTITIES = {"quot": '"', "apos": "'", "lt": "<", "gt": ">", "amp": "&"}
-# What can stand in a name and ends no value: decoded at once, so that an encoded name before a plain `=` is known while
-# `%26` in its value still is no `&`.
+# Characters of names, which never end a value. They are decoded at once, so that an encoded name before a plain `=` is
+# recognized while `%26` in its value is still no `&`.
 _OF_NAMES = re.compile(r"[\w.\[\]-]")
 
-# Characters that look like ASCII, and those that nobody sees.
+# Characters that look like ASCII characters, and invisible characters.
 INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef"
@@ -40,7 +40,7 @@ _QUOTES = {**dict.fromkeys("\u00ab\u00bb\u201c\u201d\u201e\u201f\u2033", '"')} |
 
 @lru_cache(maxsize=1024)
 def folded(char: str) -> str:
-    """Return what a lookalike stands for: one ASCII character, or nothing where it is invisible."""
+    """Return the ASCII character that this one looks like, or "" if it is invisible."""
     plain = _QUOTES.get(char) or unicodedata.normalize("NFKC", char)
     if len(plain) == 1 and plain.isascii():
         return plain
@@ -48,7 +48,7 @@ def folded(char: str) -> str:
 
 
 class View:
-    """The text, and the original offset of each of its characters and of its end (None where they are the same)."""
+    """A text with the original offsets of its characters and its end. None means that they are the same."""
 
     def __init__(self, text: str, origins: list[int] | None = None) -> None:
         self.text = text
@@ -58,16 +58,16 @@ class View:
         return self.origins[at] if self.origins is not None else at
 
     def named(self) -> "View":
-        """This view with lookalikes and encoded letters read, so that names are known in any spelling."""
+        """Return this view with lookalikes and encoded letters replaced, so that all names are recognized."""
         view = self
         if not view.text.isascii():
             view = view._replaced(LOOKALIKE, lambda match: [(folded(match[0]), 1)])
         if not view._may_be_encoded():
             return view
-        return view._replaced(_ENCODED, lambda match: [_kept_if_no_name(*part) for part in _decoded(match)])
+        return view._replaced(_ENCODED, lambda match: [_decoded_if_in_name(*part) for part in _decoded(match)])
 
     def decoded(self) -> "View":
-        """This view with one layer of encoding taken off; itself where there is none."""
+        """Return this view with one layer of encoding decoded, or itself if there is none."""
         if not self._may_be_encoded():
             return self
         return self._replaced(_ENCODED, lambda match: [(char, len(raw)) for char, raw in _decoded(match)])
@@ -76,23 +76,25 @@ class View:
         return "%" in self.text or "\\" in self.text or "&" in self.text
 
     def masked(self, spans: list[tuple[int, int]]) -> "View":
-        """This view with a MARK for each span; they are in order, and do not overlap."""
-        made = _Maker(self)
+        """Return this view with a MARK for each span. Spans are in order and do not overlap."""
+        builder = _ViewBuilder(self)
         for start, end in spans:
-            made.replace(start, end, MARK)
-        return made.view()
+            builder.replace(start, end, MARK)
+        return builder.view()
 
     def _replaced(self, pattern: re.Pattern[str], parts: Callable[[re.Match[str]], list[tuple[str, int]]]) -> "View":
-        made = _Maker(self)
+        builder = _ViewBuilder(self)
         for match in pattern.finditer(self.text):
             at = match.start()
             for char, length in parts(match):
-                made.replace(at, at + length, char)
+                builder.replace(at, at + length, char)
                 at += length
-        return made.view() if made.is_changed else self
+        return builder.view() if builder.is_changed else self
 
 
-class _Maker:
+class _ViewBuilder:
+    """Copies a view, and replaces some of its spans."""
+
     def __init__(self, view: View) -> None:
         self._view = view
         self._pieces: list[str] = []
@@ -110,9 +112,9 @@ class _Maker:
         self._copied = end
 
     def _copy(self, end: int) -> None:
-        start, known = self._copied, self._view.origins
+        start, origins = self._copied, self._view.origins
         self._pieces.append(self._view.text[start:end])
-        self._origins.extend(known[start:end] if known is not None else range(start, end))
+        self._origins.extend(origins[start:end] if origins is not None else range(start, end))
 
     def view(self) -> View:
         end = len(self._view.text)
@@ -121,13 +123,13 @@ class _Maker:
 
 
 def _decoded(match: re.Match[str]) -> Iterator[tuple[str, str]]:
-    """(character, how it was written) for each one."""
+    """Yield (character, its encoded form) for each character."""
     raw = match[0]
     if match["bytes"]:
         written = list(_BYTE.finditer(raw))
         at = 0
         for char in bytes.fromhex("".join(byte[1] for byte in written)).decode("utf-8", "surrogateescape"):
-            is_byte = "\udc80" <= char <= "\udcff"  # not of UTF-8
+            is_byte = "\udc80" <= char <= "\udcff"  # not valid UTF-8
             used = written[at : at + (1 if is_byte else len(char.encode()))]
             yield chr(ord(char) - 0xDC00) if is_byte else char, raw[used[0].start() : used[-1].end()]
             at += len(used)
@@ -141,6 +143,6 @@ def _decoded(match: re.Match[str]) -> Iterator[tuple[str, str]]:
         yield _ENTITIES[match["entity"]], raw
 
 
-def _kept_if_no_name(char: str, raw: str) -> tuple[str, int]:
+def _decoded_if_in_name(char: str, raw: str) -> tuple[str, int]:
     plain = folded(char) if LOOKALIKE.match(char) else char
     return (plain if not plain or _OF_NAMES.match(plain) else raw), len(raw)

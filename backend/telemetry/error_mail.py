@@ -5,18 +5,17 @@ import logging
 import os
 import queue
 import threading
-import time
 
 from django.core import mail
 
 from backend.formatters import TextFormatter
 from backend.logs.handlers import GuardedHandler
+from backend.logs.repeats import RepeatLimiter
 from backend.logs.text import format_entry
 from backend.request_context import printable
 
 INTERVAL = 60.0  # seconds between two mails about the same fault
 MAX_WAITING = 50  # mails
-MAX_FAULTS = 1_000
 GRACE = 5.0  # seconds that a process waits for its last mails
 
 logger = logging.getLogger("backend.telemetry.error_mail")
@@ -31,7 +30,7 @@ class AdminMailHandler(GuardedHandler):
     def __init__(self) -> None:
         super().__init__()
         self._text = TextFormatter()
-        self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {fault: (when, how often since)}
+        self._repeats = RepeatLimiter(INTERVAL)
         self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
         self._pid = 0
@@ -41,7 +40,7 @@ class AdminMailHandler(GuardedHandler):
         # What strangers cause is no fault of ours, and a test of the log files is none either.
         if record.name.startswith(("django.security", "api.test_logging")):
             return
-        more = self._more_since_last(record)
+        more = self._repeats.allow(_error_key(record))
         if more is None:
             return
         entry = self._text.build_entry(record)[0]
@@ -57,22 +56,6 @@ class AdminMailHandler(GuardedHandler):
             self._start_thread()
             self._waiting.put_nowait((subject, body))
             self.written += 1
-        finally:
-            self.release()
-
-    def _more_since_last(self, record: logging.LogRecord) -> int | None:
-        """How many like this were not told; None if this is one of them."""
-        fault, now = _error_key(record), time.monotonic()
-        self.acquire()
-        try:
-            when, more = self._told.get(fault, (-INTERVAL, 0))
-            if now - when < INTERVAL:
-                self._told[fault] = (when, more + 1)
-                return None
-            if len(self._told) >= MAX_FAULTS:
-                self._told.clear()
-            self._told[fault] = (now, 0)
-            return more
         finally:
             self.release()
 

@@ -1,6 +1,6 @@
 """One of several processes that write to the same log file: `python -m tests.faults.log_writer KIND PATH ...`.
 
-Says "ready", waits for a line on stdin, so that all begin at the same moment, and writes numbered records.
+It prints "ready", waits for a line on stdin so that all processes start together, and writes numbered records.
 """
 
 import argparse

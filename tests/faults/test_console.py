@@ -1,4 +1,4 @@
-"""Standard error that nobody reads, or only slowly, and that several processes write to."""
+"""Several processes write to a standard error that has a slow reader or none."""
 
 import fcntl
 import json
@@ -29,7 +29,7 @@ METRICS_TOKEN = "m" * 40
 
 @contextmanager
 def writing_to(stream: int, *, lines: int = LINES, sizes: tuple[str, ...] = SIZES, inside: tuple[str, ...] = ()):
-    """Four processes that begin at the same moment to log to this descriptor."""
+    """Run four processes that start to log to this descriptor at the same moment."""
     command = [*inside, sys.executable, "-m", "tests.faults.console_writer"]
     writers = [
         subprocess.Popen(
@@ -57,7 +57,7 @@ def writing_to(stream: int, *, lines: int = LINES, sizes: tuple[str, ...] = SIZE
 
 
 def read_all(stream: int, *, slowly: bool = False) -> bytes:
-    """Everything until the last writer has closed the stream."""
+    """Read until the last writer has closed the stream."""
     parts = []
     while part := os.read(stream, 2_000 if slowly else 65_536):
         parts.append(part)
@@ -67,7 +67,7 @@ def read_all(stream: int, *, slowly: bool = False) -> bytes:
 
 
 def records_of(text: bytes) -> list[dict]:
-    """Every line as a record; fails for a line that is none."""
+    """Parse every line as a record; fail if a line is no record."""
     assert text.endswith(b"\n")
     return [json.loads(line) for line in text.splitlines()]
 
@@ -77,14 +77,14 @@ def pipe() -> tuple[int, int]:
 
 
 def journal() -> tuple[int, int]:
-    """A stream as systemd gives it to a unit."""
+    """Return a socket like the one that systemd gives to a unit."""
     ours, theirs = socket.socketpair()
     return ours.detach(), theirs.detach()
 
 
 @pytest.mark.parametrize("make", [pipe, journal])
 @pytest.mark.parametrize("slowly", [False, True], ids=["fast reader", "slow reader"])
-def test_long_lines_of_several_processes_are_whole(make, slowly):
+def test_long_lines_of_several_processes_stay_whole(make, slowly):
     reader, stream = make()
     with writing_to(stream) as writers:
         os.close(stream)
@@ -101,8 +101,8 @@ def test_long_lines_of_several_processes_are_whole(make, slowly):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding /proc takes root")
-def test_long_lines_are_whole_where_the_pipe_cannot_be_opened_again():
-    """As without /proc, or where the pipe belongs to another user."""
+def test_long_lines_stay_whole_when_the_pipe_cannot_be_reopened():
+    """This happens without /proc, or if the pipe belongs to another user."""
     reader, stream = pipe()
     with writing_to(stream, inside=WITHOUT_PROC) as writers:
         os.close(stream)
@@ -114,7 +114,7 @@ def test_long_lines_are_whole_where_the_pipe_cannot_be_opened_again():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding /proc takes root")
-def test_nobody_waits_where_the_pipe_cannot_be_opened_again():
+def test_lines_do_not_wait_when_the_pipe_cannot_be_reopened():
     reader, stream = pipe()
     with writing_to(stream, inside=WITHOUT_PROC) as writers:
         counts = [tuple(map(int, writer.stdout.read().split())) for writer in writers]
@@ -126,7 +126,7 @@ def test_nobody_waits_where_the_pipe_cannot_be_opened_again():
     assert len([record for record in records if "number" in record]) == sum(written for written, _ in counts)
 
 
-def test_a_pipe_too_small_for_a_line_is_made_larger():
+def test_pipe_too_small_for_a_line_is_enlarged():
     reader, stream = pipe()
     fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, 4_096)
     with writing_to(stream, lines=50, sizes=("14000",)):
@@ -138,14 +138,14 @@ def test_a_pipe_too_small_for_a_line_is_made_larger():
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_killed_writers_spoil_no_line_of_the_others(attempt):
+def test_killed_writers_damage_no_line_of_others(attempt):
     reader, stream = pipe()
     with writing_to(stream, sizes=("14000",)) as writers:
         os.close(stream)
         text = b""
         while len(text) < 300_000 * (attempt + 1):
             text += os.read(reader, 65_536)
-        time.sleep(0.1)  # the pipe is full, and all wait for room
+        time.sleep(0.1)  # the pipe is full, and all writers wait
         for writer in writers[:3]:
             writer.kill()
         text += read_all(reader)
@@ -156,7 +156,7 @@ def test_killed_writers_spoil_no_line_of_the_others(attempt):
 
 
 @pytest.mark.parametrize("make", [pipe, journal])
-def test_a_line_that_nobody_reads_costs_half_a_second_once_and_is_counted(make):
+def test_line_without_a_reader_waits_half_a_second_once_and_is_counted(make):
     reader, stream = make()
     started = time.monotonic()
     with writing_to(stream, lines=2_000, sizes=("300",)) as writers:
@@ -171,7 +171,7 @@ def test_a_line_that_nobody_reads_costs_half_a_second_once_and_is_counted(make):
     assert len(records) == sum(written for written, _ in counts)
 
 
-def test_the_first_line_after_a_reader_is_back_says_how_many_were_dropped(tmp_path):
+def test_first_line_after_a_reader_returns_gives_the_number_of_drops(tmp_path):
     script = (
         "import logging, sys; from backend.logs.handlers import ConsoleHandler; "
         "from backend.formatters import JSONFormatter; handler = ConsoleHandler(); "
@@ -186,7 +186,7 @@ def test_the_first_line_after_a_reader_is_back_says_how_many_were_dropped(tmp_pa
     ) as process:
         os.close(stream)
         dropped = int(process.stdout.readline())
-        records_of(os.read(reader, 1_000_000))  # all that the pipe holds
+        records_of(os.read(reader, 1_000_000))  # everything in the pipe
         process.stdin.write("go\n")
         process.stdin.close()
         after = records_of(read_all(reader))
@@ -199,7 +199,7 @@ def test_the_first_line_after_a_reader_is_back_says_how_many_were_dropped(tmp_pa
 
 @contextmanager
 def serving_to_nobody(variables: dict[str, str], *, workers: int = 2) -> Iterator[subprocess.Popen]:
-    """gunicorn as it is deployed, whose stderr is a pipe that is full and that nobody reads."""
+    """Run gunicorn as deployed. Its stderr is a full pipe without a reader."""
     reader, stream = pipe()
     os.set_blocking(stream, False)
     while True:
@@ -228,7 +228,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_a_server_whose_console_nobody_reads_serves_counts_and_ends(tmp_path):
+def test_server_without_a_console_reader_serves_counts_and_stops(tmp_path):
     variables = environment(tmp_path, LOG_CONSOLE_FORMAT="json", METRICS_TOKEN=METRICS_TOKEN)
     manage(variables, "migrate", "--verbosity", "0")
     url = f"http://{variables['WEB_BIND']}"

@@ -1,4 +1,4 @@
-"""Log files that cannot be rotated, are deleted, or are copied for long by another program, under real writers."""
+"""Four writers on log files that cannot be rotated, are deleted, or are copied by another program for long."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LINES = 2_000  # of each writer
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting and attributes take root")
 
 
-def everything(lines: int = LINES) -> set[tuple[int, int]]:
+def all_lines(lines: int = LINES) -> set[tuple[int, int]]:
     return {(writer, number) for writer in range(WRITERS) for number in range(lines)}
 
 
@@ -33,22 +33,22 @@ def path(tmp_path) -> Path:
 
 
 def write_and_expect_growth(path: Path, capfd) -> None:
-    """Every line is in the one file, and nothing else was touched."""
+    """Write lines, and expect all of them in the one file and unchanged backups."""
     with writing("ours", path, lines=LINES, max_bytes=20_000):
         pass
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {(line["writer"], line["number"]) for line in lines} == everything()
+    assert {(line["writer"], line["number"]) for line in lines} == all_lines()
     assert len(lines) == WRITERS * LINES
     backups = {file.name: file.read_text() for file in path.parent.glob("info.log.*")}
     assert backups == {f"info.log.{number}": json.dumps({"backup": number}) + "\n" for number in (1, 2)}
     reports = capfd.readouterr().err.splitlines()
-    assert len(reports) == WRITERS  # one a minute from each process
+    assert len(reports) == WRITERS  # one per minute and process
     assert all("cannot be rotated" in line for line in reports)
 
 
 @needs_root
-def test_a_bind_mounted_file_grows_and_no_backup_is_touched(path, tmp_path, capfd):
+def test_bind_mounted_file_grows_and_keeps_its_backups(path, tmp_path, capfd):
     (tmp_path / "elsewhere.log").touch()
     subprocess.run(["mount", "--bind", str(tmp_path / "elsewhere.log"), str(path)], check=True)
     try:
@@ -58,7 +58,7 @@ def test_a_bind_mounted_file_grows_and_no_backup_is_touched(path, tmp_path, capf
 
 
 @needs_root
-def test_an_append_only_file_grows_and_no_backup_is_touched(path, capfd):
+def test_append_only_file_grows_and_keeps_its_backups(path, capfd):
     if shutil.which("chattr") is None or subprocess.run(["chattr", "+a", str(path)], check=False).returncode:
         pytest.skip("this file system has no attributes")
     try:
@@ -68,8 +68,8 @@ def test_an_append_only_file_grows_and_no_backup_is_touched(path, capfd):
 
 
 @pytest.mark.parametrize("victim", ["info.log", ".info.log.lock", "."], ids=["file", "lock", "folder"])
-def test_what_is_deleted_under_writers_costs_no_line(path, victim):
-    """What was in a deleted file is kept open here: the writers may lose nothing more than was deleted."""
+def test_deleted_file_costs_no_other_line(path, victim):
+    """This test keeps deleted files open to read their lines: the writers must lose no other lines."""
     opened = []
     with writing("ours", path, lines=LINES * 5) as writers:
         while all(writer.poll() is None for writer in writers):
@@ -84,18 +84,18 @@ def test_what_is_deleted_under_writers_costs_no_line(path, victim):
     if path.exists():
         opened.append(os.open(path, os.O_RDONLY))
 
-    found = set()
+    line_counts = set()
     for descriptor in {os.fstat(descriptor).st_ino: descriptor for descriptor in opened}.values():
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            found |= {(line["writer"], line["number"]) for line in map(json.loads, file.read().splitlines())}
+            line_counts |= {(line["writer"], line["number"]) for line in map(json.loads, file.read().splitlines())}
     for descriptor in opened:
         os.close(descriptor)
     assert len(opened) > 5
-    assert found == everything(LINES * 5)
+    assert line_counts == all_lines(LINES * 5)
 
 
-def test_lines_during_an_external_copy_that_takes_long_are_counted_and_none_vanishes(path, capfd):
-    """copytruncate under the lock, for longer than writers wait: what is not in the copy or the file is counted."""
+def test_lines_during_a_long_external_copy_are_kept_or_counted(path, capfd):
+    """Hold the lock for copytruncate longer than writers wait. Lines in neither copy nor file must be counted."""
     script = 'sleep 8; cp "$1" "$1.copied"; : >"$1"'
     command = ["flock", str(path.with_name(".info.log.lock")), "sh", "-c", script, "sh", str(path)]
     with writing("ours", path, lines=40, pause=300) as writers:
@@ -105,19 +105,19 @@ def test_lines_during_an_external_copy_that_takes_long_are_counted_and_none_vani
         held_for = time.monotonic() - started
         counts = [tuple(map(int, writer.stdout.read().split())) for writer in writers]
 
-    found, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     reports = capfd.readouterr().err
     assert held_for < 12
-    assert torn == 2  # the two backups, which are no records of writers
-    assert set(found.values()) == {1}
-    assert len(found) == sum(written for written, _ in counts)
-    assert sum(dropped for _, dropped in counts) == WRITERS * 40 - len(found)
+    assert torn == 2  # the two backups, which contain no records of writers
+    assert set(line_counts.values()) == {1}
+    assert len(line_counts) == sum(written for written, _ in counts)
+    assert sum(dropped for _, dropped in counts) == WRITERS * 40 - len(line_counts)
     assert all(1 <= dropped < 30 for _, dropped in counts)
     assert reports.count("BlockingIOError: Another process holds .info.log.lock. Process") == WRITERS
 
 
-def test_a_stopped_process_that_holds_the_lock_alone_costs_its_file_counted_lines(path):
-    """It may be about to cut the file; nobody can know."""
+def test_stopped_process_with_the_exclusive_lock_costs_counted_lines(path):
+    """The process may be about to truncate the file, so its lock must be respected."""
     holder = subprocess.Popen(["flock", str(path.with_name(".info.log.lock")), "sleep", "60"], start_new_session=True)
     try:
         time.sleep(0.3)
@@ -135,7 +135,7 @@ def test_a_stopped_process_that_holds_the_lock_alone_costs_its_file_counted_line
     assert seconds < 15
 
 
-def test_a_stopped_process_that_shares_the_lock_costs_no_line_and_delays_rotation(path):
+def test_stopped_process_with_a_shared_lock_only_delays_rotation(path):
     lock = path.with_name(".info.log.lock")
     holder = subprocess.Popen(["flock", "--shared", str(lock), "sleep", "60"], start_new_session=True)
     try:

@@ -1,4 +1,4 @@
-"""The operations page with large log files behind it: an answer in bounded time, in the memory of a small one."""
+"""The operations page with large log files: bounded response time and memory."""
 
 import re
 import time
@@ -12,8 +12,8 @@ from tests.live.server import environment, fill_with_demo, serving
 
 pytestmark = pytest.mark.fault
 MB = 1024 * 1024
-LONGEST = 4.0  # seconds: two of the page, and as much for a machine with other things to do
-MEMORY = 60  # MB that a worker may grow
+LONGEST = 4.0  # seconds: two for the page, and two more for a busy machine
+MEMORY = 60  # MB of growth of a worker
 
 
 def entry(at: datetime, number: int, **values) -> bytes:
@@ -34,7 +34,7 @@ def entry(at: datetime, number: int, **values) -> bytes:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A hundred megabytes of requests in the last half hour, and as many in other files."""
+    """A server with 100 MB of request lines from the last half hour, and 100 MB in other files."""
     folder = tmp_path_factory.mktemp("pages")
     variables = environment(folder, WEB_CONCURRENCY="1", LOG_LEVEL="WARNING")
     passwords = fill_with_demo(folder, variables["DATABASE_URL"])
@@ -57,10 +57,10 @@ def browser(server):
 
 def ask(server, browser, path: str) -> str:
     started = time.perf_counter()
-    answer = browser.get(f"{server.url}/admin/operations/{path}", timeout=60)
-    assert answer.status_code == 200
+    response = browser.get(f"{server.url}/admin/operations/{path}", timeout=60)
+    assert response.status_code == 200
     assert time.perf_counter() - started < LONGEST
-    return answer.text
+    return response.text
 
 
 def older(page: str) -> str:
@@ -68,7 +68,7 @@ def older(page: str) -> str:
     return "logs/" + found[1].replace("&amp;", "&") if found else ""
 
 
-def test_each_page_answers_in_bounded_time_and_memory(server, browser):
+def test_log_pages_use_bounded_time_and_memory(server, browser):
     (worker,) = psutil.Process(server.process.pid).children()
     ask(server, browser, "logs/")
     before = worker.memory_info().rss

@@ -1,4 +1,4 @@
-"""Four processes write one file while it is rotated: no line is lost, torn or doubled."""
+"""Four processes write one file during rotations: no line is lost, torn or duplicated."""
 
 import json
 import os
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fault
 LINES = int(os.environ.get("LOG_LINES", "100000"))  # of each writer
 
 
-def everything(lines: int) -> set[tuple[int, int]]:
+def all_lines(lines: int) -> set[tuple[int, int]]:
     return {(writer, number) for writer in range(WRITERS) for number in range(lines)}
 
 
@@ -25,14 +25,14 @@ def test_internal_rotation_keeps_every_line_once(tmp_path):
     with writing("ours", path, lines=LINES, max_bytes=200_000):
         pass
 
-    found, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert len(list(tmp_path.glob("info.log.*"))) > LINES / 1_000
 
 
-def test_the_standard_librarys_handler_loses_lines_here(tmp_path):
+def test_standard_library_handler_loses_lines(tmp_path):
     path = tmp_path / "info.log"
 
     with writing("stdlib", path, lines=5_000, max_bytes=200_000):
@@ -41,7 +41,7 @@ def test_the_standard_librarys_handler_loses_lines_here(tmp_path):
     assert len(count_lines(path)[0]) < 5_000 * WRITERS
 
 
-def test_a_killed_writer_spoils_no_other_line(tmp_path):
+def test_killed_writer_damages_no_other_line(tmp_path):
     path = tmp_path / "info.log"
     torn = 0
     for round_number in range(10):
@@ -49,13 +49,13 @@ def test_a_killed_writer_spoils_no_other_line(tmp_path):
             time.sleep(0.02 + round_number / 100)
             writers[0].kill()
             writers[1].kill()
-        found, torn = count_lines(path)
-        assert all(found[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
+        line_counts, torn = count_lines(path)
+        assert all(line_counts[writer, number] == round_number + 1 for writer in (2, 3) for number in range(400))
 
     assert torn <= 20
 
 
-def test_a_half_line_is_left_alone_and_the_next_one_is_whole(tmp_path):
+def test_line_after_a_half_line_is_whole(tmp_path):
     path = tmp_path / "info.log"
     path.write_bytes(b'{"half":')
 
@@ -74,7 +74,7 @@ needs_logrotate = pytest.mark.skipif(
 
 
 def rotate_until_done(writers: list["subprocess.Popen[str]"], config: Path) -> int:
-    """Force logrotate again and again while they write; how often it did."""
+    """Force logrotate repeatedly during the writes, and return the number of rotations."""
     environment = os.environ | {
         "PATH": f"/usr/sbin:/sbin:{os.environ['PATH']}",
         "RUNTIME_DIRECTORY": str(config.parent),
@@ -100,7 +100,7 @@ def logrotate_config(folder: Path, *lines: str) -> Path:
 
 
 @needs_logrotate
-def test_logrotate_in_create_mode_loses_nothing(tmp_path):
+def test_logrotate_in_create_mode_loses_no_line(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     config = logrotate_config(tmp_path, "create 0640")
@@ -108,15 +108,15 @@ def test_logrotate_in_create_mode_loses_nothing(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    found, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert rounds > 5
 
 
 @needs_logrotate
-def test_the_logrotate_file_that_we_ship_loses_nothing(tmp_path):
+def test_shipped_logrotate_file_loses_no_line(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     shipped = (PROJECT / "deploy" / "logrotate" / "cosmo").read_text()
@@ -131,16 +131,16 @@ def test_the_logrotate_file_that_we_ship_loses_nothing(tmp_path):
     with writing("ours", path, lines=LINES) as writers:
         rounds = rotate_until_done(writers, config)
 
-    found, torn = count_lines(path)
+    line_counts, torn = count_lines(path)
     assert torn == 0
-    assert set(found) == everything(LINES)
-    assert set(found.values()) == {1}
+    assert set(line_counts) == all_lines(LINES)
+    assert set(line_counts.values()) == {1}
     assert rounds > 5
     assert list((tmp_path / "logs").glob("info.log.*.gz"))
 
 
 @needs_logrotate
-def test_without_the_hook_copytruncate_loses_lines_here(tmp_path):
+def test_copytruncate_without_the_hook_loses_lines(tmp_path):
     (tmp_path / "logs").mkdir(mode=0o750)
     path = tmp_path / "logs" / "info.log"
     config = logrotate_config(tmp_path, "copytruncate")

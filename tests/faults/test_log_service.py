@@ -1,4 +1,4 @@
-"""The service and its log files, while workers are killed, disks are full, and folders are not there."""
+"""The service and its log files when workers are killed, disks are full or folders are missing."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ SECONDS = 6  # of load
 
 
 class Load:
-    """Clients that ask all the time, and remember the id of each answer that came whole."""
+    """Clients that send requests continuously, and keep the request id of each complete response."""
 
     def __init__(self, server: Server, clients: int = 4) -> None:
         self.server, self.answered, self.failed = server, [], 0
@@ -45,11 +45,11 @@ class Load:
     def _ask(self) -> None:
         while not self._stop.is_set():
             try:
-                answer = requests.get(f"{self.server.url}/api/tasks/", timeout=30)
+                response = requests.get(f"{self.server.url}/api/tasks/", timeout=30)
             except requests.RequestException:
                 self.failed += 1
             else:
-                self.answered.append(answer.headers["X-Request-ID"])
+                self.answered.append(response.headers["X-Request-ID"])
 
 
 def workers_of(server: Server) -> list[psutil.Process]:
@@ -57,7 +57,7 @@ def workers_of(server: Server) -> list[psutil.Process]:
 
 
 def logged_ids(folder: Path) -> Counter[str]:
-    """How often each request has its line; fails for a line that is no whole record."""
+    """Count the lines of each request; fail if a line is no complete record."""
     entries = [json.loads(line) for line in lines_of(folder / "performance.log")]
     return Counter(entry["request"]["id"] for entry in entries)
 
@@ -70,7 +70,7 @@ def variables(tmp_path):
 
 
 @pytest.mark.parametrize("preload", [False, True], ids=["preload off", "preload on"])
-def test_every_answer_has_its_line_through_hup_and_usr1(tmp_path, variables, preload):
+def test_responses_are_logged_through_hup_and_usr1(tmp_path, variables, preload):
     options = ["--preload"] if preload else []
     with serving(variables, tmp_path / "console", options=options) as server, Load(server) as load:
         end = time.monotonic() + SECONDS
@@ -88,7 +88,7 @@ def test_every_answer_has_its_line_through_hup_and_usr1(tmp_path, variables, pre
 
 
 @pytest.mark.parametrize("preload", [False, True], ids=["preload off", "preload on"])
-def test_killed_workers_lose_no_line_but_of_what_they_were_doing(tmp_path, variables, preload):
+def test_killed_workers_lose_only_lines_of_current_requests(tmp_path, variables, preload):
     options = ["--preload"] if preload else []
     kills = 0
     with serving(variables, tmp_path / "console", options=options) as server, Load(server) as load:
@@ -108,14 +108,14 @@ def test_killed_workers_lose_no_line_but_of_what_they_were_doing(tmp_path, varia
     assert kills > 3
     assert len(load.answered) > 100
     assert set(whole.values()) == {1}
-    # An answer can be out before its line is written: one for each thread that was killed.
+    # An response can be out before its line is written: one for each thread that was killed.
     assert len(unlogged) <= kills * 8
     assert len(lines) - whole.total() <= kills
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MB of which one can see the end."""
+    """A file system of 1 MB, which is easy to fill."""
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
@@ -124,7 +124,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
-def test_a_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_disk):
+def test_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_disk):
     variables = environment(tmp_path, LOGS_DIR=str(small_disk / "logs"), LOG_CONSOLE_FORMAT="json")
     manage(variables, "migrate", "--verbosity", "0")
     console = tmp_path / "console"
@@ -137,27 +137,27 @@ def test_a_full_disk_stops_no_request_and_leaves_whole_lines(tmp_path, small_dis
         filler.unlink()
         after = [server.request("GET", "/api/tasks/") for _ in range(20)]
 
-    assert {answer.status_code for answer in while_full + after} == {401}
+    assert {response.status_code for response in while_full + after} == {401}
     ids = logged_ids(small_disk / "logs")
-    assert all(ids[answer.headers["X-Request-ID"]] == 1 for answer in after)
+    assert all(ids[response.headers["X-Request-ID"]] == 1 for response in after)
     assert set(ids.values()) == {1}
     text = console.read_text()
-    assert all(answer.headers["X-Request-ID"] in text for answer in while_full)
+    assert all(response.headers["X-Request-ID"] in text for response in while_full)
     complaints = re.findall(r"^Log file .*?/([a-z_]+\.log): OSError: No space left on device\.", text, re.MULTILINE)
     assert "performance.log" in complaints
-    assert max(Counter(complaints).values()) <= 2  # one for each worker in its first minute
+    assert max(Counter(complaints).values()) <= 2  # one per worker in its first minute
 
 
 @pytest.mark.parametrize("folder", ["/proc/cosmo", "/dev/null/cosmo"], ids=["cannot be made", "is no folder"])
-def test_without_a_folder_the_service_starts_serves_and_says_so(tmp_path, folder):
+def test_service_without_a_log_folder_serves_and_reports_it(tmp_path, folder):
     variables = environment(tmp_path, LOGS_DIR=folder, LOG_CONSOLE_FORMAT="json")
     manage(variables, "migrate", "--verbosity", "0")
     console = tmp_path / "console"
     with serving(variables, console) as server:
-        answer = server.request("GET", "/api/health/")
-        wait_until(lambda: answer.headers["X-Request-ID"] in console.read_text())
+        response = server.request("GET", "/api/health/")
+        wait_until(lambda: response.headers["X-Request-ID"] in console.read_text())
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert f"Log file {folder}/performance.log" in console.read_text()
     check = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=PROJECT, env=variables, capture_output=True, text=True, check=False
@@ -168,7 +168,7 @@ def test_without_a_folder_the_service_starts_serves_and_says_so(tmp_path, folder
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
-def test_a_folder_that_may_not_be_written_is_told_to_whoever_runs_it(tmp_path):
+def test_check_reports_a_folder_that_is_not_writable(tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir(mode=0o755)
     tmp_path.chmod(0o755)
@@ -183,7 +183,7 @@ def test_a_folder_that_may_not_be_written_is_told_to_whoever_runs_it(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="files of others take root")
-def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path):
+def test_files_created_by_root_belong_to_the_folders_owner(tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()
     os.chown(folder, 65534, 65534)

@@ -1,4 +1,4 @@
-"""Starting log writers together, and finding every line that they wrote."""
+"""Helpers that start log writers together, and count every line that they wrote."""
 
 import contextlib
 import gzip
@@ -15,7 +15,7 @@ WRITERS = 4
 
 @contextlib.contextmanager
 def writing(kind: str, path: Path, **options: int) -> Iterator[list["subprocess.Popen[str]"]]:
-    """Four processes that begin to write at the same moment; they are waited for at the end."""
+    """Run four processes that start to write at the same moment, and wait for them at the end."""
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "tests.faults.log_writer", kind, str(path), *arguments]
     writers = [
@@ -41,20 +41,20 @@ def writing(kind: str, path: Path, **options: int) -> Iterator[list["subprocess.
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """Every line of the file and of all that were rotated from it, compressed ones too."""
+    """Yield every line of the file and of its rotated files, including compressed files."""
     for file in path.parent.glob(f"{path.name}*"):
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         yield from content.splitlines(keepends=True)
 
 
 def count_lines(path: Path) -> tuple[Counter[tuple[int, int]], int]:
-    """How often each (writer, number) was found, and how many lines are no whole record."""
-    found: Counter[tuple[int, int]] = Counter()
+    """Return how often each (writer, number) occurs, and the number of lines that are no complete record."""
+    counts: Counter[tuple[int, int]] = Counter()
     torn = 0
     for line in lines_of(path):
         try:
             entry = json.loads(line)
-            found[entry["writer"], entry["number"]] += 1
+            counts[entry["writer"], entry["number"]] += 1
         except (ValueError, KeyError):
             torn += 1
-    return found, torn
+    return counts, torn

@@ -1,4 +1,4 @@
-"""Handlers that never raise into the code that logs, never stop it for long, and count what they had to drop."""
+"""Log handlers that never raise, never block the calling code for long, and count dropped lines."""
 
 from backend.logs.handlers.console import ConsoleHandler
 from backend.logs.handlers.files import SharedFileHandler

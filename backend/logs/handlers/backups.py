@@ -1,7 +1,7 @@
-"""Rotation: `info.log` becomes `info.log.1`, and what was there before moves on.
+"""Rotation: `info.log` becomes `info.log.1`, and each older backup gets the next number.
 
-Each step can fail, or be the last one of a process that is killed. So the live file moves first, no file is replaced
-by another, and the one that is deleted is deleted last.
+Each step can fail, and a process can be killed after any step. So the live file moves first, no file is overwritten,
+and the oldest backup is deleted last.
 """
 
 import os
@@ -19,8 +19,8 @@ class Backups:
         self._new = path.with_name(f".{path.name}.new")
 
     def rotate(self) -> None:
-        """Put an empty file in the place of the live one, or raise OSError and leave everything as it was."""
-        self._settle()  # what an earlier rotation has not finished
+        """Replace the live file by an empty one, or raise OSError and leave everything as it was."""
+        self._move_backups()  # those of an earlier rotation that did not finish
         self._new.unlink(missing_ok=True)
         os.close(open_shared(self._new, os.O_RDWR))
         try:
@@ -29,10 +29,10 @@ class Backups:
             self._new.unlink()
             raise
         os.rename(self._new, self.path)
-        self._settle()
+        self._move_backups()
 
-    def _settle(self) -> None:
-        """Give the file that was moved away the number 1."""
+    def _move_backups(self) -> None:
+        """Give number 1 to the file that has number 0, and move the others up to the first gap."""
         if not os.path.lexists(self._numbered(0)):
             return
         gap = 1

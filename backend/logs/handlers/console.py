@@ -1,4 +1,4 @@
-"""The console: the same records on stderr, for a terminal, journald or a container's runtime."""
+"""The console: the same records on stderr, for a terminal, journald or a container runtime."""
 
 import logging
 
@@ -9,30 +9,30 @@ _MESSAGE = "Console lines were dropped"
 
 
 class ConsoleHandler(LineHandler):
-    """Keeps the promises of the log files: whole lines, a bounded wait, counted drops.
+    """Writes whole lines, waits for a bounded time, and counts dropped lines, as the log files do.
 
-    While nobody reads, lines are dropped; the first one that is taken again says how many.
+    Lines are dropped while no process reads stderr. A notice before the next line gives their number.
     """
 
     label = "console"
 
     def __init__(self, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
-        self._told_drops = 0
+        self._announced_drops = 0
 
     def write(self, line: bytes) -> None:
         dropped = self.dropped
-        notice = self._notice(dropped - self._told_drops) if dropped > self._told_drops else b""
+        notice = self._notice(dropped - self._announced_drops) if dropped > self._announced_drops else b""
         STANDARD_ERROR.write(notice + line)
-        self._told_drops = dropped
+        self._announced_drops = dropped
 
     def after_fork(self) -> None:
-        """Leave it to the parent to say what it dropped."""
+        """Announce only own drops; the parent announces its drops."""
         super().after_fork()
-        self._told_drops = self.dropped
+        self._announced_drops = self.dropped
 
     def report(self, text: str) -> bool:
-        """Print nothing: the stream that does not work is the one that reports go to."""
+        """Print nothing, because reports would go to the same stream that failed."""
         return False
 
     def _notice(self, count: int) -> bytes:
@@ -48,5 +48,5 @@ class ConsoleHandler(LineHandler):
         return self.format(record).encode("utf-8", "backslashreplace") + b"\n"
 
 
-# What is logged before logging is configured.
+# Handles records that are logged before logging is configured.
 logging.lastResort = ConsoleHandler(logging.WARNING)

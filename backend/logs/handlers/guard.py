@@ -1,37 +1,37 @@
-"""What all handlers promise: they never raise, they count, and they report errors at most once a minute."""
+"""The guarantees of all handlers: they never raise, they count lines, and they report errors at most once a minute."""
 
 import contextlib
 import logging
 import os
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from backend.logs.handlers.standard_error import print_error
+from backend.logs.repeats import RepeatLimiter
 
 REPORT_INTERVAL = 60.0  # seconds between two lines on stderr about the same handler
 MAX_REENTRANT_LINES = 100
 
-# Called with the handler's label for each line that is lost; backend.telemetry.metrics counts them.
+# Called with the handler's label for each dropped line; backend.telemetry.metrics counts them.
 drop_listeners: list[Callable[[str], None]] = []
 
 _line_handlers: "weakref.WeakSet[LineHandler]" = weakref.WeakSet()
 
 
 class GuardedHandler(logging.Handler):
-    """Base of all handlers. A subclass overrides `emit`, which may raise: the record is then counted as dropped."""
+    """Base of all handlers. A subclass overrides `emit`. If that raises, the record is counted as dropped."""
 
     label = "other"  # value of `file` in cosmo_log_lines_dropped_total
     where_dropped_lines_are = ""  # the end of a sentence
 
     def __init__(self, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
-        self.written = self.dropped = 0  # lines, of this process
+        self.written = self.dropped = 0  # lines of this process
         self.last_error = ""
         self._reported_drops = 0
-        self._reports_from = 0.0
+        self._reports = RepeatLimiter(REPORT_INTERVAL)
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Filter and emit without the handler's lock, so that threads format at the same time."""
@@ -45,11 +45,11 @@ class GuardedHandler(logging.Handler):
         return passed
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's
-        """Print no traceback: it would go to stderr line by line, and wait for a reader."""
+        """Count a drop instead of printing a traceback, which could block on stderr."""
         self.drop(RuntimeError("A record could not be handled"))
 
     def drop(self, error: Exception) -> None:
-        """Count a line that is lost, and say why."""
+        """Count a dropped line, and report the reason."""
         self.acquire()
         try:
             self.dropped += 1
@@ -57,22 +57,20 @@ class GuardedHandler(logging.Handler):
         finally:
             self.release()
         for listener in drop_listeners:
-            with contextlib.suppress(Exception):  # a metric that fails ends no log call
+            with contextlib.suppress(Exception):  # a failing metric must not fail the log call
                 listener(self.label)
         self.report_drops(f"{self.last_error}.")
 
     def report_drops(self, reason: str) -> None:
-        """Print how many lines are lost so far, at most once a minute."""
+        """Print the number of dropped lines, at most once a minute."""
         count = f"{self.dropped} line{'s' if self.dropped > 1 else ''}"
         if self.report(f"{reason} Process {os.getpid()} has dropped {count}{self.where_dropped_lines_are}."):
             self._reported_drops = self.dropped
 
     def report(self, text: str) -> bool:
-        """Print a line about this handler on stderr; False if the last one was less than a minute ago."""
-        now = time.monotonic()
-        if now < self._reports_from:
+        """Print a line about this handler on stderr; return False if the last one is less than a minute old."""
+        if self._reports.allow() is None:
             return False
-        self._reports_from = now + REPORT_INTERVAL
         print_error(f"{self.title()}: {text}")
         return True
 
@@ -81,7 +79,7 @@ class GuardedHandler(logging.Handler):
 
 
 class LineHandler(GuardedHandler):
-    """Formats outside the lock and writes inside it, one record after the other."""
+    """Formats records outside the lock, and writes them inside it, one at a time."""
 
     def __init__(self, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
@@ -94,31 +92,31 @@ class LineHandler(GuardedHandler):
         self.acquire()
         try:
             self._lines.append(line)
-            # A signal handler that logs interrupts its own thread, which has the lock: its line waits for ours.
+            # A signal handler may log while its own thread holds the lock. Its line is written after the current one.
             while self._lines and not self._is_writing:
-                self._write_waiting()
+                self._write_pending()
         finally:
             self.release()
 
     def write(self, line: bytes) -> None:
-        """Write one unit of whole lines, which ends with a line feed, or raise OSError."""
+        """Write whole lines that end with a line feed, or raise OSError."""
         raise NotImplementedError
 
-    def _write_waiting(self) -> None:
+    def _write_pending(self) -> None:
         self._is_writing = True
         try:
             for _ in range(MAX_REENTRANT_LINES):
                 if not self._lines:
                     return
                 self._write_or_drop(self._lines.popleft())
-            self._lines.clear()  # writing logs, and would do so without end
+            self._lines.clear()  # writing logs again each time, and would never end
         finally:
             self._is_writing = False
 
     def _write_or_drop(self, line: bytes) -> None:
         try:
             self.write(line)
-        except Exception as error:  # noqa: BLE001 - the next line is tried all the same
+        except Exception as error:  # noqa: BLE001 - the next line must be tried all the same
             self.drop(error)
         else:
             self.written += 1
@@ -126,17 +124,17 @@ class LineHandler(GuardedHandler):
                 self.on_recovery()
 
     def after_fork(self) -> None:
-        """Forget, in a child process, what a thread of the parent was writing."""
+        """Discard, in a child process, the lines that a thread of the parent was writing."""
         self._lines.clear()
         self._is_writing = False
 
     def on_recovery(self) -> None:
-        """Say how many lines were lost before this one; called while some are not reported."""
+        """Report the number of dropped lines. This runs after a write that succeeded, if drops are unreported."""
         self.report_drops("Lines are written again.")
 
 
 def reason_of(error: Exception) -> str:
-    """The type and the system's text of an error; other texts may hold what was to be logged."""
+    """Return the error's type and the system's text. Other texts may contain the logged data."""
     return f"{type(error).__name__}: {getattr(error, 'strerror', None) or 'a record could not be handled'}"
 
 

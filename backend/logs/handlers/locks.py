@@ -1,4 +1,4 @@
-"""The lock that processes agree by: a flock on a file beside the log file, which outlives every rotation."""
+"""The lock of a log file: a flock on a lock file in the same folder, which survives every rotation."""
 
 import contextlib
 import errno
@@ -9,27 +9,27 @@ import time
 from pathlib import Path
 
 FILE_MODE = 0o640
-PATIENCE = 5.0  # seconds that a process waits for a lock, once; then a minute long hardly at all
-ALONE_PATIENCE = 1.0  # seconds, for an exclusive lock: without it a line is written all the same
-SHORT_PATIENCE = 0.1  # seconds, for the other files in that minute
-DISTRUST = 60.0  # seconds
+LOCK_TIMEOUT = 5.0  # seconds; after a timeout, SHORT_TIMEOUT applies for LOCK_RETRY_PAUSE
+EXCLUSIVE_TIMEOUT = 1.0  # seconds; a line can also be written without the exclusive lock
+SHORT_TIMEOUT = 0.1  # seconds, for the locks of the other files
+LOCK_RETRY_PAUSE = 60.0  # seconds
 
 
 class FileLock:
-    """Shared by those who append, exclusive for those who rename or cut the file.
+    """A lock that is shared while a process appends, and exclusive while it renames or truncates the file.
 
-    Patience is the process's: while an external rotation holds the locks of several files, or holds one for long, a
-    request waits for one of them, not for each.
+    A timeout counts for the whole process. An external rotation may hold the locks of several files, and a request
+    must not wait for each of them.
     """
 
-    _process_distrusts_until = 0.0
+    _process_waits_less_until = 0.0
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._name = str(path)  # what a call takes fastest
+        self._name = str(path)  # faster than a Path in system calls
         self._descriptor = -1
         self._identity = (0, 0)
-        self._distrusts_until = 0.0
+        self._no_wait_until = 0.0
 
     def open(self) -> None:
         self.close()
@@ -44,12 +44,12 @@ class FileLock:
         self._descriptor = -1
 
     def acquire(self, mode: int) -> None:
-        """Take the lock, LOCK_SH or LOCK_EX; raise OSError if another process keeps it."""
+        """Take the lock (LOCK_SH or LOCK_EX), or raise OSError if another process keeps it."""
         if self._descriptor < 0:
             self.open()
         self._wait_for(mode)
         while not self._is_in_place():
-            self.open()  # somebody removed the file: those who come now would agree by another one
+            self.open()  # the lock file was deleted, so other processes will use a new one
             self._wait_for(mode)
 
     def release(self) -> None:
@@ -72,31 +72,31 @@ class FileLock:
             except BlockingIOError:
                 now = time.monotonic()
                 started = started or now
-                if now >= started + self._patience(mode, now):
+                if now >= started + self._timeout(mode, now):
                     self._give_up(now)
                 time.sleep(pause)
                 pause = min(pause * 2, 0.005)
             else:
-                self._distrusts_until = 0.0
+                self._no_wait_until = 0.0
                 return
 
-    def _patience(self, mode: int, now: float) -> float:
-        if now < self._distrusts_until:
+    def _timeout(self, mode: int, now: float) -> float:
+        if now < self._no_wait_until:
             return 0.0
-        if now < FileLock._process_distrusts_until:
-            return SHORT_PATIENCE
-        return PATIENCE if mode == fcntl.LOCK_SH else ALONE_PATIENCE
+        if now < FileLock._process_waits_less_until:
+            return SHORT_TIMEOUT
+        return LOCK_TIMEOUT if mode == fcntl.LOCK_SH else EXCLUSIVE_TIMEOUT
 
     def _give_up(self, now: float) -> None:
-        if now >= FileLock._process_distrusts_until:
-            FileLock._process_distrusts_until = now + DISTRUST
-        if now >= self._distrusts_until:
-            self._distrusts_until = now + DISTRUST
+        if now >= FileLock._process_waits_less_until:
+            FileLock._process_waits_less_until = now + LOCK_RETRY_PAUSE
+        if now >= self._no_wait_until:
+            self._no_wait_until = now + LOCK_RETRY_PAUSE
         raise OSError(errno.EAGAIN, f"Another process holds {self.path.name}")
 
 
 def open_shared(path: Path, flags: int) -> int:
-    """Open for all processes of the service; what root makes belongs to the owner of the folder."""
+    """Open or create a file for all processes of the service. A file created by root gets the folder's owner."""
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""`manage.py test_logging`: writes one record of each kind, and reads each back from the file it belongs into."""
+"""Command that writes one log record of each kind, and checks that it arrived in the right files."""
 
 import logging
 import secrets
@@ -15,7 +15,7 @@ from backend.logging_config import ADMIN, API, DIGEST, PERFORMANCE, SECURITY
 from backend.logs.handlers import SharedFileHandler
 from backend.logs.reader import ReverseLogReader
 
-LOOKED_AT = 2_000  # records from the end of a file, for others may write meanwhile
+MAX_RECORDS = 2_000  # searched from the end of a file, because other processes write, too
 
 
 class Kind(NamedTuple):
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     files: tuple[str, ...]
 
 
-# The application's own loggers have a child here, which mails to administrators leave out.
+# These child loggers of the application cause no emails to administrators.
 KINDS = (
     Kind("debug", f"{API}.test_logging", logging.DEBUG, "A test of debug records", {}, ("debug",)),
     Kind("application", f"{API}.test_logging", logging.INFO, "A test of application records", {}, ("info",)),
@@ -49,22 +49,22 @@ KINDS = (
 
 
 class Command(BaseCommand):
-    help = "Write one record of each kind, read each back from its file, and show what arrived where."
+    help = "Write one record of each kind, and show whether it arrived in each of its files."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
         test_id = secrets.token_hex(8)
-        console = [h for h in logging.root.handlers if not isinstance(h, SharedFileHandler)]
-        for handler in console:
-            logging.root.removeHandler(handler)  # this is about the files; the table is what belongs on the terminal
+        other_handlers = [h for h in logging.root.handlers if not isinstance(h, SharedFileHandler)]
+        for handler in other_handlers:
+            logging.root.removeHandler(handler)  # the terminal shows the table only
         try:
             rows = list(_rows(test_id))
         finally:
-            for handler in console:
+            for handler in other_handlers:
                 logging.root.addHandler(handler)
         self._print(rows)
         if any(not arrived for *_, arrived, _ in rows):
-            self.stderr.write("Some records did not arrive. manage.py check says what may be wrong.")
+            self.stderr.write("Some records did not arrive. Run manage.py check to find the cause.")
             sys.exit(1)
 
     def _print(self, rows: list[tuple[str, str, bool, str]]) -> None:
@@ -75,14 +75,14 @@ class Command(BaseCommand):
 
 
 def _rows(test_id: str) -> Iterator[tuple[str, str, bool, str]]:
-    """(kind, file, whether it arrived, why not) for each kind and file."""
+    """Yield (kind, file, whether the record arrived, reason if not) for each kind and file."""
     handlers = {h.path.stem: h for h in logging.root.handlers if isinstance(h, SharedFileHandler)}
     for kind in KINDS:
         extra = kind.extra | {"test_id": test_id, "test_kind": kind.name}
         logging.getLogger(kind.logger).log(kind.level, kind.message, extra=extra)
         for name in kind.files:
             if name == "debug" and name not in handlers:
-                continue  # only while DEBUG is on
+                continue  # it exists only if DEBUG is on
             path = Path(settings.LOGS_DIR) / f"{name}.log"
             arrived = _has(path, test_id, kind.name)
             yield kind.name, str(path), arrived, "" if arrived else _reason(kind, handlers.get(name))
@@ -90,7 +90,7 @@ def _rows(test_id: str) -> Iterator[tuple[str, str, bool, str]]:
 
 def _has(path: Path, test_id: str, kind: str) -> bool:
     entries = ReverseLogReader(path, line_filter=lambda line: test_id.encode() in line)
-    return any(entry.values.get("test_kind") == kind for entry in islice(entries, LOOKED_AT))
+    return any(entry.values.get("test_kind") == kind for entry in islice(entries, MAX_RECORDS))
 
 
 def _reason(kind: Kind, handler: SharedFileHandler | None) -> str:
@@ -98,4 +98,4 @@ def _reason(kind: Kind, handler: SharedFileHandler | None) -> str:
         return handler.last_error
     if not logging.getLogger(kind.logger).isEnabledFor(kind.level):
         return f"LOG_LEVEL is {settings.LOG_LEVEL}"
-    return "nothing was written"
+    return "no record was written"
