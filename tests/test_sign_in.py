@@ -49,6 +49,7 @@ def test_all_who_are_refused_get_the_same_answer(client, carla):
     assert bodies[0]["code"] == "wrong_credentials"
 
 
+@pytest.mark.timing
 def test_the_time_does_not_tell_who_exists(real_passwords, client, carla):
     def seconds(name, address):
         start = perf_counter()
