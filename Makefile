@@ -5,7 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# Wall-clock bounds run alone. Status 5 means that ARGS select no such test.
+TIMING = $(BIN)/python -m pytest -m timing $(ARGS) || [ $$? -eq 5 ]
 DATABASE_URL_TEST ?= postgres://postgres@127.0.0.1:5432/postgres
 REDIS_URL_TEST ?= redis://127.0.0.1:6379/9
 
@@ -30,9 +32,11 @@ run: $(VENV)/run-installed  ## install, migrate, fill with a demo portfolio, and
 
 test: $(VENV)/dev-installed  ## the tests, on SQLite
 	DJANGO_ENVIRONMENT=test $(PYTEST) $(ARGS)
+	DJANGO_ENVIRONMENT=test $(TIMING)
 
 test-services: $(VENV)/dev-installed  ## the same on PostgreSQL and Redis (DATABASE_URL_TEST, REDIS_URL_TEST)
 	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(PYTEST) $(ARGS)
+	DJANGO_ENVIRONMENT=test DATABASE_URL=$(DATABASE_URL_TEST) REDIS_URL=$(REDIS_URL_TEST) $(TIMING)
 
 test-faults: $(VENV)/dev-installed  ## servers killed, frozen, full, restarted under load (needs root and the programs that CONTRIBUTING.md lists)
 	DJANGO_ENVIRONMENT=test $(BIN)/python -m pytest -m fault $(ARGS)

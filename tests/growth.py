@@ -34,7 +34,9 @@ def superlinear(call: Callable[[Any], object], make: Make, *, most: int, floor: 
         cap = max(_SHORT_CAP, CAP * size / most)
         if _spent(call, make(size)) > cap and (spent := _best(call, make(size))) > cap:
             return f"{spent:.3f} s for {size}"
-    if _spent(call, make(most)) < floor:
+    spent = _spent(call, make(most))
+    # One slow sample of the whole against the best of two quarters is the stricter comparison: linear calls end here.
+    if spent < floor or (spent <= CAP and spent <= FACTOR * _best(call, make(most // 4))):
         return ""
     spent = _best(call, make(most))
     if spent > CAP:

@@ -111,6 +111,7 @@ def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatc
     assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
 
 
+@pytest.mark.timing
 def test_it_waits_for_no_count(manager, monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr("api.operations.business_counts.count", lambda: slow.wait(5) and {})

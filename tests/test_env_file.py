@@ -1,7 +1,9 @@
 """The .env file: each line means something or is named by its number, and no text of the file is shown."""
 
 import ast
+import os
 import re
+import shutil
 from itertools import chain
 
 import pytest
@@ -9,38 +11,56 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backend.environment.env_file import EnvFile
-from tests.checkouts import CANARY, REQUIRED, manage, run, setting
+from tests.checkouts import CANARY, REQUIRED, manage, run
+
+LINES = [
+    ("APP_VERSION=2.0", "2.0"),
+    ("APP_VERSION=2.0   # a comment", "2.0"),
+    ("APP_VERSION=2.0#beta", "2.0#beta"),
+    ("APP_VERSION='2.0 # kept'", "2.0 # kept"),
+    ('APP_VERSION="2.0 # kept"   # dropped', "2.0 # kept"),
+    ("export APP_VERSION=2.0 ", "2.0"),
+    ("APP_VERSION=$2.0", "$2.0"),
+    ("APP_VERSION=   # nothing", "1.0.0"),
+    ("APP_VERSION=", "1.0.0"),
+    ("  APP_VERSION=2.0", "2.0"),
+    ("\tAPP_VERSION\t=\t2.0\t", "2.0"),
+    ("APP_VERSION = 2.0 # a comment", "2.0"),
+    ("export\tAPP_VERSION = '2.0'", "2.0"),
+    ("\ufeffAPP_VERSION=2.0", "2.0"),
+    ("APP_VERSION=2.0\r", "2.0"),
+    ("APP_VERSION=' 2.0 '", " 2.0 "),
+    (r'APP_VERSION="2.\"0\\"', r'2."0\\'[:-1]),
+    (r'APP_VERSION="2\n0"', r"2\n0"),
+    ("APP_VERSION=it's", "it's"),
+    ("APP_VERSION=2.0\nAPP_VERSION='2.0'", "2.0"),
+]
+
+READ_VERSIONS = """
+import importlib, os, sys
+from pathlib import Path
+clean = dict(os.environ)
+for line in CASES:
+    Path(".env").write_text(line + "\\n")
+    os.environ.clear()
+    os.environ.update(clean)
+    sys.modules.pop("backend.settings", None)
+    print(repr(importlib.import_module("backend.settings").APP_VERSION))
+"""
 
 
-@pytest.mark.parametrize(
-    ("line", "value"),
-    [
-        ("APP_VERSION=2.0", "2.0"),
-        ("APP_VERSION=2.0   # a comment", "2.0"),
-        ("APP_VERSION=2.0#beta", "2.0#beta"),
-        ("APP_VERSION='2.0 # kept'", "2.0 # kept"),
-        ('APP_VERSION="2.0 # kept"   # dropped', "2.0 # kept"),
-        ("export APP_VERSION=2.0 ", "2.0"),
-        ("APP_VERSION=$2.0", "$2.0"),
-        ("APP_VERSION=   # nothing", "1.0.0"),
-        ("APP_VERSION=", "1.0.0"),
-        ("  APP_VERSION=2.0", "2.0"),
-        ("\tAPP_VERSION\t=\t2.0\t", "2.0"),
-        ("APP_VERSION = 2.0 # a comment", "2.0"),
-        ("export\tAPP_VERSION = '2.0'", "2.0"),
-        ("\ufeffAPP_VERSION=2.0", "2.0"),
-        ("APP_VERSION=2.0\r", "2.0"),
-        ("APP_VERSION=' 2.0 '", " 2.0 "),
-        (r'APP_VERSION="2.\"0\\"', r'2."0\\'[:-1]),
-        (r'APP_VERSION="2\n0"', r"2\n0"),
-        ("APP_VERSION=it's", "it's"),
-        ("APP_VERSION=2.0\nAPP_VERSION='2.0'", "2.0"),
-    ],
-)
-def test_a_line_of_the_env_file_ends_before_blanks_and_comments(checkout, line, value):
-    (checkout / ".env").write_text(f"{line}\n")
+@pytest.fixture(scope="module")
+def versions(compiled, tmp_path_factory) -> dict[str, str]:
+    """Return what the settings read from each line, {line: APP_VERSION}: one process loads them once per line."""
+    folder = shutil.copytree(compiled, tmp_path_factory.mktemp("lines") / "checkout", copy_function=os.link)
+    done = run(folder, "-c", f"CASES = {[line for line, _ in LINES]!r}\n{READ_VERSIONS}")
+    assert done.returncode == 0, done.stderr
+    return dict(zip((line for line, _ in LINES), done.stdout.splitlines(), strict=True))
 
-    assert setting(checkout, "APP_VERSION") == repr(value)
+
+@pytest.mark.parametrize(("line", "value"), LINES)
+def test_env_file_line_ends_before_blanks_and_comments(versions, line, value):
+    assert versions[line] == repr(value)
 
 
 WRONG_LINES = [

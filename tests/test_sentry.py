@@ -211,6 +211,7 @@ def test_what_machines_ask_is_no_trace(server, sentry):
     assert "/metrics" not in asked
 
 
+@pytest.mark.timing
 def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
     times = []
     for status, delay in [(500, 0.0)] * 10 + [(200, 2.0)] * 10:
@@ -222,6 +223,7 @@ def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
     assert sorted(times)[15] < 0.5
 
 
+@pytest.mark.timing
 def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, SENTRY_DSN="http://key@127.0.0.1:1/1", SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}

@@ -49,6 +49,7 @@ def test_rejected_logins_get_the_same_response(client, carla):
     assert bodies[0]["code"] == "wrong_credentials"
 
 
+@pytest.mark.timing
 def test_login_time_does_not_reveal_accounts(real_passwords, client, carla):
     def seconds(name, address):
         start = perf_counter()

@@ -283,6 +283,7 @@ def test_a_role_that_is_taken_away_is_gone_with_the_answer_that_says_so(server, 
 # --- Telling who has an account
 
 
+@pytest.mark.timing
 def test_neither_words_nor_time_of_asking_for_a_mail_tell_it(server):
     """The least times: other work on the machine lengthens some, and with enough of them none."""
     asked = {"known": "tom.manager@cosmo.example", "unknown": "nobody.at.all@cosmo.example"}
