@@ -56,7 +56,7 @@ def main(names: list[str], root: Path = PROJECT) -> int:
     files = [Path(name) for name in names] or tracked_files(root)
     violations = list(find_violations(files, root, read_quotations()))
     if violations:
-        hint = f"{len(violations)} lines use words that the project avoids. Write a role, or: they, them, their, anyone who."
+        hint = f"{len(violations)} lines use words that the project avoids. Write a role or they, them, their."
         sys.stdout.write("\n".join([*violations, hint, ""]))
     return 1 if violations else 0
 
