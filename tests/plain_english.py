@@ -25,10 +25,13 @@ def read_quotations(path: Path = EXCEPTIONS) -> Quotations:
 
 
 def tracked_files(root: Path) -> list[Path]:
-    """Return the files that git tracks or would add."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    return [root / name for name in names.split("\0") if name]
+    """Return the files that git tracks or would add; without a repository, all files outside hidden folders."""
+    # In a container the repository may belong to another user, which git rejects by default.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        return [path for folder in root.glob("[!.]*") for path in [folder, *folder.rglob("*")]]
+    return [root / name for name in listing.stdout.split("\0") if name]
 
 
 def find_violations(files: Iterable[Path], root: Path, quotations: Quotations) -> Iterator[str]:
