@@ -69,9 +69,22 @@ class PropertySerializer(StrictModelSerializer):
         model = Property
         list_serializer_class = _PropertyList
         fields = (
-            *("id", "name", "address", "property_type", "timezone", "access_notes", "owners", "owners_name"),
-            *("is_active", "open_task_count", "created_by", "created_by_name", "modified_by", "modified_by_name"),
-            *("created_at", "modified_at"),
+            "id",
+            "name",
+            "address",
+            "property_type",
+            "timezone",
+            "access_notes",
+            "owners",
+            "owners_name",
+            "is_active",
+            "open_task_count",
+            "created_by",
+            "created_by_name",
+            "modified_by",
+            "modified_by_name",
+            "created_at",
+            "modified_at",
         )
         read_only_fields = ("id", "created_at", "modified_at")
 
