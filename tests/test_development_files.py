@@ -66,3 +66,9 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
 def anchors_of(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_index_of_decisions_lists_every_decision():
+    folder = PROJECT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    assert re.findall(r"\]\((\d{4}-[^)]+)\)", index) == sorted(path.name for path in folder.glob("[0-9]*.md"))
