@@ -1,5 +1,6 @@
 """The files for developers name commands, files and headings that exist."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -15,15 +16,24 @@ PAGES = [path for path in tracked_files(PROJECT) if path.suffix == ".md" and pat
 HOOKS = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
 
 
+def run_make(*arguments: str) -> str:
+    # Without the variables of an outer `make test`, which would change what make prints.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
 def commands_of_check() -> list[list[str]]:
     """Return the words of each command of `make check`, without options and variables."""
-    # The phony target `.venv/dev-installed` would install packages if it were older than the requirements.
-    options = ["--dry-run", "--old-file", ".venv/dev-installed"]
-    listing = subprocess.run(["make", *options, "check"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    return [words_of(line) for line in listing.stdout.splitlines() if line.lstrip(" A-Z_=").startswith((".venv", "D"))]
+    # As if the packages were installed: otherwise make lists the installation too.
+    listing = run_make("--dry-run", "--old-file", ".venv/dev-installed", "check")
+    return [words_of(line) for line in listing.splitlines()]
 
 
 def words_of(command: str) -> list[str]:
+    """Return the words of a command, without `env`, variables, options and the folder `.`."""
     ignored = re.compile(r"env|--?[a-z].*|[A-Z_]+=.*|\.")
     return [word for word in shlex.split(command) if not ignored.fullmatch(word)]
 
@@ -42,14 +52,14 @@ def test_workflow_calls_the_ci_script():
 def test_make_help_lists_every_target_in_a_group():
     makefile = (PROJECT / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", makefile, re.MULTILINE)[1].replace("\\", "").split())
-    printed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    printed = run_make("help")
     assert re.findall(r"^\w+$", printed, re.MULTILINE) == ["Run", "Test", "Check", "Measure"]
     assert set(re.findall(r"^  make (\S+)", printed, re.MULTILINE)) == targets - {"help"}
 
 
 def test_contributing_lists_the_targets_of_test_check_and_measure():
     page = (PROJECT / "CONTRIBUTING.md").read_text()
-    printed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    printed = run_make("help")
     targets = set(re.findall(r"^  make (\S+)", printed, re.MULTILINE)) - {"run", "clean"}
     assert set(re.findall(r"^\| `make (\S+)`", page, re.MULTILINE)) == targets
 

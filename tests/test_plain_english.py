@@ -37,6 +37,13 @@ def test_quotation_is_accepted_only_in_its_file(checkout):
     assert [line.split(":")[0] for line in violations(checkout, {("docs/quoted.md", text)})] == ["docs/other.md"]
 
 
+def test_files_outside_hidden_folders_are_checked_without_a_repository(tmp_path):
+    for name in ("docs/page.md", ".venv/page.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(f"{WORD} signs in\n")
+    assert [line.split(":")[0] for line in violations(tmp_path)] == ["docs/page.md"]
+
+
 def test_binary_file_is_skipped(checkout):
     (checkout / "docs/picture.png").write_bytes(b"\x89PNG\xff " + WORD.encode())
     assert violations(checkout) == []
