@@ -82,3 +82,10 @@ def test_index_of_decisions_lists_every_decision():
     folder = PROJECT / "docs/decisions"
     index = (folder / "README.md").read_text()
     assert re.findall(r"\]\((\d{4}-[^)]+)\)", index) == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_glossary_lists_each_term_once_in_alphabetical_order():
+    page = (PROJECT / "docs/glossary.md").read_text()
+    terms = [term.lower() for term in re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)[1:] if term != "---"]
+    assert len(terms) > 50
+    assert terms == sorted(set(terms))
