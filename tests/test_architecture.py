@@ -72,6 +72,14 @@ def test_package_table_has_every_folder_with_code(root):
     assert folders - {"api/migrations"} <= set(packages(root))
 
 
+def test_contract_keeps_rest_framework_out_of_every_service_and_selector():
+    (contract,) = [contract for contract in CONTRACTS if contract.get("forbidden_modules") == ["rest_framework"]]
+    paths = [path for name in ("service", "services", "selectors") for path in PROJECT.glob(f"api/*/{name}.py")]
+    modules = {".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in paths}
+    assert len(modules) > 8
+    assert modules <= set(contract["source_modules"])
+
+
 def test_every_named_file_and_symbol_exists():
     places = PLACE.findall(PAGE)
     assert len(places) > 100
