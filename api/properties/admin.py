@@ -20,7 +20,15 @@ class PropertyForm(forms.ModelForm):
 
     class Meta:
         model = Property
-        fields = ("name", "address", "property_type", "timezone", "access_notes", "owners", "is_active")
+        fields = (
+            "name",
+            "address",
+            "property_type",
+            "timezone",
+            "access_notes",
+            "owners",
+            "is_active",
+        )
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -41,7 +49,19 @@ class PropertyAdmin(SoftDeletingAdmin):
     readonly_fields = ("created_by", "created_at", "modified_by", "modified_at")
     actions = ("restore",)
     fieldsets = (
-        (None, {"fields": ("name", "address", ("property_type", "timezone"), "access_notes", "owners", "is_active")}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "address",
+                    ("property_type", "timezone"),
+                    "access_notes",
+                    "owners",
+                    "is_active",
+                )
+            },
+        ),
         ("State", {"fields": (("created_by", "created_at"), ("modified_by", "modified_at"))}),
     )
 

@@ -41,7 +41,8 @@ class Command(BaseCommand):
 
     def _print_urls(self) -> None:
         base = f"http://{settings.WEB_BIND}"
-        self.stdout.write(f"\n  API    {base}/api/\n  Docs   {base}/api/docs/\n  Health {base}/api/health/\n\n")
+        self.stdout.write(f"\n  Manager site  {base}/manager/\n  Admin site    {base}/admin/\n")
+        self.stdout.write(f"  API docs      {base}/api/docs/\n  Health check  {base}/api/health/\n\n")
 
     def _print_accounts(self, accounts: Path) -> None:
         passwords = dict(line.split() for line in accounts.read_text().splitlines())
