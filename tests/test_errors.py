@@ -161,10 +161,10 @@ def test_unreachable_database_returns_503(manager, monkeypatch):
 
 
 def test_read_only_database_returns_503_with_reason(manager, monkeypatch):
-    def refuse(*_):
+    def deny(*_):
         raise InternalError("cannot execute INSERT") from ReadOnlySqlTransaction("cannot execute INSERT")
 
-    monkeypatch.setattr(selectors.rules, "rows", refuse)
+    monkeypatch.setattr(selectors.rules, "rows", deny)
 
     response = manager.get("/api/tasks/")
 
@@ -216,10 +216,10 @@ def test_denial_returns_503_when_it_cannot_be_audited(staff, monkeypatch):
 
 
 def test_django_permission_denied_is_problem(manager, monkeypatch):
-    def refuse(*_):
+    def deny(*_):
         raise PermissionDenied("inside")
 
-    monkeypatch.setattr(selectors.rules, "rows", refuse)
+    monkeypatch.setattr(selectors.rules, "rows", deny)
 
     assert "inside" not in str(problem(manager.get("/api/tasks/"), 403, "permission_denied"))
 

@@ -61,9 +61,7 @@ class OrderingParameter(serializers.RegexField):
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         self.names = names
         name_pattern = f"-?(?:{'|'.join(names)})"
-        error = (
-            f"Use up to four of these, comma-separated: {', '.join(names)}. A leading minus sorts in descending order."
-        )
+        error = f"Use up to four of: {', '.join(names)}. Separate them by commas; a minus sorts in descending order."
         kwargs |= {
             "help_text": "Comma-separated field names. A leading minus sorts in descending order.",
             "error_messages": {"invalid": error},
