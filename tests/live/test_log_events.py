@@ -74,7 +74,7 @@ def test_a_task_is_told_with_the_fields_of_the_specification(server, manager_hea
 
 
 def test_each_move_of_a_task_has_its_event(server, manager_headers, task_response):
-    path = f"/api/tasks/{task.json()['id']}"
+    path = f"/api/tasks/{task_response.json()['id']}"
     asked = {
         "task_updated": ("PATCH", "/", {"title": "Other"}),
         "task_assigned": ("POST", "/assign/", {"assigned_to": None}),
@@ -99,7 +99,7 @@ def test_each_move_of_a_task_has_its_event(server, manager_headers, task_respons
 
 
 def test_a_denial_is_where_the_operator_greps(server, staff_headers, task_response):
-    answer = server.request("DELETE", f"/api/tasks/{task.json()['id']}/", headers=staff_headers)
+    answer = server.request("DELETE", f"/api/tasks/{task_response.json()['id']}/", headers=staff_headers)
 
     assert answer.status_code in {403, 404}
     denied = server.request("POST", "/api/properties/", json={"name": "A", "address": "B"}, headers=staff_headers)
