@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from backend import sentry_config
 from tests import factories
-from tests.live.server import PROJECT, environment, manage, serving
+from tests.live.server import PROJECT, environment, manage, migrate, serving
 from tests.logs import wait_until
 from tests.secret_forms import CANARY, leaks
 
@@ -102,7 +102,7 @@ def failing_server(tmp_path_factory, listening):
     folder = tmp_path_factory.mktemp("service")
     variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     with serving(variables, folder / "console") as running:
         yield running
 

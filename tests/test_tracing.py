@@ -14,7 +14,7 @@ from django.core.checks import run_checks
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests import factories
-from tests.live.server import PROJECT, environment, manage, serving
+from tests.live.server import PROJECT, environment, manage, migrate, serving
 from tests.logs import wait_until
 from tests.smtp import mail_server
 
@@ -77,7 +77,7 @@ def traced_server(tmp_path_factory, collector):
             WEB_CONCURRENCY="1",
         )
         variables.pop("REDIS_URL", None)  # mails leave from the web process
-        manage(variables, "migrate", "--verbosity", "0")
+        migrate(variables)
         manage(variables, "shell", "--verbosity", "0", "-c", MAKE_ADA)
         with serving(variables, folder / "console") as running:
             yield running
@@ -149,7 +149,7 @@ def test_what_machines_ask_is_no_span(traced_server, collector):
 @pytest.mark.fault  # takes some seconds
 def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     times = []
     with serving(variables, tmp_path / "console") as traced_server:
         for _ in range(30):
