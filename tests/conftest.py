@@ -1,4 +1,4 @@
-"""Fixtures: one signed-in client for each role, and a real server."""
+"""Provide one signed-in client per role, browsers, log files and a real server."""
 
 import compileall
 import gc
@@ -32,27 +32,27 @@ logging.raiseExceptions = False  # pytest's own handler would fail tests that lo
 
 
 def pytest_configure() -> None:
-    """Each test's client loads the middleware anew, and would look through all static files: a quarter of all time."""
+    """Skip WhiteNoise's scan of all static files, which each test client would repeat when it loads the middleware."""
     settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported stays, and is looked through for garbage no more; the search was a sixth of all time."""
+    """Exclude imported modules from garbage collection, which took a sixth of the run time."""
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_told() -> None:
-    """An outage in one test is news in the next one."""
-    for kept in logging.getLogger("psycopg.pool").filters:
-        if isinstance(kept, RepeatFilter):
-            kept.reset()
+def reset_repeat_filters() -> None:
+    """Report an outage in each test, even if an earlier test reported it."""
+    for log_filter in logging.getLogger("psycopg.pool").filters:
+        if isinstance(log_filter, RepeatFilter):
+            log_filter.reset()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def cheap_passwords() -> Iterator[None]:
-    """Hashes of the same form that take no time, in this process; servers under test make real ones."""
+    """Use cheap hashes of the same form in this process; servers under test use the production parameters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Argon2idPasswordHasher, "memory_cost", 8)
         patch.setattr(Argon2idPasswordHasher, "time_cost", 1)
@@ -61,7 +61,7 @@ def cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture
 def real_passwords(monkeypatch) -> Iterator[None]:
-    """Hashes as they are in production."""
+    """Use the hash parameters of production."""
     monkeypatch.setattr(Argon2idPasswordHasher, "memory_cost", REAL_COST[0])
     monkeypatch.setattr(Argon2idPasswordHasher, "time_cost", REAL_COST[1])
     factories.password_hash.cache_clear()
@@ -71,12 +71,12 @@ def real_passwords(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture
 def client() -> APIClient:
-    """Nobody has signed in."""
+    """Return a client without a login."""
     return APIClient()
 
 
 def client_of(user: User) -> APIClient:
-    """A client that is signed in as this user, without a password."""
+    """Return a client that is signed in as this user, without using a password."""
     client = APIClient()
     client.user = user
     sign_in_again(client)
@@ -84,7 +84,7 @@ def client_of(user: User) -> APIClient:
 
 
 def sign_in_again(client: APIClient) -> None:
-    """Needed where a test moves to another time: tokens are good for five minutes."""
+    """Open a new session; needed after a test changes the time, because access tokens expire after five minutes."""
     client.tokens = open_session(client.user)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {client.tokens['access']}")
 
@@ -112,7 +112,7 @@ def viewer(db) -> APIClient:
 
 @pytest.fixture
 def log_to(tmp_path, settings):
-    """A function that sends every record to files in a folder of this test, as get_logging_config says."""
+    """Return a function that writes every log record to files in the test's folder, as get_logging_config says."""
 
     def log_to(folder=tmp_path / "logs", **values) -> Logs:
         values = {"service": "cosmo-backend", "version": "1.0.0", "environment": "test"} | values
@@ -125,13 +125,13 @@ def log_to(tmp_path, settings):
 
 @pytest.fixture
 def logs(log_to) -> Logs:
-    """The log files of this test."""
+    """Return the log files of this test."""
     return log_to()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
-    """One server with the demo portfolio for all live tests; what a test changes, it makes first."""
+    """Start one server with the demo portfolio for all live tests; a test creates the rows that it changes."""
     folder = tmp_path_factory.mktemp("live")
     with demo_database(folder) as (database, passwords):
         variables = environment(folder, DATABASE_URL=database, WEB_TIMEOUT="30")
@@ -142,7 +142,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture
 def smtp(settings):
-    """Django's settings for a mail server on this machine; nobody listens yet, and there is no broker."""
+    """Configure a local SMTP address without a listening server, and no broker."""
     settings.CELERY_BROKER_URL = ""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", free_port(), 2
@@ -151,38 +151,38 @@ def smtp(settings):
 
 @pytest.fixture
 def smtp_server(smtp) -> Iterator[MailServer]:
-    """The mail server of those settings."""
+    """Start the mail server at the configured address."""
     with mail_server(smtp.EMAIL_PORT) as server:
         yield server
 
 
 @pytest.fixture
 def nothing_leaves(monkeypatch):
-    """Mails stay in the outbox."""
+    """Keep emails in the outbox."""
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
 
 
 @pytest.fixture
 def root(db) -> Client:
-    """A browser of a superuser."""
+    """Return a browser that is signed in as a superuser."""
     return browser_of(factories.user(username="root", role="superuser"))
 
 
 @pytest.fixture
 def boss(db) -> Client:
-    """A browser of a manager."""
+    """Return a browser that is signed in as a manager."""
     return browser_of(factories.user(username="boss", role="manager"))
 
 
 @pytest.fixture
 def browsers(root, boss) -> dict[str, Client]:
-    """The one who works in each of the two sites."""
+    """Return the user's browser for each of the two sites."""
     return {ADMIN: root, MANAGER: boss}
 
 
 @pytest.fixture
 def one_of_each(db) -> dict[str, Any]:
-    """One of everything, but people."""
+    """Create one row of each model, with a staff user."""
     worker = factories.user(username="worker", role="staff", department="cleaning")
     task = factories.task(title="Linen", assigned_to=worker)
     factories.notification(task, worker)
@@ -192,13 +192,13 @@ def one_of_each(db) -> dict[str, Any]:
 
 @pytest.fixture
 def document(manager) -> dict:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     return manager.get("/api/schema/").json()
 
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
-    """A copy of what starts, compiled once: else each of the starts below compiles it anew."""
+    """Copy the project and compile it once, so that the processes started from it need not."""
     copy = copied_project(tmp_path_factory.mktemp("project"))
     compileall.compile_dir(copy, quiet=1)
     return copy
@@ -206,5 +206,5 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture
 def checkout(compiled, tmp_path):
-    """A fresh copy of the project, without a .env file or secrets of its own."""
+    """Return a fresh copy of the project without a .env file or secrets."""
     return shutil.copytree(compiled, tmp_path / "checkout", copy_function=os.link)

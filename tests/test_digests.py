@@ -20,7 +20,7 @@ from api.mail.delivery import deliver_due
 from api.models import AuditEntry, OutgoingMail, Property, Task, User
 from tests import factories
 from tests.conftest import client_of
-from tests.live.server import PROJECT, environment, manage
+from tests.live.server import PROJECT, environment, manage, migrate
 
 NOON = datetime(2026, 6, 3, 12, tzinfo=UTC)  # a Wednesday
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -408,7 +408,7 @@ def test_command_delivers_also_with_broker(carla, settings, smtp_server, capsys)
 
 def test_command_shows_progress_in_terminal(tmp_path):
     variables = environment(tmp_path, EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend")
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     manage(variables, "shell", "--verbosity", "0", "-c", "from tests import factories; factories.task()")
     our_end, their_end = pty.openpty()
     command = [sys.executable, "manage.py", "send_email_digest"]

@@ -19,7 +19,7 @@ from api.operations.business_counts import BusinessCounts
 from backend.telemetry import metrics, process_metrics
 from tests import factories
 from tests.conftest import client_of
-from tests.live.server import environment, fresh_database, manage, serving
+from tests.live.server import environment, fresh_database, migrate, serving
 from tests.logs import wait_until
 
 TOKEN = "a-token-of-machines"
@@ -203,7 +203,7 @@ def test_without_a_token_in_the_settings_none_opens_it(client, db):
 
 def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
     with serving(variables, tmp_path / "log") as server:
 
@@ -236,7 +236,7 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
     files = tmp_path / "metrics"
     files.mkdir()
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN, PROMETHEUS_MULTIPROC_DIR=str(files))
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
     with serving(variables, tmp_path / "log", options=("--max-requests", "20", "--max-requests-jitter", "0")) as server:
         master = psutil.Process(server.process.pid)
@@ -305,7 +305,7 @@ def test_a_pool_that_is_exhausted_is_seen(tmp_path):
     small = {"DB_POOL_MIN_SIZE": "1", "DB_POOL_MAX_SIZE": "1", "DB_POOL_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}
     with fresh_database(tmp_path) as database:
         variables = environment(tmp_path, METRICS_TOKEN=TOKEN, DATABASE_URL=database, **small)
-        manage(variables, "migrate", "--verbosity", "0")
+        migrate(variables)
         with serving(variables, tmp_path / "log") as server:
 
             def sign_in(_: int) -> int:

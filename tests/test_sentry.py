@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from backend import sentry_config
 from tests import factories
-from tests.live.server import PROJECT, environment, manage, serving
+from tests.live.server import PROJECT, environment, manage, migrate, serving
 from tests.logs import wait_until
 from tests.secret_forms import CANARY, leaks
 
@@ -97,12 +97,12 @@ def sentry(listening):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, listening):
+def failing_server(tmp_path_factory, listening):
     """A gunicorn whose addresses fail on demand, with every trace sent."""
     folder = tmp_path_factory.mktemp("service")
     variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     with serving(variables, folder / "console") as running:
         yield running
 
@@ -125,9 +125,9 @@ def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, sentry):
     assert "private@example.com" not in event
 
 
-def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentry):
+def test_a_fault_arrives_once_with_its_request_and_without_secrets(failing_server, sentry):
     canary = "canary-4417-secret"
-    answer = server.request(
+    answer = failing_server.request(
         "POST",
         f"/odd/leak/?token={canary}",
         json={"password": canary, "nested": {"secret": canary}},
@@ -135,7 +135,8 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentr
     )
     assert answer.status_code == 500
     wait_until(lambda: len(sentry.of_request(answer)) >= 3)
-    time.sleep(0.5)
+    marker = failing_server.request("GET", "/odd/fail/")
+    wait_until(lambda: sentry.of_request(marker))
 
     # Two errors that the view logged, and the one by which it failed, which is logged and raised.
     logged, queried, event = sentry.of_request(answer)
@@ -148,10 +149,10 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(server, sentr
     assert canary not in "".join(sentry.bodies)
 
 
-def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(server, sentry):
+def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(failing_server, sentry):
     baggage = f"sentry-trace_id={'a' * 32},sentry-transaction=password%3D{CANARY}"
     headers = {"sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": baggage}
-    response = server.request("GET", f"/odd/leak-forms/?search=summerhouse&token={CANARY}", headers=headers)
+    response = failing_server.request("GET", f"/odd/leak-forms/?search=summerhouse&token={CANARY}", headers=headers)
     assert response.status_code == 500
     wait_until(lambda: len(sentry.of_request(response)) >= 3 and sentry.of_request(response, "transaction"))
 
@@ -185,9 +186,9 @@ def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
     assert event["logentry"]["message"] == "Job failed"
 
 
-def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_values(server, sentry):
+def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_values(failing_server, sentry):
     name = "nobody-4417"
-    answer = server.request("POST", "/api/auth/login/", json={"username": name, "password": "wrong"})
+    answer = failing_server.request("POST", "/api/auth/login/", json={"username": name, "password": "wrong"})
     wait_until(lambda: sentry.of_request(answer, "transaction"))
 
     (transaction,) = sentry.of_request(answer, "transaction")
@@ -199,11 +200,12 @@ def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_valu
     assert name not in "".join(sentry.bodies)
 
 
-def test_what_machines_ask_is_no_trace(server, sentry):
+def test_what_machines_ask_is_no_trace(failing_server, sentry):
     for path in ("/api/health/", "/api/health/live/", "/metrics", "/api/tasks/"):
-        server.request("GET", path)
+        failing_server.request("GET", path)
     wait_until(lambda: "/api/tasks/" in "".join(sentry.bodies))
-    time.sleep(0.5)
+    marker = failing_server.request("GET", "/api/users/")
+    wait_until(lambda: sentry.of_request(marker, "transaction"))
 
     asked = "".join(event["request"]["url"] + " " for event in sentry.events("transaction"))
     assert "/api/tasks/" in asked
@@ -212,12 +214,12 @@ def test_what_machines_ask_is_no_trace(server, sentry):
 
 
 @pytest.mark.timing
-def test_a_sentry_in_trouble_costs_a_request_nothing(server, sentry):
+def test_a_sentry_in_trouble_costs_a_request_nothing(failing_server, sentry):
     times = []
     for status, delay in [(500, 0.0)] * 10 + [(200, 2.0)] * 10:
         sentry.status, sentry.delay = status, delay
         started = time.perf_counter()
-        assert server.request("POST", "/odd/leak/", json={}).status_code == 500
+        assert failing_server.request("POST", "/odd/leak/", json={}).status_code == 500
         times.append(time.perf_counter() - started)
 
     assert sorted(times)[15] < 0.5
@@ -228,10 +230,10 @@ def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, SENTRY_DSN="http://key@127.0.0.1:1/1", SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     times = []
-    with serving(variables, tmp_path / "console") as server:
+    with serving(variables, tmp_path / "console") as failing_server:
         for _ in range(20):
             started = time.perf_counter()
-            assert server.request("GET", "/odd/fail/").status_code == 500
+            assert failing_server.request("GET", "/odd/fail/").status_code == 500
             times.append(time.perf_counter() - started)
 
     assert sorted(times)[15] < 0.5

@@ -14,7 +14,7 @@ from django.core.checks import run_checks
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests import factories
-from tests.live.server import PROJECT, environment, manage, serving
+from tests.live.server import PROJECT, environment, manage, migrate, serving
 from tests.logs import wait_until
 from tests.smtp import mail_server
 
@@ -63,7 +63,7 @@ def collector():
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, collector):
+def traced_server(tmp_path_factory, collector):
     """A gunicorn that exports its spans, and delivers mails to a server that is there."""
     folder = tmp_path_factory.mktemp("service")
     with mail_server() as smtp:
@@ -77,7 +77,7 @@ def server(tmp_path_factory, collector):
             WEB_CONCURRENCY="1",
         )
         variables.pop("REDIS_URL", None)  # mails leave from the web process
-        manage(variables, "migrate", "--verbosity", "0")
+        migrate(variables)
         manage(variables, "shell", "--verbosity", "0", "-c", MAKE_ADA)
         with serving(variables, folder / "console") as running:
             yield running
@@ -93,12 +93,14 @@ def attributes_of(span) -> dict[str, object]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
 
 
-def ask(server, method: str, path: str, **kwargs):
-    return server.request(method, path, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"}, **kwargs)
+def ask(traced_server, method: str, path: str, **kwargs):
+    return traced_server.request(method, path, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"}, **kwargs)
 
 
-def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(server, collector):
-    answer = ask(server, "POST", "/api/auth/login/", json={"username": "ada", "password": "a long enough passphrase"})
+def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(traced_server, collector):
+    answer = ask(
+        traced_server, "POST", "/api/auth/login/", json={"username": "ada", "password": "a long enough passphrase"}
+    )
     wait_until(lambda: "POST api/auth/login/" in collector.spans())
 
     span = collector.spans()["POST api/auth/login/"]
@@ -107,7 +109,7 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(server, co
     assert attributes["http.response.status_code"] == answer.status_code == 200
     assert attributes["cosmo.request_id"] == answer.headers["X-Request-ID"]
     assert attributes["user.id"] == answer.json()["user"]["id"]
-    (line,) = server.logs.of_request("performance", answer)
+    (line,) = traced_server.logs.of_request("performance", answer)
     assert (line["trace_id"], line["span_id"]) == (TRACE, span.span_id.hex())
     query = collector.spans()["SELECT"]
     assert query.parent_span_id == span.span_id
@@ -115,30 +117,30 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(server, co
     assert "ada" not in attributes_of(query)["db.query.text"]
 
 
-def test_a_mail_belongs_to_the_trace_of_whoever_asked_for_it(server, collector):
-    answer = ask(server, "POST", "/api/auth/password/reset/", json={"email": "ada@example.com"})
+def test_a_mail_belongs_to_the_trace_of_whoever_asked_for_it(traced_server, collector):
+    answer = ask(traced_server, "POST", "/api/auth/password/reset/", json={"email": "ada@example.com"})
     wait_until(lambda: "deliver mail" in collector.spans())
 
     spans = collector.spans()
     assert spans["deliver mail"].parent_span_id == spans["POST api/auth/password/reset/"].span_id
-    line = server.logs.entry("info", event="mail_sent")
+    line = traced_server.logs.entry("info", event="mail_sent")
     assert (line["trace_id"], line["request"]["id"]) == (TRACE, answer.headers["X-Request-ID"])
     assert line["span_id"] == spans["deliver mail"].span_id.hex()
 
 
-def test_a_link_that_is_a_secret_is_in_no_span(server, collector):
+def test_a_link_that_is_a_secret_is_in_no_span(traced_server, collector):
     canary = "c4nary-" + "0123456789abcdef" * 2
-    ask(server, "GET", f"/accounts/password-reset/MQ/{canary}/")
-    ask(server, "GET", f"/api/tasks/?token={canary}")
+    ask(traced_server, "GET", f"/accounts/password-reset/MQ/{canary}/")
+    ask(traced_server, "GET", f"/api/tasks/?token={canary}")
     wait_until(lambda: "GET api/tasks/" in collector.spans())
 
     assert canary.encode() not in b"".join(collector.bodies)
 
 
-def test_what_machines_ask_is_no_span(server, collector):
-    ask(server, "GET", "/api/health/")
-    ask(server, "GET", "/metrics")
-    ask(server, "GET", "/api/users/")
+def test_what_machines_ask_is_no_span(traced_server, collector):
+    ask(traced_server, "GET", "/api/health/")
+    ask(traced_server, "GET", "/metrics")
+    ask(traced_server, "GET", "/api/users/")
     wait_until(lambda: "GET api/users/" in collector.spans())
 
     assert not [name for name in collector.spans() if "health" in name or "metrics" in name]
@@ -147,12 +149,12 @@ def test_what_machines_ask_is_no_span(server, collector):
 @pytest.mark.fault  # takes some seconds
 def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     times = []
-    with serving(variables, tmp_path / "console") as server:
+    with serving(variables, tmp_path / "console") as traced_server:
         for _ in range(30):
             started = time.perf_counter()
-            assert server.request("GET", "/api/tasks/").status_code == 401
+            assert traced_server.request("GET", "/api/tasks/").status_code == 401
             times.append(time.perf_counter() - started)
 
     assert sorted(times)[25] < 0.3
@@ -173,14 +175,14 @@ def test_without_an_endpoint_nothing_of_it_is_imported_nor_celery_without_a_brok
 def test_a_worker_imports_it_only_with_an_endpoint_and_starts_it_after_the_fork(tmp_path, collector):
     odd = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     variables = environment(tmp_path, **odd)
-    with serving(variables, tmp_path / "console") as server:
-        server.request("GET", "/odd/slow/")
-        off = server.request("GET", "/odd/modules/").json()
+    with serving(variables, tmp_path / "console") as traced_server:
+        traced_server.request("GET", "/odd/slow/")
+        off = traced_server.request("GET", "/odd/modules/").json()
     on = environment(tmp_path, **odd, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    with serving(on, tmp_path / "console") as server:
-        traced = server.request("GET", "/odd/modules/").json()
+    with serving(on, tmp_path / "console") as traced_server:
+        traced = traced_server.request("GET", "/odd/modules/").json()
         # A thread of the master would have a name of its own among the threads of the process.
-        master = psutil.Process(server.process.pid).num_threads()
+        master = psutil.Process(traced_server.process.pid).num_threads()
 
     assert off["modules"] == []
     assert not [name for name in off["threads"] if "Otel" in name]

@@ -1,5 +1,6 @@
 """A real gunicorn with two workers on a database of its own, for tests of what only several processes can show."""
 
+import atexit
 import fcntl
 import json
 import os
@@ -9,9 +10,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,6 +69,23 @@ def manage(environment: dict[str, str], *arguments: str, project: Path = PROJECT
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def migrate(variables: dict[str, str]) -> None:
+    """Create the tables; an SQLite database is a copy of a file that this process migrates once."""
+    database = variables["DATABASE_URL"]
+    if database.startswith("sqlite:///"):
+        shutil.copy(_migrated_file(), database.removeprefix("sqlite:///"))
+    else:
+        manage(variables, "migrate", "--verbosity", "0")
+
+
+@cache
+def _migrated_file() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="cosmo-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    manage(environment(folder), "migrate", "--verbosity", "0")
+    return folder / "live.sqlite3"
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ def ids(server) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def manager(server) -> Browser:
+def manager_browser(server) -> Browser:
     """maria.manager, who would like to be more."""
     browser = Browser(server)
     assert browser.sign_in("/manager", "maria.manager").status_code == 302
@@ -139,7 +139,7 @@ FORGED = [
 @pytest.mark.parametrize(
     ("method", "path", "body", "expected"), [row[1:] for row in FORGED], ids=[r[0] for r in FORGED]
 )
-def test_a_manager_tries(server, manager, ids, method, path, body, expected):
+def test_a_manager_tries(server, manager_browser, ids, method, path, body, expected):
     before = users(server)
     filled = {name: str(value).format(**ids) for name, value in (body or {}).items()}
 
@@ -148,9 +148,9 @@ def test_a_manager_tries(server, manager, ids, method, path, body, expected):
         token = signed_in(server, "maria.manager")
         answer = server.request(method, path, json=filled if body is not None else None, headers=token)
     elif method == "GET":
-        answer = manager.get(path)
+        answer = manager_browser.get(path)
     else:
-        answer = manager.post(path, filled)
+        answer = manager_browser.post(path, filled)
 
     assert answer.status_code in expected, answer.text[:2000]
     assert users(server) == before
@@ -158,24 +158,24 @@ def test_a_manager_tries(server, manager, ids, method, path, body, expected):
     assert "Ruth" not in answer.text  # his first name
 
 
-def test_a_person_made_by_a_manager_has_no_password_and_no_flag(server, manager):
+def test_a_person_made_by_a_manager_has_no_password_and_no_flag(server, manager_browser):
     name = f"guest.{secrets.token_hex(4)}"
     body = PERSON | FLAGS | {"username": name, "email": f"{name}@example.com", "password": NEW, "password1": NEW}
 
-    assert manager.post("/manager/api/user/add/", body).status_code == 302
+    assert manager_browser.post("/manager/api/user/add/", body).status_code == 302
 
     login = server.request("POST", "/api/auth/login/", json={"username": name, "password": NEW})
     assert login.status_code == 401
     assert users(server)[name]["role"] == "staff"
 
 
-def test_another_persons_session_cannot_be_ended(server, manager):
+def test_another_persons_session_cannot_be_ended(server, manager_browser):
     victim = server.sign_in("daniel.manager", server.passwords["daniel.manager"])
     (session,) = [
         s for s in server.request("GET", "/api/auth/sessions/", headers=victim).json()["results"] if s["is_current"]
     ]
 
-    manager.post("/manager/api/session/", {"action": "end", "_selected_action": session["id"]})
+    manager_browser.post("/manager/api/session/", {"action": "end", "_selected_action": session["id"]})
 
     assert server.request("GET", "/api/auth/me/", headers=victim).status_code == 200
 
@@ -187,23 +187,23 @@ def test_another_persons_session_cannot_be_ended(server, manager):
     "path",
     ["/manager/login/", "/accounts/password-reset/", "/manager/api/user/{staff}/password-reset/", "/manager/logout/"],
 )
-def test_a_form_without_the_token_is_refused(server, manager, ids, path):
-    answer = manager.post(path.format(**ids), {"csrfmiddlewaretoken": "", "email": "a@example.com"})
+def test_a_form_without_the_token_is_refused(server, manager_browser, ids, path):
+    answer = manager_browser.post(path.format(**ids), {"csrfmiddlewaretoken": "", "email": "a@example.com"})
 
     assert answer.status_code == 403
 
 
-def test_a_form_from_another_origin_is_refused(manager, ids):
+def test_a_form_from_another_origin_is_refused(manager_browser, ids):
     path = f"/manager/api/user/{ids['staff']}/password-reset/"
 
-    assert manager.post(path, headers={"Origin": "https://evil.example"}).status_code == 403
-    assert manager.post(path, headers={"Origin": "null"}).status_code == 403
+    assert manager_browser.post(path, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert manager_browser.post(path, headers={"Origin": "null"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/manager/logout/", "/manager/api/user/{staff}/password-reset/", "/admin/logout/"])
-def test_a_look_has_no_effect(manager, ids, path):
-    assert manager.get(path.format(**ids)).status_code in {403, 405}
-    assert manager.get("/manager/").status_code == 200
+def test_a_look_has_no_effect(manager_browser, ids, path):
+    assert manager_browser.get(path.format(**ids)).status_code in {403, 405}
+    assert manager_browser.get("/manager/").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -269,8 +269,10 @@ def test_a_role_that_is_taken_away_is_gone_with_the_answer_that_says_so(server, 
         workers = [pool.submit(work, number) for number in range(3)]
         answer = server.request("PATCH", f"/api/users/{victim.pk}/", json={"role": "staff"}, headers=root)
         taken.set()
-        time.sleep(1)
-        stop.set()
+        try:
+            wait_until(lambda: len(began_after) >= 9, seconds=20)
+        finally:
+            stop.set()
         for worker in workers:
             worker.result()
 

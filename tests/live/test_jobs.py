@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.live.celery import beat, worker
-from tests.live.server import PROJECT, environment, fresh_database, manage
+from tests.live.server import PROJECT, environment, fresh_database, manage, migrate
 from tests.logs import Logs, wait_until
 from tests.smtp import MailServer, mail_server
 
@@ -75,7 +75,7 @@ def variables(tmp_path, broker):
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=str(server.port),
         )
-        manage(variables, "migrate", "--verbosity", "0")
+        migrate(variables)
         yield variables | {"server": server}
 
 

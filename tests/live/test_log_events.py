@@ -13,20 +13,20 @@ def login(server, username, password):
 
 
 @pytest.fixture(scope="module")
-def manager(server):
+def manager_headers(server):
     return server.sign_in("maria.manager", server.passwords["maria.manager"])
 
 
 @pytest.fixture(scope="module")
-def staff(server):
+def staff_headers(server):
     return server.sign_in("carla.cleaner", server.passwords["carla.cleaner"])
 
 
 @pytest.fixture(scope="module")
-def task(server, manager):
-    house = server.request("GET", "/api/properties/", headers=manager).json()["results"][0]["id"]
+def task_response(server, manager_headers):
+    house = server.request("GET", "/api/properties/", headers=manager_headers).json()["results"][0]["id"]
     body = {"title": "Secret plan", "task_type": "cleaning", "property": house, "due_date": "2030-01-01T12:00:00Z"}
-    answer = server.request("POST", "/api/tasks/", json=body, headers=manager)
+    answer = server.request("POST", "/api/tasks/", json=body, headers=manager_headers)
     assert answer.status_code == 201, answer.text
     return answer
 
@@ -63,18 +63,18 @@ def test_failures_are_counted_and_the_last_one_locks_the_account(server):
     assert server.logs.files_with(typed) == set()  # people type passwords there
 
 
-def test_a_task_is_told_with_the_fields_of_the_specification(server, manager, task):
-    (entry,) = records(server, "info", task, "task_created")
+def test_a_task_is_told_with_the_fields_of_the_specification(server, manager_headers, task_response):
+    (entry,) = records(server, "info", task_response, "task_created")
 
     assert (entry["logger"], entry["message"]) == ("api", "Task created successfully")
-    assert entry["task_id"] == task.json()["id"]
-    assert entry["property_id"] == task.json()["property"]
-    assert entry["user_id"] == entry["request"]["user_id"] == task.json()["created_by"]
+    assert entry["task_id"] == task_response.json()["id"]
+    assert entry["property_id"] == task_response.json()["property"]
+    assert entry["user_id"] == entry["request"]["user_id"] == task_response.json()["created_by"]
     assert server.logs.files_with("Secret plan") == set()  # titles are for the audit trail
 
 
-def test_each_move_of_a_task_has_its_event(server, manager, task):
-    path = f"/api/tasks/{task.json()['id']}"
+def test_each_move_of_a_task_has_its_event(server, manager_headers, task_response):
+    path = f"/api/tasks/{task_response.json()['id']}"
     asked = {
         "task_updated": ("PATCH", "/", {"title": "Other"}),
         "task_assigned": ("POST", "/assign/", {"assigned_to": None}),
@@ -83,26 +83,26 @@ def test_each_move_of_a_task_has_its_event(server, manager, task):
         "task_deleted": ("DELETE", "/", None),
         "task_restored": ("POST", "/restore/", {}),
     }
-    me = server.request("GET", "/api/auth/me/", headers=manager).json()["id"]
-    server.request("POST", f"{path}/assign/", json={"assigned_to": me}, headers=manager)
+    me = server.request("GET", "/api/auth/me/", headers=manager_headers).json()["id"]
+    server.request("POST", f"{path}/assign/", json={"assigned_to": me}, headers=manager_headers)
 
     answers = {
-        event: server.request(method, path + end, json=body, headers=manager)
+        event: server.request(method, path + end, json=body, headers=manager_headers)
         for event, (method, end, body) in asked.items()
     }
 
     for event, answer in answers.items():
         assert answer.status_code in {200, 204}, answer.text
         (entry,) = records(server, "info", answer, event)
-        assert (entry["task_id"], entry["user_role"]) == (task.json()["id"], "manager")
+        assert (entry["task_id"], entry["user_role"]) == (task_response.json()["id"], "manager")
     assert records(server, "info", answers["task_completed"], "task_completed")[0]["message"] == "Task completed"
 
 
-def test_a_denial_is_where_the_operator_greps(server, staff, task):
-    answer = server.request("DELETE", f"/api/tasks/{task.json()['id']}/", headers=staff)
+def test_a_denial_is_where_the_operator_greps(server, staff_headers, task_response):
+    answer = server.request("DELETE", f"/api/tasks/{task_response.json()['id']}/", headers=staff_headers)
 
     assert answer.status_code in {403, 404}
-    denied = server.request("POST", "/api/properties/", json={"name": "A", "address": "B"}, headers=staff)
+    denied = server.request("POST", "/api/properties/", json={"name": "A", "address": "B"}, headers=staff_headers)
     (entry,) = records(server, "security", denied, "permission_denied")
     assert records(server, "error", denied, "permission_denied") == [entry]
     assert entry["message"] == "Permission denied: properties.create"
@@ -120,7 +120,7 @@ def test_a_request_without_a_token_is_told(server):
     assert (entry["request"]["route"], entry["ip_address"]) == ("api/tasks/", "127.0.0.1")
 
 
-def test_roles_are_told_to_info_log(server, manager):
+def test_roles_are_told_to_info_log(server, manager_headers):
     root = server.sign_in("root.admin", server.passwords["root.admin"])
     body = {"username": f"new.{secrets.token_hex(4)}", "email": f"{secrets.token_hex(4)}@example.com", "role": "viewer"}
     person = server.request("POST", "/api/users/", json=body, headers=root).json()
@@ -134,8 +134,8 @@ def test_roles_are_told_to_info_log(server, manager):
     assert changed.headers["X-Request-ID"] in server.logs.grep('grep "role.*manager" logs/info.log')
 
 
-def test_every_request_has_one_line_with_its_measures(server, manager):
-    answers = [server.request("GET", "/api/tasks/?page_size=5", headers=manager) for _ in range(20)]
+def test_every_request_has_one_line_with_its_measures(server, manager_headers):
+    answers = [server.request("GET", "/api/tasks/?page_size=5", headers=manager_headers) for _ in range(20)]
     answers += [server.request("GET", "/api/health/"), server.request("HEAD", "/api/health/")]
     answers += [server.request("GET", "/nowhere/")]
 

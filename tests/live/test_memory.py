@@ -7,14 +7,14 @@ from pathlib import Path
 
 import psutil
 
-from tests.live.server import environment, manage, serving
+from tests.live.server import environment, migrate, serving
 
 ODD = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "MEMORY_GROWTH_THRESHOLD": "60", "WEB_CONCURRENCY": "1"}
 
 
 def test_growth_is_told_once_until_the_memory_has_fallen_again(tmp_path):
     variables = environment(tmp_path, **ODD)
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     with serving(variables, tmp_path / "console") as server:
 
         def told() -> int:
@@ -45,7 +45,7 @@ def test_sign_ins_at_once_hold_memory_for_as_many_hashes_as_there_are_processors
     processors = os.cpu_count() or 1
     threads = 4 * processors
     variables = environment(tmp_path, WEB_CONCURRENCY="1", WEB_THREADS=str(threads))
-    manage(variables, "migrate", "--verbosity", "0")
+    migrate(variables)
     with serving(variables, tmp_path / "console") as server:
         (worker,) = psutil.Process(server.process.pid).children()
         before = worker.memory_info().rss / 2**20

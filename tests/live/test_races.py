@@ -11,19 +11,19 @@ def at_once(calls):
         return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
-def test_of_two_writers_with_the_same_version_one_wins(server, manager, task):
+def test_of_two_writers_with_the_same_version_one_wins(server, manager_headers, task):
     for round_ in range(10):
-        etag = server.request("GET", f"/api/tasks/{task['id']}/", headers=manager).headers["ETag"]
+        etag = server.request("GET", f"/api/tasks/{task['id']}/", headers=manager_headers).headers["ETag"]
 
         def write(title, etag=etag):
-            headers = manager | {"If-Match": etag}
+            headers = manager_headers | {"If-Match": etag}
             return server.request("PATCH", f"/api/tasks/{task['id']}/", json={"title": title}, headers=headers)
 
         answers = at_once([lambda r=round_, n=n: write(f"Round {r}, writer {n}") for n in range(2)])
 
         assert sorted(answer.status_code for answer in answers) == [200, 412]
         winner = next(answer for answer in answers if answer.status_code == 200)
-        assert server.request("GET", f"/api/tasks/{task['id']}/", headers=manager).json() == winner.json()
+        assert server.request("GET", f"/api/tasks/{task['id']}/", headers=manager_headers).json() == winner.json()
 
 
 def test_of_many_refreshes_with_one_token_one_wins(server):
@@ -60,40 +60,40 @@ def test_parallel_sign_ins_with_the_right_password_all_succeed(server):
     assert {answer.status_code for answer in answers} == {200}
 
 
-def test_of_two_who_claim_a_task_one_gets_it(server, manager, task):
+def test_of_two_who_claim_a_task_one_gets_it(server, manager_headers, task):
     cleaner = server.sign_in("carla.cleaner", server.passwords["carla.cleaner"])
 
     answers = at_once(
         [
             lambda headers=headers: server.request("POST", f"/api/tasks/{task['id']}/claim/", json={}, headers=headers)
-            for headers in (cleaner, manager)
+            for headers in (cleaner, manager_headers)
         ]
     )
 
     assert [answer.status_code for answer in answers] in ([200, 409], [404, 200])
 
 
-def test_a_post_repeated_in_parallel_happens_once(server, manager):
+def test_a_post_repeated_in_parallel_happens_once(server, manager_headers):
     title = f"Once {uuid.uuid4()}"
     body = {"title": title, "task_type": "cleaning", "property": 1, "due_date": "2030-05-31T15:00:00Z"}
-    headers = manager | {"Idempotency-Key": str(uuid.uuid4())}
+    headers = manager_headers | {"Idempotency-Key": str(uuid.uuid4())}
 
     answers = at_once([lambda: server.request("POST", "/api/tasks/", json=body, headers=headers)] * 8)
 
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.text for answer in answers if answer.status_code == 201}) == 1
-    assert server.request("GET", "/api/tasks/", params={"search": title}, headers=manager).json()["count"] == 1
+    assert server.request("GET", "/api/tasks/", params={"search": title}, headers=manager_headers).json()["count"] == 1
 
 
-def test_two_edits_cannot_close_a_circle_together(server, manager):
+def test_two_edits_cannot_close_a_circle_together(server, manager_headers):
     body = {"title": "Link", "task_type": "cleaning", "property": 1, "due_date": "2030-05-31T15:00:00Z"}
     for _ in range(5):
         first, second = (
-            server.request("POST", "/api/tasks/", json=body, headers=manager).json()["id"] for _ in range(2)
+            server.request("POST", "/api/tasks/", json=body, headers=manager_headers).json()["id"] for _ in range(2)
         )
 
         def link(task, other):
-            return server.request("PATCH", f"/api/tasks/{task}/", json={"depends_on": [other]}, headers=manager)
+            return server.request("PATCH", f"/api/tasks/{task}/", json={"depends_on": [other]}, headers=manager_headers)
 
         answers = at_once([lambda a=first, b=second: link(a, b), lambda a=second, b=first: link(a, b)])
 
