@@ -70,17 +70,17 @@ def test_notification_email_is_responsive_and_runs_no_code(hostile_property, pag
     look_in_light_and_dark(page, "notification")
 
 
-STOP_URL = """
+UNSUBSCRIBE_URL = """
 from api.models import User
-from api.accounts.unsubscribe import List, stop_url
+from api.accounts.unsubscribe import MailingList, unsubscribe_url
 user = User.objects.create(username="ada", email="ada@example.com")
-print(stop_url(user, List.DIGEST))
+print(unsubscribe_url(user, MailingList.DIGEST))
 """
 OPTED_OUT = "from api.models import User; print(User.objects.get(username='ada').digest_opt_out)"
 
 
 def test_unsubscribe_page_confirms_and_can_be_undone(site, page):
-    url = manage(site.environment, "shell", "--verbosity", "0", "-c", STOP_URL).strip()
+    url = manage(site.environment, "shell", "--verbosity", "0", "-c", UNSUBSCRIBE_URL).strip()
     path = url.removeprefix("https://cosmo.example.com").removeprefix("http://localhost:8000")
 
     page.goto(site.url + path)
