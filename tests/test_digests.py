@@ -449,7 +449,7 @@ def test_one_click_in_the_mail_stops_it_and_a_look_does_not(carla, settings, cli
     browser = Client(enforce_csrf_checks=True)
 
     page = browser.get(path)
-    assert "Stop the daily digest?" in page.content.decode()
+    assert "Unsubscribe from the daily digest?" in page.content.decode()
     carla.refresh_from_db()
     assert not carla.digest_opt_out
 
@@ -457,7 +457,7 @@ def test_one_click_in_the_mail_stops_it_and_a_look_does_not(carla, settings, cli
     carla.refresh_from_db()
     assert (answer.status_code, carla.digest_opt_out) == (200, True)
     assert browser.post(path).status_code == 200
-    assert "Switch on again" in browser.get(path).content.decode()
+    assert "Subscribe again" in browser.get(path).content.decode()
     (entry,) = AuditEntry.objects.filter(event="user_updated")
     assert (entry.actor_id, entry.changes) == (carla.pk, {"digest_opt_out": [False, True]})
     assert send_digests(is_forced=True)["queued"] == 0
