@@ -452,7 +452,7 @@ def test_unsubscribe_link_stops_digest_on_post_but_not_on_get(carla, settings, c
     browser = Client(enforce_csrf_checks=True)
 
     page = browser.get(path)
-    assert "Stop the daily digest?" in page.content.decode()
+    assert "Unsubscribe from the daily digest?" in page.content.decode()
     carla.refresh_from_db()
     assert not carla.digest_opt_out
 
@@ -460,7 +460,7 @@ def test_unsubscribe_link_stops_digest_on_post_but_not_on_get(carla, settings, c
     carla.refresh_from_db()
     assert (response.status_code, carla.digest_opt_out) == (200, True)
     assert browser.post(path).status_code == 200
-    assert "Switch on again" in browser.get(path).content.decode()
+    assert "Subscribe again" in browser.get(path).content.decode()
     (entry,) = AuditEntry.objects.filter(event="user_updated")
     assert (entry.actor_id, entry.changes) == (carla.pk, {"digest_opt_out": [False, True]})
     assert send_digests(is_forced=True)["queued"] == 0

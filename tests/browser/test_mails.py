@@ -70,7 +70,7 @@ def test_notification_email_is_responsive_and_runs_no_code(hostile_property, pag
     look_in_light_and_dark(page, "notification")
 
 
-STOP_URL = """
+UNSUBSCRIBE_URL = """
 from api.models import User
 from api.accounts.unsubscribe import MailingList, unsubscribe_url
 user = User.objects.create(username="ada", email="ada@example.com")
@@ -80,7 +80,7 @@ OPTED_OUT = "from api.models import User; print(User.objects.get(username='ada')
 
 
 def test_unsubscribe_page_confirms_and_can_be_undone(site, page):
-    url = manage(site.environment, "shell", "--verbosity", "0", "-c", STOP_URL).strip()
+    url = manage(site.environment, "shell", "--verbosity", "0", "-c", UNSUBSCRIBE_URL).strip()
     path = url.removeprefix("https://cosmo.example.com").removeprefix("http://localhost:8000")
 
     page.goto(site.url + path)
