@@ -38,7 +38,7 @@ REFUSED = [  # method, path, body, headers, status
 @pytest.fixture
 def stranger(db, log_to, settings, monkeypatch):
     """Sends what is as long as it may be, from an IPv6 address; returns the response and the bytes in all files."""
-    monkeypatch.setattr("backend.middleware.event_throttle", throttling.EventThrottle())
+    monkeypatch.setattr("backend.logs.throttling.event_throttle", throttling.EventThrottle())
     settings.DJANGO_ENVIRONMENT = "production"
     logs = log_to(environment="production")
     browser = Client(raise_request_exception=False, enforce_csrf_checks=True)

@@ -1,10 +1,7 @@
-"""Numbers of the business and the backlog, counted in the background: a request never waits for a count of millions."""
+"""Business counts: counted in the background, so that no request waits for a count of millions of rows."""
 
 import logging
-import threading
-from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 from django.db import connection
@@ -19,49 +16,35 @@ from api.operations.models import JobRun
 from api.tasks.models import Task, overdue
 from api.users.models import User
 from backend.logging_config import API
+from backend.single_flight import SingleFlight
 
-FRESH_FOR = 30.0  # seconds
-FIRST_WAIT = 0.03  # seconds that the very first asker waits
+MAX_AGE = 30.0  # seconds
+FIRST_WAIT = 0.03  # seconds that a request waits for the first count
 
 logger = logging.getLogger(API)
 
 
 class BusinessCounts:
-    """The last numbers, {} before the first count is done."""
+    """The latest counts; {} before the first count has ended."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counting: threading.Event | None = None
-        self._at = float("-inf")
-        self._last: dict[str, Any] = {}
+        self._latest: dict[str, Any] = {}
+        self._flight = SingleFlight(self._refresh, name="business-counts", max_age=MAX_AGE)
 
     def current(self) -> dict[str, Any]:
-        """At most about half a minute old while somebody asks."""
-        with self._lock:
-            if self._counting is None and monotonic() - self._at > FRESH_FOR:
-                self._start()
-            counting = self._counting
-        if counting is not None and not self._last:
-            counting.wait(FIRST_WAIT)
-        return self._last
+        """Return counts that are about half a minute old at most, if they are requested regularly."""
+        running = self._flight.start_if_stale()
+        if running is not None and not self._latest:
+            running.wait(FIRST_WAIT)
+        return self._latest
 
-    def _start(self) -> None:
-        done = threading.Event()
-        # At the limit of threads the last numbers have to do.
-        with suppress(RuntimeError):
-            threading.Thread(target=self._count, args=(done,), name="figures", daemon=True).start()
-            self._counting = done
-
-    def _count(self, done: threading.Event) -> None:
+    def _refresh(self) -> None:
         try:
-            self._last = count()
+            self._latest = count()
         except Exception:
-            logger.exception("Figures not counted", extra={"event": "counts_failed"})
+            logger.exception("Counts failed", extra={"event": "counts_failed"})
         finally:
             connection.close()
-            with self._lock:
-                self._at, self._counting = monotonic(), None
-            done.set()
 
 
 def count() -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Environment:
         nearest = {name: get_close_matches(name.upper(), self.names, 1, max(cutoff, 0.6)) for name in names}
         return {name: "".join(found) for name, found in nearest.items() if found or not cutoff}
 
-    def made_secrets(self, path: Path, *, unless_set: Collection[str]) -> tuple[str, str]:
+    def generated_secrets(self, path: Path, *, unless_set: Collection[str]) -> tuple[str, str]:
         """Two different secrets for this checkout, made at its first start and kept in `path`."""
         if all(self._raw(name) for name in unless_set) or self._problems_of_file:
             return "", ""

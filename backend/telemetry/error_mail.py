@@ -1,4 +1,4 @@
-"""Errors by mail to DJANGO_ADMINS: from a thread of its own, so that a mail server that is away costs no request."""
+"""Emails about errors to DJANGO_ADMINS, sent by a thread: a mail server that is down delays no request."""
 
 import atexit
 import logging
@@ -14,16 +14,16 @@ from backend.logs.handlers import GuardedHandler
 from backend.logs.text import format_entry
 from backend.request_context import printable
 
-INTERVAL = 60.0  # seconds between two mails about the same fault
-MAX_WAITING = 50  # mails
-MAX_FAULTS = 1_000
-GRACE = 5.0  # seconds that a process waits for its last mails
+INTERVAL = 60.0  # seconds between two emails about the same error group
+MAX_WAITING = 50  # emails
+MAX_ERROR_GROUPS = 1_000
+GRACE = 5.0  # seconds that an ending process waits for its last emails
 
 logger = logging.getLogger("backend.telemetry.error_mail")
 
 
 class AdminMailHandler(GuardedHandler):
-    """One mail for a fault and minute; what came in between is counted in the next one."""
+    """Sends one email per error group and minute; the next email counts the errors in between."""
 
     label = "admin_mail"
     where_dropped_lines_are = "; they are in error.log"
@@ -31,27 +31,27 @@ class AdminMailHandler(GuardedHandler):
     def __init__(self) -> None:
         super().__init__()
         self._text = TextFormatter()
-        self._told: dict[tuple[object, ...], tuple[float, int]] = {}  # {fault: (when, how often since)}
+        self._sent: dict[tuple[object, ...], tuple[float, int]] = {}  # {group: (sent at, suppressed since)}
         self._waiting: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING)
         self._thread: threading.Thread | None = None
         self._pid = 0
         atexit.register(self._finish)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # What strangers cause is no fault of ours, and a test of the log files is none either.
+        # Clients cause security records, and test_logging writes test records: neither is an error of Cosmo.
         if record.name.startswith(("django.security", "api.test_logging")):
             return
-        more = self._more_since_last(record)
-        if more is None:
+        suppressed = self._count_suppressed(record)
+        if suppressed is None:
             return
         entry = self._text.build_entry(record)[0]
         body = format_entry(entry)
-        if more:
-            body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
-        self._hand_over(printable(f"{record.levelname}: {entry['message']}")[:200], body)
+        if suppressed:
+            body += f"\n\n{suppressed} more of these since the last email; logs/error.log has all of them."
+        self._enqueue(printable(f"{record.levelname}: {entry['message']}")[:200], body)
 
-    def _hand_over(self, subject: str, body: str) -> None:
-        """Let the thread send it; where too many wait, mails are the smaller problem."""
+    def _enqueue(self, subject: str, body: str) -> None:
+        """Queue the email for the thread; raise queue.Full if too many are waiting."""
         self.acquire()
         try:
             self._start_thread()
@@ -60,26 +60,26 @@ class AdminMailHandler(GuardedHandler):
         finally:
             self.release()
 
-    def _more_since_last(self, record: logging.LogRecord) -> int | None:
-        """How many like this were not told; None if this is one of them."""
-        fault, now = _error_key(record), time.monotonic()
+    def _count_suppressed(self, record: logging.LogRecord) -> int | None:
+        """Return how many equal errors were suppressed since the last email; None to suppress this one too."""
+        group, now = _error_key(record), time.monotonic()
         self.acquire()
         try:
-            when, more = self._told.get(fault, (-INTERVAL, 0))
-            if now - when < INTERVAL:
-                self._told[fault] = (when, more + 1)
+            sent_at, suppressed = self._sent.get(group, (-INTERVAL, 0))
+            if now - sent_at < INTERVAL:
+                self._sent[group] = (sent_at, suppressed + 1)
                 return None
-            if len(self._told) >= MAX_FAULTS:
-                self._told.clear()
-            self._told[fault] = (now, 0)
-            return more
+            if len(self._sent) >= MAX_ERROR_GROUPS:
+                self._sent.clear()
+            self._sent[group] = (now, 0)
+            return suppressed
         finally:
             self.release()
 
     def _start_thread(self) -> None:
         if self._thread is not None and self._pid == os.getpid():
             return
-        self._waiting = queue.Queue(MAX_WAITING)  # after a fork: the parent's thread is not here
+        self._waiting = queue.Queue(MAX_WAITING)  # after a fork, the parent's thread does not exist here
         self._pid = os.getpid()
         self._thread = threading.Thread(target=_deliver, args=(self._waiting,), name="admin-mail", daemon=True)
         self._thread.start()
@@ -95,13 +95,13 @@ class AdminMailHandler(GuardedHandler):
 
 
 def _error_key(record: logging.LogRecord) -> tuple[object, ...]:
-    """What makes two records the same fault: the place and kind of the exception, else the place of the log call."""
+    """Return the key of an error group: type and location of the exception, else the location of the log call."""
     error = record.exc_info[1] if record.exc_info else None
     trace = error.__traceback__ if error is not None else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
-    return (record.name, record.pathname, record.lineno, type(error), place)
+    location = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
+    return (record.name, record.pathname, record.lineno, type(error), location)
 
 
 def _deliver(waiting: "queue.Queue[tuple[str, str] | None]") -> None:
