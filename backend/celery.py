@@ -11,12 +11,12 @@ from celery.signals import before_task_publish, setup_logging, task_postrun, tas
 from django.conf import settings
 
 from backend import request_context
-from backend.environment.variables import sentence_instead_of_traceback
+from backend.environment.variables import exit_on_invalid_settings
 from backend.telemetry import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
-with sentence_instead_of_traceback():
+with exit_on_invalid_settings():
     _ = settings.SECRET_KEY  # loads all settings
 app = Celery("cosmo")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -308,4 +308,4 @@ WEB_THREADS = env.integer("WEB_THREADS", 4, minimum=1, maximum=256)
 WEB_TIMEOUT = env.integer("WEB_TIMEOUT", 30, minimum=1, maximum=600)  # seconds
 
 env.require_environment("DJANGO_ENVIRONMENT", ENVIRONMENTS)
-env.stop_if_wrong()
+env.raise_if_invalid()

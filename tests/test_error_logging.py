@@ -65,7 +65,7 @@ def test_programs_get_a_problem_and_people_a_page(browser):
 @pytest.mark.parametrize(
     ("path", "headers", "status", "sentence"),
     [
-        ("/nowhere/", {}, 404, "There is nothing at this address"),
+        ("/nowhere/", {}, 404, "Page not found"),
         ("/odd/slow/", {"Host": "evil.example.com"}, 400, "This request cannot be understood"),
         ("/odd/fail/", {}, 500, "Something went wrong on our side"),
     ],

@@ -8,8 +8,8 @@ import pytest
 
 from api.audit import events
 from api.mail.delivery import _STATE_EVENTS
-from backend.logging_config import get_logging_config
 from backend.http.security_log import CATEGORIES
+from backend.logging_config import get_logging_config
 from tests.live.server import PROJECT
 
 PAGE = (PROJECT / "docs" / "logging.md").read_text()

@@ -189,7 +189,9 @@ def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_pa
         else:
             ODD_FILES[name](folder / "odd")
             damage = f"{file}.unlink(); (folder / 'odd').rename({file})"
-        jobs.append((folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair_files()", "show()"]))
+        jobs.append(
+            (folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair_files()", "show()"])
+        )
 
     found = workers(*jobs)
 

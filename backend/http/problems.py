@@ -13,13 +13,13 @@ CONTENT_TYPE = "application/problem+json"
 MAX_ERRORS = 100
 MAX_TEXT = 1_000  # characters
 
-# What a stranger reads when nobody said more: (code, detail).
+# {status: (default code, default detail)}.
 _DEFAULTS: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request cannot be understood."),
     401: ("not_authenticated", "Sign in first."),
     403: ("permission_denied", "You may not do this."),
-    404: ("not_found", "There is nothing at this address, or you may not see it."),
-    405: ("method_not_allowed", "This address does not know that method."),
+    404: ("not_found", "Nothing exists at this URL, or you may not see it."),
+    405: ("method_not_allowed", "This URL does not support that method."),
     413: ("payload_too_large", "The body is too large."),
     500: ("server_error", "Something went wrong on our side. Quote the request id when you report it."),
     503: ("service_unavailable", "Cosmo cannot reach its database. Try again in a few seconds."),
@@ -29,7 +29,7 @@ _DEFAULTS: Mapping[int, tuple[str, str]] = {
 def build_problem(
     *, status: int, code: str | None = None, detail: str | None = None, errors: Sequence[Mapping[str, str]] = ()
 ) -> dict[str, Any]:
-    """The members of a problem: type, title, status, detail, code, request_id, errors [{field, code, detail}]."""
+    """Return the members: type, title, status, detail, code, request_id, errors [{field, code, detail}]."""
     title = HTTPStatus(status).phrase
     default_code, default_detail = _DEFAULTS.get(status, (title.lower().replace(" ", "_"), f"{title}."))
     context = request_context.current()
@@ -37,21 +37,21 @@ def build_problem(
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": _bounded(detail or default_detail),
+        "detail": _truncate(detail or default_detail),
         "code": code or default_code,
         "request_id": context.request_id if context else "",
-        "errors": [{name: _bounded(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
+        "errors": [{name: _truncate(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
     }
 
 
-def _bounded(text: str) -> str:
-    """What may repeat a client's words, as something that can be encoded, and not at any length."""
+def _truncate(text: str) -> str:
+    """Return text that may contain client input, shortened and encodable as UTF-8."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 def fill_with_problem(response: HttpResponse) -> None:
-    """Turn an error that somebody else answered into a problem; its headers stay."""
+    """Replace the body of an error response by problem details; keep its headers."""
     response.content = orjson.dumps(build_problem(status=response.status_code))
     response.headers["Content-Type"] = CONTENT_TYPE
     response.headers["Content-Length"] = str(len(response.content))

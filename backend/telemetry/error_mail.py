@@ -108,5 +108,5 @@ def _deliver(waiting: "queue.Queue[tuple[str, str] | None]") -> None:
     while (item := waiting.get()) is not None:
         try:
             mail.mail_admins(*item)
-        except Exception as error:  # noqa: BLE001 - whatever the mail server does, the next mail is tried
+        except Exception as error:  # noqa: BLE001 - after any failure the next email is tried
             logger.warning("Admin mail failed", extra={"event": "admin_mail_failed", "reason": str(error)})

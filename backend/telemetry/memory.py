@@ -27,12 +27,18 @@ class _Statm:
 _statm = _Statm()
 
 
-def resident_mb() -> float | None:
-    """Return the resident memory of this process in megabytes; None on systems without /proc."""
+def resident_bytes() -> int | None:
+    """Return the resident memory of this process; None on systems without /proc."""
     try:
-        return int(_statm.read().split()[1]) * _PAGE_SIZE / (1024 * 1024)
+        return int(_statm.read().split()[1]) * _PAGE_SIZE
     except (OSError, ValueError, IndexError):
         return None
+
+
+def resident_mb() -> float | None:
+    """Return the same in megabytes."""
+    size = resident_bytes()
+    return None if size is None else size / (1024 * 1024)
 
 
 class MemoryGrowthDetector:

@@ -24,6 +24,6 @@ def test_a_page_that_is_not_there_says_so(site, page):
     page.goto(f"{site.url}/nowhere/")
 
     if is_deployed(site):
-        page.get_by_role("heading", name="There is nothing at this address").wait_for()
+        page.get_by_role("heading", name="Page not found").wait_for()
         assert "quote this" in page.content()
         look(page, "not-found")

@@ -47,7 +47,7 @@ def test_every_event_that_somebody_watches_is_there_from_the_start():
     watched = "\n".join([(DEPLOY / "rules.yml").read_text(), *(expr for _, expr in panel_queries())])
 
     named = set("|".join(re.findall(r'event=~?"([a-z_|]+)"', watched)).split("|"))
-    assert named - set(process_metrics.EVENTS) == set(metrics.WATCHED)
+    assert named - set(process_metrics.EVENTS) == set(metrics.WATCHED_EVENTS)
 
 
 @contextmanager
