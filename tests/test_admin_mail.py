@@ -57,7 +57,7 @@ def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, 
     broken.get("/api/tasks/")
     wait_until(lambda: len(inbox.mails) == 3)
 
-    assert "4 more like this" in inbox.mails[2].text
+    assert "4 more of these" in inbox.mails[2].text
 
 
 def test_what_strangers_cause_is_not_mailed(inbox, client, db):
