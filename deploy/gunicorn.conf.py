@@ -113,8 +113,7 @@ class CarefulArbiter(Arbiter):
             check = subprocess.run(
                 command,
                 cwd=self.START_CTX["cwd"],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 timeout=self.timeout or None,
                 check=False,
             )
@@ -193,9 +192,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
     With one set of files per process, as in prometheus_client, every scrape would read the files of all past workers.
     """
-    taken = {
-        getattr(other, "place", None) for other in server.WORKERS.values()
-    }  # none before an update
+    taken = {getattr(other, "place", None) for other in server.WORKERS.values()}  # none before an update
     worker.place = next(
         place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
     )
