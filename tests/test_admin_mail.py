@@ -34,7 +34,7 @@ def broken(manager, monkeypatch):
     return manager
 
 
-def test_a_fault_is_mailed_with_its_traceback_and_without_secrets(inbox, broken, settings):
+def test_error_email_has_traceback_and_no_secrets(inbox, broken, settings):
     answer = broken.get("/api/tasks/", {"search": "password=canary-1"}, headers={"Cookie": "sessionid=canary-2"})
 
     wait_until(lambda: inbox.mails)
@@ -47,7 +47,7 @@ def test_a_fault_is_mailed_with_its_traceback_and_without_secrets(inbox, broken,
         assert secret not in mail.text
 
 
-def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, broken, monkeypatch):
+def test_equal_errors_are_emailed_once_a_minute_with_a_count(inbox, broken, monkeypatch):
     for _ in range(5):
         broken.get("/api/tasks/")
     logging.getLogger("api").error("Another fault")
@@ -60,7 +60,7 @@ def test_the_same_fault_is_mailed_once_a_minute_and_the_next_mail_counts(inbox, 
     assert "4 more of these" in inbox.mails[2].text
 
 
-def test_what_strangers_cause_is_not_mailed(inbox, client, db):
+def test_security_record_is_not_emailed(inbox, client, db):
     client.get("/api/tasks/", headers={"Host": "evil.example.com"})
     logging.getLogger("api").error("A fault")
 
@@ -69,7 +69,7 @@ def test_what_strangers_cause_is_not_mailed(inbox, client, db):
     assert "A fault" in inbox.mails[0].text
 
 
-def test_a_message_of_several_lines_has_a_subject_of_one(inbox):
+def test_multiline_message_has_a_single_line_subject(inbox):
     logging.getLogger("api").error("It broke\r\nBcc: everybody@example.com")
 
     wait_until(lambda: inbox.mails)
@@ -79,7 +79,7 @@ def test_a_message_of_several_lines_has_a_subject_of_one(inbox):
 
 
 @pytest.mark.usefixtures("_mailing")
-def test_a_mail_server_that_hangs_costs_no_request_anything(broken, settings):
+def test_hanging_mail_server_delays_no_request(broken, settings):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

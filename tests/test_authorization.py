@@ -25,14 +25,14 @@ def access(db) -> str:
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("path", PATHS)
-def test_scheme_of_a_user_is_read_in_any_case(client, access, path, spelling):
+def test_access_token_is_accepted_with_any_scheme_spelling(client, access, path, spelling):
     assert client.get(path, headers={"Authorization": spelling.format(access)}).status_code == 200
     assert client.get(path, headers={"Authorization": spelling.format(access + "x")}).status_code == 401
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("path", PATHS[1:])
-def test_scheme_of_a_program_is_read_in_any_case(client, db, path, spelling):
+def test_service_token_is_accepted_with_any_scheme_spelling(client, db, path, spelling):
     assert client.get(path, headers={"Authorization": spelling.format(TOKEN)}).status_code == 200
     assert client.get(path, headers={"Authorization": spelling.format(TOKEN + "x")}).status_code == 401
 
@@ -68,7 +68,7 @@ ODD = {
 
 @pytest.mark.parametrize("header", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("path", PATHS)
-def test_odd_header_gets_401(client, db, path, header):
+def test_invalid_authorization_header_returns_401(client, db, path, header):
     answer = client.get(path, headers={"Authorization": header})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (401, "application/problem+json")

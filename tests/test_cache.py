@@ -5,7 +5,7 @@ from django.core.cache import cache
 from tests.live.server import environment, manage
 
 
-def test_what_one_process_keeps_another_reads_where_redis_is_given(settings, tmp_path):
+def test_cache_is_shared_between_processes_when_redis_is_configured(settings, tmp_path):
     cache.set("greeting", "hello", 30)
 
     code = "from django.core.cache import cache; print(cache.get('greeting'))"

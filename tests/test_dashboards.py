@@ -28,18 +28,18 @@ def sources(value) -> list[dict]:
     return own + [found for inner in value.values() for found in sources(inner)]
 
 
-def test_there_are_two_with_names_of_their_own():
+def test_two_dashboards_have_unique_names():
     found = [json.loads(path.read_text()) for path in DASHBOARDS]
 
     assert len({dashboard["uid"] for dashboard in found}) == len({dashboard["title"] for dashboard in found}) == 2
     assert all(dashboard["schemaVersion"] >= 39 for dashboard in found)
 
 
-def test_every_datasource_is_the_provisioned_one(dashboard):
+def test_dashboard_uses_the_provisioned_datasource(dashboard):
     assert {(source["type"], source["uid"]) for source in sources(dashboard)} == {(SOURCE["type"], SOURCE["uid"])}
 
 
-def test_every_panel_has_an_id_a_title_and_a_query(dashboard):
+def test_panels_have_unique_ids_titles_and_queries(dashboard):
     panels = dashboard["panels"]
 
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -52,7 +52,7 @@ def test_every_panel_has_an_id_a_title_and_a_query(dashboard):
         assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"]
 
 
-def test_panels_lie_side_by_side_and_on_the_page(dashboard):
+def test_panels_fill_the_page_without_overlap(dashboard):
     cells = {panel["title"]: squares(panel["gridPos"]) for panel in dashboard["panels"]}
 
     for one, other in combinations(cells, 2):
@@ -69,6 +69,6 @@ def squares(place: dict[str, int]) -> set[tuple[int, int]]:
     }
 
 
-def test_the_files_are_as_grafana_writes_them():
+def test_files_are_formatted_like_grafana_exports():
     for path in DASHBOARDS:
         assert path.read_text() == json.dumps(json.loads(path.read_text()), indent=2) + "\n"

@@ -31,7 +31,7 @@ def shape(value):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_has_every_key_of_the_specification():
+def test_detailed_health_has_every_key_of_the_specification():
     boss = client_of(factories.user(role="manager"))
     factories.task()
     wait_until(lambda: boss.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
@@ -56,7 +56,7 @@ def test_it_has_every_key_of_the_specification():
     assert body["uptime_seconds"] >= 0
 
 
-def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
+def test_detailed_health_is_open_to_managers_superusers_and_the_token(client, db, settings):
     settings.HEALTH_TOKEN = "a-token-of-machines"
 
     assert client.get(PATH).status_code == 401
@@ -68,14 +68,14 @@ def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/xml", "/", ",", "text", "*/*", ""])
-def test_detailed_health_is_json_whatever_a_client_accepts(manager, accept):
+def test_detailed_health_is_json_for_every_accept_header(manager, accept):
     answer = manager.get(PATH, headers={"Accept": accept})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json()["status"] == "healthy"
 
 
-def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, monkeypatch):
+def test_status_is_degraded_without_cache_and_unhealthy_without_database(manager, monkeypatch):
     def fail() -> None:
         raise RuntimeError("10.0.0.5 refused")
 
@@ -89,7 +89,7 @@ def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, mon
     assert degraded.json()["checks"]["cache"]["healthy"] is False
 
 
-def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
+def test_status_is_degraded_when_a_log_file_cannot_be_written(manager, log_to, tmp_path):
     (tmp_path / "file").touch()
     log_to(tmp_path / "file" / "logs")
 
@@ -99,7 +99,7 @@ def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
     assert "NotADirectoryError" in body["logs"]["info.log"]["last_error"]
 
 
-def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatch):
+def test_status_is_degraded_when_the_disk_fails(manager, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(116, "Stale file handle")
 
@@ -111,7 +111,7 @@ def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatc
     assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
 
 
-def test_it_waits_for_no_count(manager, monkeypatch):
+def test_detailed_health_does_not_wait_for_counts(manager, monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr("api.operations.business_counts.count", lambda: slow.wait(5) and {})
     manager.get(PATH)

@@ -36,7 +36,7 @@ def broken(monkeypatch, name: str, error: Exception | None = None, hangs: thread
 
 @pytest.mark.parametrize("path", PROBES)
 @pytest.mark.parametrize("host", ["localhost", "10.0.0.7:8000", "anything.example.com"])
-def test_they_answer_by_any_name_and_in_plain_http(client, db, settings, host, path):
+def test_probes_return_200_for_any_host_and_plain_http(client, db, settings, host, path):
     settings.SECURE_SSL_REDIRECT = True
     settings.APP_VERSION = "2.3.4"
 
@@ -50,20 +50,20 @@ def test_they_answer_by_any_name_and_in_plain_http(client, db, settings, host, p
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_other_addresses_are_sent_to_https(client, settings):
+def test_other_urls_redirect_to_https(client, settings):
     settings.SECURE_SSL_REDIRECT = True
 
     assert client.get("/api/tasks/").status_code == 301
 
 
 @pytest.mark.parametrize("path", PROBES)
-def test_they_can_be_asked_with_head_and_with_nothing_else(client, db, path):
+def test_probes_allow_get_and_head_only(client, db, path):
     assert client.head(path).status_code == 200
     for method in ("post", "put", "patch", "delete", "options"):
         assert getattr(client, method)(path).status_code == 405
 
 
-def test_liveness_touches_nothing(client, db, monkeypatch):
+def test_liveness_checks_no_dependency(client, db, monkeypatch):
     for name in ("DATABASE", "CACHE", "MIGRATIONS"):
         broken(monkeypatch, name, RuntimeError())
     with CaptureQueriesContext(connection) as queries:
@@ -75,7 +75,7 @@ def test_liveness_touches_nothing(client, db, monkeypatch):
 @pytest.mark.parametrize(
     ("what", "expected"), [("DATABASE", [503, 200, 503]), ("CACHE", [200, 200, 503]), ("MIGRATIONS", [200, 200, 503])]
 )
-def test_what_does_not_work_is_told_without_a_word_about_the_inside(client, db, monkeypatch, logs, what, expected):
+def test_probes_return_503_without_internals_when_a_dependency_fails(client, db, monkeypatch, logs, what, expected):
     broken(monkeypatch, what, RuntimeError("10.0.0.5 refused"))
 
     answers = [client.get(path) for path in PROBES]
@@ -88,7 +88,7 @@ def test_what_does_not_work_is_told_without_a_word_about_the_inside(client, db, 
     assert (entry["check"], entry["reason"]) == (what.lower(), "RuntimeError: 10.0.0.5 refused")
 
 
-def test_what_hangs_is_unhealthy_in_time_and_well_again_by_itself(client, db, monkeypatch, logs):
+def test_hanging_check_is_unhealthy_in_time_and_recovers(client, db, monkeypatch, logs):
     thaw = threading.Event()
     broken(monkeypatch, "DATABASE", hangs=thaw)
     started = time.monotonic()
@@ -101,7 +101,7 @@ def test_what_hangs_is_unhealthy_in_time_and_well_again_by_itself(client, db, mo
     assert logs.entry("info", event="health_check_recovered")["check"] == "database"
 
 
-def test_a_hundred_askers_are_one_query(client, db, monkeypatch):
+def test_hundred_probes_share_one_check(client, db, monkeypatch):
     tried = []
     monkeypatch.setattr(health, "DATABASE", health.Check("database", lambda: tried.append(1)))
 
@@ -111,20 +111,20 @@ def test_a_hundred_askers_are_one_query(client, db, monkeypatch):
     assert len(tried) == 1
 
 
-def test_a_real_cache_that_loses_what_it_got_is_not_ready(client, db, monkeypatch):
+def test_readiness_returns_503_when_the_cache_loses_values(client, db, monkeypatch):
     monkeypatch.setattr(type(cache._connections[cache._alias]), "get", lambda *_, **__: None)
 
     assert client.get("/api/health/ready/").status_code == 503
 
 
-def test_a_database_without_its_migrations_is_not_ready(tmp_path):
+def test_readiness_returns_503_when_migrations_are_missing(tmp_path):
     with serving(environment(tmp_path), tmp_path / "log") as server:
         answers = [server.request("GET", path).status_code for path in PROBES]
 
     assert answers == [200, 200, 503]
 
 
-def test_while_the_file_of_the_drain_is_there_others_are_asked(client, db, settings, tmp_path):
+def test_health_and_readiness_return_503_while_the_drain_file_exists(client, db, settings, tmp_path):
     settings.DRAIN_FILE = tmp_path / "drain"
     settings.DRAIN_FILE.touch()
     assert [client.get(path).status_code for path in PROBES] == [503, 200, 503]
@@ -135,7 +135,7 @@ def test_while_the_file_of_the_drain_is_there_others_are_asked(client, db, setti
 
 
 @pytest.mark.fault  # takes some seconds
-def test_without_its_database_the_service_says_so_and_goes_on(tmp_path):
+def test_service_starts_and_returns_503_without_its_database(tmp_path):
     variables = environment(tmp_path, DATABASE_URL="postgres://nobody@127.0.0.1:1/none", DB_POOL_TIMEOUT="1")
     with serving(variables, tmp_path / "log") as server:
         probes = [server.request("GET", path) for path in PROBES]

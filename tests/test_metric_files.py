@@ -65,7 +65,7 @@ def count(times: int, route: str = "a") -> str:
 COUNTED = 'requests_total{route="a"}'
 
 
-def test_counters_add_up_over_workers_and_go_on_with_those_of_the_worker_before(tmp_path):
+def test_counters_add_up_and_continue_those_of_the_previous_worker(tmp_path):
     first = [count(2), "workers.set(1)", "most.set(7)", "seconds.observe(0.5)", "seconds.observe(9)"]
     second = [count(30), count(1, "b"), "workers.set(1)", "most.set(3)", "seconds.observe(1.5)"]
 
@@ -78,7 +78,7 @@ def test_counters_add_up_over_workers_and_go_on_with_those_of_the_worker_before(
     assert (found["workers"], found["most"]) == (1, 3)  # the new worker of place 0 has set none
 
 
-def test_counts_of_before_an_update_are_added_to_those_with_another_help_text(tmp_path):
+def test_counters_add_up_when_an_update_changes_the_help_text(tmp_path):
     before = ['Counter("mails", "Mails.").inc(2)']
     after = ['Counter("mails", "Mails that left.").inc(1)', "show()"]
 
@@ -87,7 +87,7 @@ def test_counts_of_before_an_update_are_added_to_those_with_another_help_text(tm
     assert found["mails_total"] == 3
 
 
-def test_child_of_a_worker_counts_for_nobody(tmp_path):
+def test_forked_child_of_a_worker_is_not_counted(tmp_path):
     child = f"if not os.fork(): {count(100)}; metric_files.repair_files(); os._exit(0)"
 
     (found,) = workers((tmp_path, "1-0", [count(5), child, "os.wait()", count(1), "show()"]))
@@ -142,7 +142,7 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_undamaged_file_is_read(tmp_path):
+def test_valid_file_is_read(tmp_path):
     """What the damaged ones differ from."""
     (tmp_path / "counter_1-9.db").write_bytes(content(GOOD))
 
@@ -177,7 +177,7 @@ def test_damaged_file_is_left_out_and_replaced_by_the_next_worker(tmp_path):
     assert dict(zip(places, zip(found[::2], found[1::2], strict=True), strict=True)) == dict.fromkeys(places, (3, 7))
 
 
-def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_path):
+def test_worker_repairs_its_file_when_it_is_damaged(tmp_path):
     """What is written in between is counted, too, and makes the file grow."""
     places = folders(tmp_path)
     more = [count(1, f"{number}" * 50) for number in range(200)]
@@ -199,7 +199,7 @@ def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_pa
     assert {len([key for key in shown if key.startswith("requests_total")]) for shown in found} == {201}
 
 
-def test_folder_that_is_missing_is_made(tmp_path):
+def test_missing_folder_is_created(tmp_path):
     folder = tmp_path / "run" / "metrics"
 
     (found,) = workers((folder, "1-0", [count(3), "show()"]))
@@ -208,7 +208,7 @@ def test_folder_that_is_missing_is_made(tmp_path):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_folder_that_is_removed_is_made_again(tmp_path):
+def test_removed_folder_is_created_again(tmp_path):
     folder = tmp_path / "metrics"
     lines = [count(3), "import shutil; shutil.rmtree(folder)", count(1), "metric_files.repair_files()", "show()"]
 
@@ -217,7 +217,7 @@ def test_folder_that_is_removed_is_made_again(tmp_path):
     assert [shown[COUNTED] for shown in found] == [4, 5]
 
 
-def test_worker_counts_in_memory_until_the_folder_can_be_made(tmp_path):
+def test_worker_counts_in_memory_until_the_folder_can_be_created(tmp_path):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "metrics"
     lines = [count(3), "show()", "folder.parent.unlink(); metric_files.repair_files()", "show()"]

@@ -45,7 +45,7 @@ def scrape(client, db, settings):
     return scrape
 
 
-def test_requests_are_counted_by_route_method_and_class(scrape, manager):
+def test_requests_are_counted_by_route_method_and_status_class(scrape, manager):
     name = 'cosmo_http_requests_total{method="GET",route="api/tasks/<id:pk>/",status="%s"}'
     before = scrape()
     task = factories.task()
@@ -63,7 +63,7 @@ def test_requests_are_counted_by_route_method_and_class(scrape, manager):
 
 
 @pytest.mark.usefixtures("logs")
-def test_events_of_the_log_are_counted(scrape):
+def test_log_events_are_counted(scrape):
     names = ['cosmo_log_events_total{event="failed_login"}', 'cosmo_log_records_total{level="WARNING"}']
     before = scrape()
 
@@ -75,14 +75,14 @@ def test_events_of_the_log_are_counted(scrape):
 
 @pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize("event", ["\ud800", "a\nb", "a" * 10_000, "\0", 7, ["a"]], ids=repr)
-def test_odd_events_break_neither_a_log_call_nor_a_scrape(scrape, event):
+def test_invalid_event_values_break_neither_log_call_nor_scrape(scrape, event):
     logging.getLogger("api").info("Odd", extra={"event": event})
 
     assert scrape()
 
 
 @pytest.mark.parametrize("what", ["resident_bytes", "_open_files"])
-def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
+def test_sampling_failure_breaks_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
     def fail() -> None:
         raise RuntimeError("no sample")
 
@@ -98,7 +98,7 @@ def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrap
     assert len(logs.entries("error", event="metrics_failed", message="Process not sampled")) == 1
 
 
-def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
+def test_scrape_leaves_out_values_that_cannot_be_counted(scrape, monkeypatch):
     """No thread can be started, and the disk of the logs does not answer."""
 
     def fail(*_: object, **__: object) -> None:
@@ -118,7 +118,7 @@ def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
 
-def test_strangers_make_no_labels(scrape, client):
+def test_unknown_paths_and_methods_create_no_labels(scrape, client):
     for number in range(20):
         client.get(f"/nowhere/{number}/")
         client.generic(f"ODD{number}", "/api/tasks/")
@@ -129,14 +129,14 @@ def test_strangers_make_no_labels(scrape, client):
     assert any('method="other"' in name for name in names)
 
 
-def test_labels_end_at_some_number(monkeypatch):
+def test_number_of_label_values_is_limited(monkeypatch):
     monkeypatch.setattr(metrics, "MAX_NAMES", 2)
     monkeypatch.setattr(metrics, "_names", {"route": set()})
 
     assert [metrics._capped("route", name) for name in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]
 
 
-def test_the_business_is_counted_in_the_background(scrape, manager):
+def test_business_counts_appear_after_the_background_count(scrape, manager):
     factories.task(status="completed")
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
@@ -175,7 +175,7 @@ ACCEPTS = {
 
 
 @pytest.mark.parametrize("accept", [*ACCEPTS.values(), None], ids=[*ACCEPTS, "missing"])
-def test_metrics_are_text_whatever_a_scraper_accepts(client, db, settings, accept):
+def test_metrics_are_text_for_every_accept_header(client, db, settings, accept):
     settings.METRICS_TOKEN = TOKEN
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if accept is None else {"Accept": accept})
 
@@ -186,7 +186,7 @@ def test_metrics_are_text_whatever_a_scraper_accepts(client, db, settings, accep
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])
-def test_a_token_opens_it(client, db, settings, token, status):
+def test_metrics_require_the_token(client, db, settings, token, status):
     settings.METRICS_TOKEN = TOKEN
 
     answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
@@ -196,12 +196,12 @@ def test_a_token_opens_it(client, db, settings, token, status):
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_without_a_token_in_the_settings_none_opens_it(client, db):
+def test_metrics_reject_empty_token_when_none_is_configured(client, db):
     assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
     assert client_of(factories.user(role="superuser")).get("/metrics").status_code == 200
 
 
-def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
+def test_scrape_adds_up_workers_and_forgets_killed_ones(tmp_path):
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
     manage(variables, "migrate", "--verbosity", "0")
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
@@ -232,7 +232,7 @@ def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
 
 
 @pytest.mark.fault  # takes some seconds
-def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
+def test_recycled_workers_continue_counters_and_leave_no_series(tmp_path):
     files = tmp_path / "metrics"
     files.mkdir()
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN, PROMETHEUS_MULTIPROC_DIR=str(files))
@@ -272,7 +272,7 @@ def test_throttled_login_attempts_are_counted(scrape, client):
 
 
 @pytest.mark.usefixtures("logs")
-def test_a_line_that_stands_for_many_counts_as_many(scrape):
+def test_summary_record_counts_every_summarized_event(scrape):
     name = 'cosmo_log_events_total{event="suspicious_pattern"}'
     before = scrape()
 
@@ -283,7 +283,7 @@ def test_a_line_that_stands_for_many_counts_as_many(scrape):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
+def test_emails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
     monkeypatch.setattr(views, "BUSINESS_COUNTS", BusinessCounts())
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     for state in ("sent", "failed", "queued"):
@@ -301,7 +301,7 @@ def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no pool (make test-services)")
-def test_a_pool_that_is_exhausted_is_seen(tmp_path):
+def test_exhausted_pool_is_counted(tmp_path):
     small = {"DB_POOL_MIN_SIZE": "1", "DB_POOL_MAX_SIZE": "1", "DB_POOL_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}
     with fresh_database(tmp_path) as database:
         variables = environment(tmp_path, METRICS_TOKEN=TOKEN, DATABASE_URL=database, **small)

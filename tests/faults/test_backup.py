@@ -45,7 +45,7 @@ def shell(variables: dict[str, str], code: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
-def test_what_was_lost_is_there_again(kind, tmp_path, request):
+def test_documented_commands_restore_lost_data(kind, tmp_path, request):
     dump, load, copy, put_back, afterwards = commands("Backup and restore")
     variables = environment(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'db.sqlite3'}")
     if kind == "postgresql":

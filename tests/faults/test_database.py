@@ -84,7 +84,7 @@ def assert_probes_told(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("_short_claims")
-def test_down_and_back(server, clients, portfolio):
+def test_clients_recover_when_the_database_was_down(server, clients, portfolio):
     with clients:
         time.sleep(1)
         portfolio.cluster.stop()
@@ -112,7 +112,7 @@ def test_down_and_back(server, clients, portfolio):
 
 @pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "at once, as after a crash"])
-def test_restarted(server, clients, portfolio, how):
+def test_clients_recover_when_the_database_restarted(server, clients, portfolio, how):
     with clients:
         time.sleep(1)
         portfolio.cluster.stop(how)
@@ -125,7 +125,7 @@ def test_restarted(server, clients, portfolio, how):
     assert_kept(clients, portfolio.tasks())
 
 
-def test_frozen(server, clients, portfolio):
+def test_requests_end_in_time_when_the_database_is_frozen(server, clients, portfolio):
     """Who has asked already waits longest; his thread is given back all the same."""
     with clients:
         time.sleep(1)
@@ -146,7 +146,7 @@ def test_frozen(server, clients, portfolio):
     assert_probes_told(server)
 
 
-def test_locked(server, clients, portfolio):
+def test_only_one_table_is_busy_when_it_is_locked(server, clients, portfolio):
     with clients:
         time.sleep(1)
         with portfolio.cluster.locked(portfolio.name, "api_task"):
@@ -164,7 +164,7 @@ def test_locked(server, clients, portfolio):
     assert_told(server, answers)
 
 
-def test_out_of_connections(server, clients, portfolio):
+def test_requests_return_503_when_the_database_is_out_of_connections(server, clients, portfolio):
     with clients:
         time.sleep(1)
         with portfolio.cluster.full_of_sessions():
@@ -197,7 +197,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk ta
 
 
 @as_root
-def test_disk_full(tmp_path, template, small_disk):
+def test_reads_work_when_the_database_disk_is_full(tmp_path, template, small_disk):
     cluster = template.cluster
     name = postgres.new_database(cluster, template=template.name, tablespace="small")
     with serving(environment(tmp_path, DATABASE_URL=cluster.url(name)), tmp_path / "console") as server:
@@ -233,7 +233,7 @@ def wal_disk(portfolio):
 
 @as_root
 @pytest.mark.usefixtures("_short_claims")
-def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
+def test_clients_recover_when_the_write_ahead_log_disk_is_full(wal_disk, server, clients, portfolio):
     """PostgreSQL panics in the middle of a commit, and cannot recover before there is room."""
     cluster = portfolio.cluster
     with clients:
@@ -259,7 +259,7 @@ def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
 
 @pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", ["a standby", "by default"])
-def test_read_only(server, clients, portfolio, how):
+def test_reads_work_when_the_database_is_read_only(server, clients, portfolio, how):
     cluster = portfolio.cluster
     browser = server.browser("/manager/", "daniel.manager", portfolio.passwords["daniel.manager"])
     cluster.execute("UPDATE api_session SET last_seen_at = last_seen_at - interval '1 hour'", portfolio.name)
@@ -285,7 +285,7 @@ def test_read_only(server, clients, portfolio, how):
     assert "read-only transaction" in server.logs.text("error.log")
 
 
-def test_a_hundred_probes_cost_one_query_a_second(server, portfolio):
+def test_hundred_probes_cost_one_query_per_second(server, portfolio):
     statement = "statement: SELECT 1"
     portfolio.cluster.execute(f"ALTER DATABASE {portfolio.name} SET log_statement = 'all'")
     portfolio.cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cosmo'")

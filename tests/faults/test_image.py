@@ -20,7 +20,7 @@ def steps() -> list[tuple[str, str]]:
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in lines if line.strip()]
 
 
-def test_an_image_that_is_built_step_by_step_answers(tmp_path):
+def test_server_responds_after_the_steps_of_the_dockerfile(tmp_path):
     app, venv = tmp_path / "app", tmp_path / "venv"
     kept = ["manage.py", "backend", "api", "deploy", "requirements.txt"]  # .dockerignore
     listed = subprocess.run(["git", "ls-files", *kept], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -63,7 +63,7 @@ def expire_claims() -> None:
     OutgoingMail.objects.filter(state="sending").update(claimed_until=timezone.now() - timedelta(seconds=1))
 
 
-def test_two_hundred_kills_lose_no_digest_and_double_none(house, smtp_server):
+def test_killed_processes_lose_and_repeat_no_digest(house, smtp_server):
     smtp_server.thinks = 0.01
     dice = random.Random(4)
     for round_ in range(KILLS // WORKERS):

@@ -106,7 +106,7 @@ def fill(folder: Path) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("options", ["size=300k", "size=1m,nr_inodes=40"], ids=["bytes", "inodes"])
-def test_full_disk_ends_no_worker_and_all_is_counted_once_there_is_room(tmp_path, options):
+def test_full_disk_ends_no_worker_and_loses_no_count(tmp_path, options):
     """The disk is that of everything temporary; workers serve, end and begin on it."""
     with disk(tmp_path / "disk", options) as small, watched(tmp_path, small / "metrics", TMPDIR=str(small)) as running:
         empty = fill(small)
@@ -128,7 +128,7 @@ def test_full_disk_ends_no_worker_and_all_is_counted_once_there_is_room(tmp_path
         assert running.events()[0] == "metrics_unwritable"
 
 
-def test_disk_that_is_full_from_the_start_stops_no_start(tmp_path):
+def test_server_starts_when_the_disk_is_full_from_the_start(tmp_path):
     with disk(tmp_path / "disk", "size=100k") as small:
         empty = fill(small)
         with watched(tmp_path, small / "metrics", TMPDIR=str(small)) as running:
@@ -140,7 +140,7 @@ def test_disk_that_is_full_from_the_start_stops_no_start(tmp_path):
             running.wait_until_counted(lost=killed)
 
 
-def test_read_only_disk_stops_no_start(tmp_path):
+def test_server_starts_when_the_disk_is_read_only(tmp_path):
     with disk(tmp_path / "disk", "size=1m,ro") as small, watched(tmp_path, small / "metrics") as running:
         running.ask(50)
         killed = running.asked
@@ -151,7 +151,7 @@ def test_read_only_disk_stops_no_start(tmp_path):
         running.wait_until_counted(lost=killed)
 
 
-def test_damaged_files_end_nothing_and_the_next_workers_boot(tmp_path):
+def test_workers_run_and_boot_when_files_are_damaged(tmp_path):
     """tests/test_metric_files.py has every kind of damage."""
     metrics = tmp_path / "metrics"
     with watched(tmp_path, metrics) as running:
@@ -174,7 +174,7 @@ def test_damaged_files_end_nothing_and_the_next_workers_boot(tmp_path):
         assert "metrics_file_damaged" in running.events()
 
 
-def test_folder_is_made_and_made_again(tmp_path):
+def test_folder_is_created_and_recreated(tmp_path):
     metrics = tmp_path / "is" / "not" / "there"
     with watched(tmp_path, metrics) as running:
         assert running.scrape()[COUNTED] == running.asked

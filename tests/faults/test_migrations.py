@@ -33,7 +33,7 @@ def columns(portfolio) -> set[str]:
     return {name for (name,) in rows}
 
 
-def test_a_column_and_an_index_are_added_under_load(clients, variables, portfolio):
+def test_column_and_index_are_added_under_load(clients, variables, portfolio):
     with clients:
         time.sleep(1)
         began = time.monotonic()
@@ -49,7 +49,7 @@ def test_a_column_and_an_index_are_added_under_load(clients, variables, portfoli
     assert_kept(clients, portfolio.tasks())
 
 
-def test_who_cannot_have_the_table_fails_in_time_and_can_be_tried_again(clients, variables, portfolio):
+def test_migration_fails_in_time_when_the_table_is_locked_and_can_be_retried(clients, variables, portfolio):
     with clients, portfolio.cluster.session(portfolio.name) as reader:
         with reader.transaction():
             reader.execute("SELECT count(*) FROM api_task")  # a report that takes long

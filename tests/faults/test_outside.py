@@ -18,7 +18,7 @@ def nobody():
 
 
 @pytest.mark.parametrize("there", [nobody, silent_server], ids=["away", "silent"])
-def test_requests_cost_no_more_and_nothing_is_lost(tmp_path, variables, portfolio, there):
+def test_requests_are_not_delayed_and_no_email_is_lost(tmp_path, variables, portfolio, there):
     with there() as mail_port, there() as sentry_port:
         variables = variables | {
             "DJANGO_SETTINGS_MODULE": "tests.failing_settings",  # has an address that fails

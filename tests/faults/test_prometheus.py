@@ -30,7 +30,7 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_the_rules_hold_and_each_alert_is_tested():
+def test_rules_pass_promtool_and_every_alert_is_tested():
     run("promtool", "check", "rules", "rules.yml")
     run("promtool", "test", "rules", "rules_test.yml")
 
@@ -39,11 +39,11 @@ def test_the_rules_hold_and_each_alert_is_tested():
     assert [alert for alert in alerts if tested.count(f"alertname: {alert}") < 2] == []
 
 
-def test_the_alertmanager_takes_its_example():
+def test_alertmanager_accepts_the_example():
     run("amtool", "check-config", "alertmanager.yml")
 
 
-def test_every_event_that_somebody_watches_is_there_from_the_start():
+def test_watched_events_are_exported_from_the_start():
     watched = "\n".join([(DEPLOY / "rules.yml").read_text(), *(expr for _, expr in panel_queries())])
 
     named = set("|".join(re.findall(r'event=~?"([a-z_|]+)"', watched)).split("|"))
@@ -119,7 +119,7 @@ def use(server: Server) -> dict[str, str]:
     return boss
 
 
-def test_a_real_prometheus_reads_a_real_server_answers_every_panel_and_sees_it_go(tmp_path):
+def test_prometheus_scrapes_server_fills_every_panel_and_notices_its_end(tmp_path):
     with mail_server() as smtp, fresh_database(tmp_path) as database:
         variables = environment(
             tmp_path,

@@ -59,7 +59,7 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
     assert server.logs.text("error.log").count("was sent SIGKILL") == kills
 
 
-def test_what_is_under_way_when_the_master_is_ended_is_finished(server, manager, portfolio):
+def test_running_requests_complete_when_the_master_stops(server, manager, portfolio):
     """Requests wait for a lock; TERM comes; the lock is gone."""
     clients = Clients(server.url, manager)
     asks = [threading.Thread(target=careless_create_task, args=(clients,)) for _ in range(4)]
@@ -127,7 +127,7 @@ def instances(tmp_path, portfolio):
         yield both
 
 
-def test_both_instances_are_restarted_and_no_request_fails(tmp_path, instances, portfolio):
+def test_restart_of_both_instances_fails_no_request(tmp_path, instances, portfolio):
     """Behind nginx, where the instance is taken out by hand, and behind HAProxy, which asks the probe."""
     headers = instances.servers[0].sign_in("maria.manager", portfolio.passwords["maria.manager"])
     with Nginx(tmp_path, instances.addresses) as nginx, haproxy(tmp_path, instances.addresses) as probing:
@@ -154,7 +154,7 @@ def nginx(tmp_path, server):
         yield front
 
 
-def test_three_hundred_slow_clients_keep_nobody_waiting(nginx, manager, portfolio):
+def test_slow_clients_delay_no_other_client(nginx, manager, portfolio):
     """Each sends a byte now and then, and never gets to the end of its request."""
     stop, held = threading.Event(), []
 
@@ -188,7 +188,7 @@ def test_three_hundred_slow_clients_keep_nobody_waiting(nginx, manager, portfoli
 
 
 @pytest.mark.parametrize("through_nginx", [False, True], ids=["direct", "through nginx"])
-def test_clients_who_leave_disturb_nobody(server, nginx, manager, portfolio, through_nginx):
+def test_disconnecting_clients_disturb_no_other_client(server, nginx, manager, portfolio, through_nginx):
     """What they asked for is done or not, and is in the log; there is no traceback."""
     url = nginx.url if through_nginx else server.url
     address = urlsplit(url)

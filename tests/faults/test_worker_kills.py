@@ -77,7 +77,7 @@ def kill_some(process: subprocess.Popen, dice: random.Random, app: Celery) -> No
     os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_workers_that_are_killed_lose_no_digest_and_double_none(tmp_path: Path, broker: str):
+def test_killed_celery_workers_lose_and_repeat_no_digest(tmp_path: Path, broker: str):
     dice = random.Random(4)
     with fresh_database(tmp_path) as database, mail_server() as server, Celery(broker=broker) as app:
         server.thinks = 0.02
