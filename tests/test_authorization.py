@@ -1,4 +1,4 @@
-"""The Authorization header, as people and programs send it: their tokens are read by one function."""
+"""The Authorization header: one function reads the tokens of users and programs."""
 
 import base64
 
@@ -19,7 +19,7 @@ def _service_tokens(settings):
 
 @pytest.fixture
 def access(db) -> str:
-    """The access token of a superuser."""
+    """Return the access token of a superuser."""
     return open_session(factories.user(role="superuser"))["access"]
 
 
@@ -42,7 +42,7 @@ def _token(header: str, payload: str = "{}", signature: str = "x") -> str:
     return ".".join([*parts, signature])
 
 
-ODD = {
+INVALID_HEADERS = {
     "empty": "",
     "blank": "   ",
     "scheme alone": "Bearer",
@@ -66,9 +66,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("header", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("header", INVALID_HEADERS.values(), ids=INVALID_HEADERS)
 @pytest.mark.parametrize("path", PATHS)
 def test_invalid_authorization_header_returns_401(client, db, path, header):
-    answer = client.get(path, headers={"Authorization": header})
+    response = client.get(path, headers={"Authorization": header})
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (401, "application/problem+json")
+    assert (response.status_code, response.headers["Content-Type"]) == (401, "application/problem+json")

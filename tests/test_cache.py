@@ -1,4 +1,4 @@
-"""The cache: one for all processes where REDIS_URL is given, else one for each."""
+"""The cache: shared by all processes with REDIS_URL, otherwise one per process."""
 
 from django.core.cache import cache
 
@@ -9,7 +9,7 @@ def test_cache_is_shared_between_processes_when_redis_is_configured(settings, tm
     cache.set("greeting", "hello", 30)
 
     code = "from django.core.cache import cache; print(cache.get('greeting'))"
-    elsewhere = manage(environment(tmp_path), "shell", "--verbosity", "0", "-c", code).strip()
+    other_process = manage(environment(tmp_path), "shell", "--verbosity", "0", "-c", code).strip()
 
     assert cache.get("greeting") == "hello"
-    assert elsewhere == ("hello" if settings.REDIS_URL else "None")
+    assert other_process == ("hello" if settings.REDIS_URL else "None")

@@ -8,10 +8,10 @@ from tests.checkouts import manage
 
 
 def test_deployment_check_warns_about_sqlite():
-    found = [message for message in run_checks(include_deployment_checks=True) if message.id == "backend.W002"]
+    warnings = [message for message in run_checks(include_deployment_checks=True) if message.id == "backend.W002"]
 
-    assert len(found) == (connection.vendor == "sqlite")
-    assert all("DATABASE_URL" in (message.hint or "") for message in found)
+    assert len(warnings) == (connection.vendor == "sqlite")
+    assert all("DATABASE_URL" in (message.hint or "") for message in warnings)
 
 
 def deployment_warnings() -> set[str]:

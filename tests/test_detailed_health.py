@@ -1,4 +1,4 @@
-"""GET /api/health/detailed/: what a person on call looks at."""
+"""GET /api/health/detailed/, for the person on call."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ PATH = "/api/health/detailed/"
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """Nothing is known from other tests."""
+def new_checks(monkeypatch):
+    """Replace checks and counts, so that no result of another test is shared."""
     monkeypatch.setattr(service_status, "BUSINESS_COUNTS", BusinessCounts())
     for name in ("DATABASE", "CACHE"):
         check = getattr(health, name)
@@ -32,11 +32,11 @@ def shape(value):
 
 @pytest.mark.django_db(transaction=True)
 def test_detailed_health_has_every_key_of_the_specification():
-    boss = client_of(factories.user(role="manager"))
+    manager_client = client_of(factories.user(role="manager"))
     factories.task()
-    wait_until(lambda: boss.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
+    wait_until(lambda: manager_client.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
 
-    body = boss.get(PATH).json()
+    body = manager_client.get(PATH).json()
 
     assert body["status"] == "healthy"
     assert shape(body["checks"]) == {
@@ -69,10 +69,10 @@ def test_detailed_health_is_open_to_managers_superusers_and_the_token(client, db
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/xml", "/", ",", "text", "*/*", ""])
 def test_detailed_health_is_json_for_every_accept_header(manager, accept):
-    answer = manager.get(PATH, headers={"Accept": accept})
+    response = manager.get(PATH, headers={"Accept": accept})
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
-    assert answer.json()["status"] == "healthy"
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.json()["status"] == "healthy"
 
 
 def test_status_is_degraded_without_cache_and_unhealthy_without_database(manager, monkeypatch):
@@ -105,10 +105,10 @@ def test_status_is_degraded_when_the_disk_fails(manager, monkeypatch):
 
     monkeypatch.setattr("api.operations.service_status.shutil.disk_usage", fail)
 
-    answer = manager.get(PATH)
+    response = manager.get(PATH)
 
-    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
 
 
 def test_detailed_health_does_not_wait_for_counts(manager, monkeypatch):

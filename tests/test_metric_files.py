@@ -1,4 +1,4 @@
-"""The files by which workers add up their metrics: one process each, as gunicorn starts them."""
+"""Metric files of several workers; each worker is a forked process, as with gunicorn."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_counters_add_up_and_continue_those_of_the_previous_worker(tmp_path):
     assert found['requests_total{route="b"}'] == 1
     assert [found[f'seconds_bucket{{le="{limit}"}}'] for limit in ("1.0", "2.0", "+Inf")] == [1, 2, 3]
     assert (found["seconds_count"], found["seconds_sum"]) == (3, 11)
-    assert (found["workers"], found["most"]) == (1, 3)  # the new worker of place 0 has set none
+    assert (found["workers"], found["most"]) == (1, 3)  # the new worker in place 0 has set no gauge
 
 
 def test_counters_add_up_when_an_update_changes_the_help_text(tmp_path):
@@ -143,7 +143,7 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 
 
 def test_valid_file_is_read(tmp_path):
-    """What the damaged ones differ from."""
+    """Prove that the damaged files below are rejected for their damage only."""
     (tmp_path / "counter_1-9.db").write_bytes(content(GOOD))
 
     (found,) = workers((tmp_path, "1-0", ["show()"]))
@@ -152,15 +152,15 @@ def test_valid_file_is_read(tmp_path):
 
 
 def folders(tmp_path: Path) -> dict[str, Path]:
-    """One for each damage."""
-    made = {name: tmp_path / str(number) for number, name in enumerate([*DAMAGE, *ODD_FILES])}
-    for folder in made.values():
+    """Create a folder for each kind of damage."""
+    created = {name: tmp_path / str(number) for number, name in enumerate([*DAMAGE, *ODD_FILES])}
+    for folder in created.values():
         folder.mkdir()
-    return made
+    return created
 
 
 def test_damaged_file_is_left_out_and_replaced_by_the_next_worker(tmp_path):
-    """At the place of this worker, at one that nobody has any more, and under names that no worker gives."""
+    """Damage the files of this worker, of a former worker, and files with unknown names."""
     jobs: list[Job] = []
     places = folders(tmp_path)
     for name, folder in places.items():
@@ -172,13 +172,13 @@ def test_damaged_file_is_left_out_and_replaced_by_the_next_worker(tmp_path):
                 ODD_FILES[name](path)
         jobs += [(folder, "1-0", [count(3), "show()"]), (folder, "1-9", [count(4), "show()"])]
 
-    found = [shown.get(COUNTED) for shown in workers(*jobs)]
+    counts = [values.get(COUNTED) for values in workers(*jobs)]
 
-    assert dict(zip(places, zip(found[::2], found[1::2], strict=True), strict=True)) == dict.fromkeys(places, (3, 7))
+    assert dict(zip(places, zip(counts[::2], counts[1::2], strict=True), strict=True)) == dict.fromkeys(places, (3, 7))
 
 
 def test_worker_repairs_its_file_when_it_is_damaged(tmp_path):
-    """What is written in between is counted, too, and makes the file grow."""
+    """Values counted after the damage are kept too, and the file grows."""
     places = folders(tmp_path)
     more = [count(1, f"{number}" * 50) for number in range(200)]
     jobs: list[Job] = []
@@ -193,10 +193,10 @@ def test_worker_repairs_its_file_when_it_is_damaged(tmp_path):
             (folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair_files()", "show()"])
         )
 
-    found = workers(*jobs)
+    outputs = workers(*jobs)
 
-    assert dict(zip(places, (shown.get(COUNTED) for shown in found), strict=True)) == dict.fromkeys(places, 4)
-    assert {len([key for key in shown if key.startswith("requests_total")]) for shown in found} == {201}
+    assert dict(zip(places, (values.get(COUNTED) for values in outputs), strict=True)) == dict.fromkeys(places, 4)
+    assert {len([key for key in values if key.startswith("requests_total")]) for values in outputs} == {201}
 
 
 def test_missing_folder_is_created(tmp_path):
@@ -212,9 +212,9 @@ def test_removed_folder_is_created_again(tmp_path):
     folder = tmp_path / "metrics"
     lines = [count(3), "import shutil; shutil.rmtree(folder)", count(1), "metric_files.repair_files()", "show()"]
 
-    found = workers((folder, "1-0", lines), (folder, "1-1", [count(1), "show()"]))
+    outputs = workers((folder, "1-0", lines), (folder, "1-1", [count(1), "show()"]))
 
-    assert [shown[COUNTED] for shown in found] == [4, 5]
+    assert [values[COUNTED] for values in outputs] == [4, 5]
 
 
 def test_worker_counts_in_memory_until_the_folder_can_be_created(tmp_path):

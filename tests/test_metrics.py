@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads, over all workers, and for nobody else."""
+"""/metrics: the values of all workers, for Prometheus only."""
 
 import logging
 import threading
@@ -33,14 +33,14 @@ def samples(text: str) -> dict[str, float]:
 
 @pytest.fixture
 def scrape(client, db, settings):
-    """A function that reads /metrics as Prometheus does."""
+    """Return a function that scrapes /metrics like Prometheus."""
     settings.METRICS_TOKEN = TOKEN
 
     def scrape() -> dict[str, float]:
-        answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        return samples(answer.content.decode())
+        response = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/plain")
+        return samples(response.content.decode())
 
     return scrape
 
@@ -99,7 +99,7 @@ def test_sampling_failure_breaks_no_request_and_is_logged_once(scrape, client, l
 
 
 def test_scrape_leaves_out_values_that_cannot_be_counted(scrape, monkeypatch):
-    """No thread can be started, and the disk of the logs does not answer."""
+    """No thread can be started, and the log disk fails."""
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -140,14 +140,14 @@ def test_business_counts_appear_after_the_background_count(scrape, manager):
     factories.task(status="completed")
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
-    found = scrape()
+    values = scrape()
 
-    assert {name for name in found if name.startswith("cosmo_tasks{")} == {
+    assert {name for name in values if name.startswith("cosmo_tasks{")} == {
         f'cosmo_tasks{{status="{status}"}}' for status in ("pending", "in_progress", "completed", "canceled")
     }
-    assert found["cosmo_mails_waiting"] == 0
-    assert found['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
-    assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
+    assert values["cosmo_mails_waiting"] == 0
+    assert values['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
+    assert 0 < values["cosmo_logs_disk_free_ratio"] <= 1
 
 
 ACCEPTS = {
@@ -179,21 +179,21 @@ def test_metrics_are_text_for_every_accept_header(client, db, settings, accept):
     settings.METRICS_TOKEN = TOKEN
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if accept is None else {"Accept": accept})
 
-    answer = client.get("/metrics", headers=headers)
+    response = client.get("/metrics", headers=headers)
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
-    assert "cosmo_log_events_total" in answer.content.decode()
+    assert (response.status_code, response.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
+    assert "cosmo_log_events_total" in response.content.decode()
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])
 def test_metrics_require_the_token(client, db, settings, token, status):
     settings.METRICS_TOKEN = TOKEN
 
-    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
+    response = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
 
-    assert answer.status_code == status
+    assert response.status_code == status
     if status == 401:
-        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert response.headers["Content-Type"] == "application/problem+json"
 
 
 def test_metrics_reject_empty_token_when_none_is_configured(client, db):
@@ -208,8 +208,8 @@ def test_scrape_adds_up_workers_and_forgets_killed_ones(tmp_path):
     with serving(variables, tmp_path / "log") as server:
 
         def scrape() -> dict[str, float]:
-            answer = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-            return samples(answer.text)
+            response = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            return samples(response.text)
 
         before = scrape().get(name, 0)
         for _ in range(100):
@@ -256,7 +256,7 @@ def test_recycled_workers_continue_counters_and_leave_no_series(tmp_path):
     assert after["cosmo_worker_cpu_seconds_total"] > 0
     assert after["cosmo_worker_open_files"] > 5
     kinds = [file.name.rpartition("_")[0] for file in files.iterdir()]
-    assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while the next one began
+    assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while its successor started
 
 
 def test_throttled_login_attempts_are_counted(scrape, client):
@@ -292,12 +292,16 @@ def test_emails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
     call_command("cleanup")
     wait_until(lambda: "cosmo_mails_waiting" in scrape())
 
-    found = scrape()
+    values = scrape()
 
-    assert [found[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [1, 1, 1]
-    assert found["cosmo_mails_waiting"] == 1
-    assert found['cosmo_job_runs_total{job_name="cleanup",result="ok"}'] == 1
-    assert time.time() - found['cosmo_job_last_success_timestamp_seconds{job_name="cleanup"}'] < 60
+    assert [values[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [
+        1,
+        1,
+        1,
+    ]
+    assert values["cosmo_mails_waiting"] == 1
+    assert values['cosmo_job_runs_total{job_name="cleanup",result="ok"}'] == 1
+    assert time.time() - values['cosmo_job_last_success_timestamp_seconds{job_name="cleanup"}'] < 60
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no pool (make test-services)")
@@ -308,17 +312,17 @@ def test_exhausted_pool_is_counted(tmp_path):
         manage(variables, "migrate", "--verbosity", "0")
         with serving(variables, tmp_path / "log") as server:
 
-            def sign_in(_: int) -> int:
+            def log_in(_: int) -> int:
                 body = {"username": "nobody", "password": "wrong"}
                 return server.request("POST", "/api/auth/login/", json=body).status_code
 
             with psycopg.connect(database) as holder, ThreadPoolExecutor(4) as threads:
-                holder.execute("LOCK TABLE api_user")  # the one connection waits for it
-                assert set(threads.map(sign_in, range(4))) == {503}
+                holder.execute("LOCK TABLE api_user")  # the only connection waits for this lock
+                assert set(threads.map(log_in, range(4))) == {503}
             text = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
-    found = samples(text)
-    assert found['cosmo_database_pool_events_total{event="timed_out"}'] >= 1
-    assert found['cosmo_database_pool_events_total{event="waited"}'] >= 1
-    assert found['cosmo_database_pool_events_total{event="not_connected"}'] == 0
-    assert sum(found[f'cosmo_database_pool_connections{{state="{state}"}}'] for state in ("idle", "busy")) == 1
+    values = samples(text)
+    assert values['cosmo_database_pool_events_total{event="timed_out"}'] >= 1
+    assert values['cosmo_database_pool_events_total{event="waited"}'] >= 1
+    assert values['cosmo_database_pool_events_total{event="not_connected"}'] == 0
+    assert sum(values[f'cosmo_database_pool_connections{{state="{state}"}}'] for state in ("idle", "busy")) == 1

@@ -1,4 +1,4 @@
-"""Files that hold secrets are for their owner alone, whatever the umask; log files keep their own mode."""
+"""Files with secrets are private for every umask; log files keep their own mode."""
 
 import os
 import stat
@@ -54,9 +54,9 @@ def test_email_files_are_private(checkout, tmp_path):
     done = manage(checkout, "shell", "-c", SEND, EMAIL_BACKEND=backend, EMAIL_FILE_PATH=str(tmp_path / "mails"))
 
     assert done.returncode == 0, done.stderr
-    (written,) = (tmp_path / "mails").iterdir()
-    assert "reset/token" in written.read_text()
-    assert oct(stat.S_IMODE(written.stat().st_mode)) == "0o600"
+    (file,) = (tmp_path / "mails").iterdir()
+    assert "reset/token" in file.read_text()
+    assert oct(stat.S_IMODE(file.stat().st_mode)) == "0o600"
 
 
 def test_email_files_have_a_default_folder(checkout):

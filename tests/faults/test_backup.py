@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md for backup and restore, as they are written, on both databases."""
+"""The backup and restore commands of docs/operations.md, unchanged, on both databases."""
 
 import os
 import re
@@ -35,7 +35,7 @@ OutgoingMail.objects.create(kind="test", recipient="a@example.com", subject="a",
 
 
 def commands(title: str) -> list[str]:
-    """The blocks of the section, in their order."""
+    """Return the code blocks of the section in order."""
     section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", (PROJECT / "docs/operations.md").read_text(), re.S | re.M)[1]
     return re.findall(r"```sh\n(.*?)```", section, re.S)
 

@@ -1,4 +1,4 @@
-"""Behind nginx with our file, in production, on PostgreSQL: what the specification promises where DEBUG is off."""
+"""Production behind nginx with our configuration, on PostgreSQL, with DEBUG off."""
 
 import json
 import re
@@ -11,9 +11,7 @@ from tests.logs import wait_until
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.filterwarnings(
-        "ignore::urllib3.exceptions.InsecureRequestWarning"
-    ),  # nobody has signed the certificate
+    pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),  # the certificate is self-signed
 ]
 
 PASSWORD = "a password of some length"
@@ -103,7 +101,7 @@ def test_database_connections_are_reused_and_checked_before_use(site, module_por
     kept = connections()
     for _ in range(20):
         assert site.ask("GET", "/api/tasks/", headers=headers).status_code == 200
-    assert connections() == kept  # none was opened for a request
+    assert connections() == kept  # no request opened a connection
 
     module_portfolio.cluster.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -111,7 +109,7 @@ def test_database_connections_are_reused_and_checked_before_use(site, module_por
         module_portfolio.name,
     )
     answers = [site.ask("GET", "/api/tasks/", headers=headers).status_code for _ in range(20)]
-    assert answers == [200] * 20  # those that had died were not used
+    assert answers == [200] * 20  # dead connections were not used
 
 
 def test_client_ip_is_the_one_seen_by_nginx(site):
@@ -192,7 +190,7 @@ def test_nginx_returns_503_problem_details_when_no_instance_responds(site):
     finally:
         site.start(0)
         site.start(1)
-        # nginx asks nobody for two seconds who has not answered.
+        # nginx skips an unresponsive instance for two seconds.
         wait_until(lambda: site.ask("GET", "/api/health/live/").status_code == 200, seconds=10)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")

@@ -1,11 +1,11 @@
-"""The memory of a run of digests is that of a hundred people and what is shown to them, however many there are."""
+"""A digest run needs memory for a hundred users, however many there are."""
 
 import pytest
 
 from bench.digests import measure
 
 pytestmark = pytest.mark.fault
-MORE = 10  # megabytes; 3,000 letters would take 30, 50,000 tasks 20
+MORE = 10  # megabytes; 3,000 emails would take 30, 50,000 tasks 20
 
 
 def test_digest_memory_does_not_grow_with_users():

@@ -1,4 +1,4 @@
-"""The rules by Prometheus' own tools, and a real Prometheus that reads a real server."""
+"""Test the rules with promtool, and a real Prometheus with a real server."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_watched_events_are_exported_from_the_start():
 
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """The address of a Prometheus with our files, asking every second."""
+    """Run Prometheus with our files and a scrape interval of one second; yield its URL."""
     for name in ("prometheus.yml", "rules.yml"):
         shutil.copy(DEPLOY / name, folder)
     config = (folder / "prometheus.yml").read_text()
@@ -86,7 +86,7 @@ def ask(address: str, query: str) -> list[dict[str, Any]]:
 
 
 def panel_queries() -> list[tuple[str, str]]:
-    """(panel, query) of both dashboards, for all machines and with a short interval instead of Grafana's variables."""
+    """Return (panel, query) of both dashboards, with values for Grafana's variables."""
     found = []
     for path in sorted((PROJECT / "deploy" / "grafana" / "dashboards").glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
@@ -108,7 +108,7 @@ JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "cleanup")
 
 
 def use(server: Server) -> dict[str, str]:
-    """A little of everything that people do, and are refused; the headers of somebody who is signed in."""
+    """Send requests that succeed and fail; return the headers of an authenticated user."""
     server.request("GET", "/nowhere/")
     server.request("POST", "/api/auth/login/", json={"username": "nobody", "password": "wrong"})
     boss = server.sign_in("ada", "a long enough passphrase")
@@ -129,7 +129,7 @@ def test_prometheus_scrapes_server_fills_every_panel_and_notices_its_end(tmp_pat
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=str(smtp.port),
         )
-        variables.pop("REDIS_URL", None)  # mails leave from the web process
+        variables.pop("REDIS_URL", None)  # the web process sends emails
         manage(variables, "migrate", "--verbosity", "0")
         manage(variables, "shell", "--verbosity", "0", "-c", ADA)
         for job in JOBS:
@@ -141,7 +141,7 @@ def test_prometheus_scrapes_server_fills_every_panel_and_notices_its_end(tmp_pat
                 wait_until(lambda: smtp.mails)
                 wait_until(lambda: ask(address, 'sum(increase(cosmo_log_events_total{event="failed_login"}[20s])) > 0'))
                 waiting = dict([*rule_queries(), *panel_queries()])
-                deadline = time.monotonic() + 60  # the business is counted every 30 seconds
+                deadline = time.monotonic() + 60  # business counts are refreshed every 30 seconds
                 while waiting and time.monotonic() < deadline:
                     server.request("GET", "/api/tasks/", headers=boss)  # rates need requests
                     waiting = {name: query for name, query in waiting.items() if not has_data(address, query, name)}
@@ -152,7 +152,7 @@ def test_prometheus_scrapes_server_fills_every_panel_and_notices_its_end(tmp_pat
 
 
 def has_data(address: str, query: str, name: str) -> bool:
-    """Whether Prometheus has numbers for this query; an alert's must be understood, and may find nothing."""
+    """Return whether this query has data; alert queries must be valid but may be empty."""
     found = ask(address, query)
     if name.startswith("alert"):
         return True

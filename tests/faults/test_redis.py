@@ -1,4 +1,4 @@
-"""Redis goes away, stands still and forgets: the login throttle holds, people sign in, and mails leave all the same."""
+"""Redis is down, frozen or flushed: the login throttle, logins and emails still work."""
 
 import time
 from contextlib import contextmanager

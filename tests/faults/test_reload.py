@@ -1,4 +1,4 @@
-"""A reload that cannot work leaves the running service alone, and so does a worker that cannot boot."""
+"""Failed reloads and failed worker boots do not affect the running service."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ ENV = "SLOW_QUERY_THRESHOLD=100\n"
 
 
 class Load:
-    """Requests all the time, from entering the block to leaving it; each must be answered."""
+    """Sends requests throughout the block; each must succeed."""
 
     def __init__(self, url: str) -> None:
         self.url, self.statuses = url, []
@@ -82,7 +82,7 @@ class Installation:
         return [entry["reason"] for entry in self.server.logs.entries("error", event="reload_refused")]
 
     def break_file(self, name: str, text: str) -> Callable[[], None]:
-        """Append this to a file; a function that takes it back."""
+        """Append text to a file; return a function that removes it."""
         path = self.project / name
         before = path.read_text()
         path.write_text(before + text)
@@ -151,7 +151,7 @@ def test_reload_is_refused_when_the_bind_address_changes(installation):
 
 
 def test_worker_boot_failure_ends_no_other_worker(installation):
-    """The code is broken and nobody reloads: then a worker is killed."""
+    """Break the code without a reload, then kill a worker."""
     with installation.serving(), Load(installation.server.url) as load:
         survivor, victim = sorted(installation.workers())
         repair = installation.break_file("api/tasks/views.py", "\nimport nowhere\n")
@@ -175,7 +175,7 @@ def test_start_fails_when_no_worker_can_boot(installation):
 
 
 def test_server_stops_quickly_during_a_reload(installation):
-    """Workers that have just begun get TERM, too, and reloads that wait are not done any more."""
+    """New workers get TERM too, and waiting reloads are dropped."""
     with installation.serving():
         first = installation.workers()
         for _ in range(5):

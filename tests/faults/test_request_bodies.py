@@ -1,4 +1,4 @@
-"""Chunked bodies through the proxies of Debian, and clients that stop in the middle of a body."""
+"""Chunked bodies through Debian's proxies, and clients that send incomplete bodies."""
 
 import json
 import time
@@ -111,7 +111,7 @@ def test_slow_body_is_ended_after_web_timeout(server):
             yield b"1\r\n \r\n"
 
     started = time.monotonic()
-    with pytest.raises(OSError):  # noqa: PT011 - refused while it still sends: a reset, or a broken pipe
+    with pytest.raises(OSError):  # noqa: PT011 - rejected while it still sends: a reset or a broken pipe
         exchange(server.url, dribble())
 
     assert time.monotonic() - started < TIMEOUT + 3

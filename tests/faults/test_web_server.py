@@ -1,4 +1,4 @@
-"""Workers are killed and masters ended while people write; slow clients wait; others leave before they are answered."""
+"""Workers are killed and masters restarted under load; clients are slow or disconnect early."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
             kills += 1
         time.sleep(1.5)
 
-    # No answer at all, or, for a key whose request was killed, 409 until WEB_TIMEOUT is over.
+    # No response, or 409 until WEB_TIMEOUT for the key of a killed request.
     unanswered = [answer for answer in clients.answers if answer.status == 0]
     assert kills >= 3
     assert set(clients.statuses()) <= {0, 200, 201, 409}
@@ -60,7 +60,7 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
 
 
 def test_running_requests_complete_when_the_master_stops(server, manager, portfolio):
-    """Requests wait for a lock; TERM comes; the lock is gone."""
+    """Requests wait for a lock; the master gets TERM; the lock is released."""
     clients = Clients(server.url, manager)
     asks = [threading.Thread(target=careless_create_task, args=(clients,)) for _ in range(4)]
     with portfolio.cluster.locked(portfolio.name, "api_task"):
@@ -92,7 +92,7 @@ def test_hup_under_load_fails_no_request(server, manager, portfolio):
 
 
 class Instances:
-    """Two servers on one database, each of which can be started anew at its address."""
+    """Two servers on one database; each can be restarted at its URL."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.variables, self.stacks = folder, [], [ExitStack(), ExitStack()]
@@ -108,7 +108,7 @@ class Instances:
         return self.stacks[number].enter_context(running)
 
     def restart(self, number: int) -> None:
-        """As deploy's stop commands do: drain, then end, then start."""
+        """Restart like deploy/systemd: drain, stop, start."""
         drain = [str(PROJECT / "deploy" / "drain"), self.variables[number]["DRAIN_FILE"], DRAIN]
         subprocess.run(drain, check=True)
         self.stacks[number].close()
@@ -128,7 +128,7 @@ def instances(tmp_path, portfolio):
 
 
 def test_restart_of_both_instances_fails_no_request(tmp_path, instances, portfolio):
-    """Behind nginx, where the instance is taken out by hand, and behind HAProxy, which asks the probe."""
+    """Behind nginx, where a script marks the instance down, and behind HAProxy, which uses the probe."""
     headers = instances.servers[0].sign_in("maria.manager", portfolio.passwords["maria.manager"])
     with Nginx(tmp_path, instances.addresses) as nginx, haproxy(tmp_path, instances.addresses) as probing:
         asks = [read_tasks, careless_create_task]
@@ -140,7 +140,7 @@ def test_restart_of_both_instances_fails_no_request(tmp_path, instances, portfol
                 nginx.leave_out(address)
                 instances.restart(number)
                 nginx.leave_out("")
-                time.sleep(1.5)  # it is well for two probes
+                time.sleep(1.5)  # healthy for two probes
 
     for clients in (behind_nginx, behind_haproxy):
         assert len(clients.answers) > 50
@@ -155,7 +155,7 @@ def nginx(tmp_path, server):
 
 
 def test_slow_clients_delay_no_other_client(nginx, manager, portfolio):
-    """Each sends a byte now and then, and never gets to the end of its request."""
+    """Each client sends single bytes and never completes its request."""
     stop, held = threading.Event(), []
 
     def dawdle() -> None:
@@ -189,7 +189,7 @@ def test_slow_clients_delay_no_other_client(nginx, manager, portfolio):
 
 @pytest.mark.parametrize("through_nginx", [False, True], ids=["direct", "through nginx"])
 def test_disconnecting_clients_disturb_no_other_client(server, nginx, manager, portfolio, through_nginx):
-    """What they asked for is done or not, and is in the log; there is no traceback."""
+    """Their requests are logged, completed or not, without a traceback."""
     url = nginx.url if through_nginx else server.url
     address = urlsplit(url)
     request = "GET /api/tasks/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n"
