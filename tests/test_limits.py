@@ -72,7 +72,7 @@ def test_a_password_has_twelve_to_128_characters(manager, length, status):
 
 
 @pytest.mark.parametrize(
-    "words", ["1 MiB", "16 KiB", "2,000 values", "200 fields", "16 levels", "8 KiB", "100 rows", "are not taken"]
+    "words", ["1 MiB", "16 KiB", "2,000 values", "200 fields", "16 levels", "8 KiB", "100 rows", "are rejected"]
 )
 def test_the_document_tells_the_limits_of_every_call(document, words):
     assert words in document["info"]["description"]

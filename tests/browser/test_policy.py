@@ -25,5 +25,5 @@ def test_a_page_that_is_not_there_says_so(site, page):
 
     if is_deployed(site):
         page.get_by_role("heading", name="Page not found").wait_for()
-        assert "quote this" in page.content()
+        assert "include this request id" in page.content()
         look(page, "not-found")
