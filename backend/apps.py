@@ -1,4 +1,4 @@
-"""The project as a Django app: system checks and error tracking start with it."""
+"""The project as a Django app: registers the system checks and starts error tracking."""
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -11,9 +11,9 @@ class BackendConfig(AppConfig):
     name = "backend"
 
     def ready(self) -> None:
-        # Importing the module registers its checks, which is possible from here on.
+        # Importing the module registers its checks, which needs loaded apps.
         from backend import checks, sentry_config  # noqa: F401, PLC0415
 
-        if not is_email_backend(settings.EMAIL_BACKEND):  # one of another package, which needs complete settings
+        if not is_email_backend(settings.EMAIL_BACKEND):  # another package's backend may need complete settings
             raise ImproperlyConfigured("EMAIL_BACKEND must be the class of an email backend.")
         sentry_config.setup_sentry()

@@ -1,6 +1,6 @@
 """Celery for Cosmo: `celery -A backend worker` and `celery -A backend beat`, where a broker is configured.
 
-A job belongs to the request that asked for it: its id and its trace travel in the headers of the message.
+A job belongs to the request that queued it: message headers carry the request id and the trace.
 """
 
 import os
@@ -11,22 +11,22 @@ from celery.signals import before_task_publish, setup_logging, task_postrun, tas
 from django.conf import settings
 
 from backend import request_context
-from backend.environment.variables import sentence_instead_of_traceback
+from backend.environment.variables import exit_on_invalid_settings
 from backend.telemetry import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
-with sentence_instead_of_traceback():
-    _ = settings.SECRET_KEY  # reads them all
+with exit_on_invalid_settings():
+    _ = settings.SECRET_KEY  # loads all settings
 app = Celery("cosmo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["api"], related_name="jobs")
-# api/jobs.py has the tasks and their schedule: Celery is imported only where it has work.
+# api/jobs.py has the Celery tasks; web processes without a broker never import Celery.
 
 
 @setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
-    """Django has configured logging; a receiver keeps Celery from doing it anew."""
+    """Keep Django's logging configuration: Celery configures its own unless this signal has a receiver."""
 
 
 @before_task_publish.connect

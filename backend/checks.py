@@ -1,4 +1,4 @@
-"""System checks: what an operator should know before the service runs (`manage.py check --deploy`)."""
+"""System checks: warnings for operators before the service runs (`manage.py check --deploy`)."""
 
 import logging
 from typing import Any
@@ -35,8 +35,8 @@ def check_tracing(**_: Any) -> list[CheckMessage]:
 @register
 def check_log_files(**_: Any) -> list[CheckMessage]:
     hint = (
-        "Let the user that runs Cosmo write LOGS_DIR (ls -la shows whose it is; df whether there is room), "
-        "or set LOGS_DIR to another folder. Meanwhile records are on the console alone."
+        "Let the user that runs Cosmo write to LOGS_DIR (ls -la shows its owner, df the free space), "
+        "or set LOGS_DIR to another folder. Until then, records are only on the console."
     )
     return [
         Warning(f"Log file {handler.path}: {handler.last_error}.", hint=hint, id="backend.W003")
@@ -63,7 +63,7 @@ def check_names_in_env_file(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_service_tokens(**_: Any) -> list[CheckMessage]:
-    hint = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" makes one that nobody guesses.'
+    hint = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))" generates one.'
     return [
         Warning(f"{name} has fewer than {SHORTEST_TOKEN} characters.", hint=hint, id="backend.W006")
         for name in ("METRICS_TOKEN", "HEALTH_TOKEN")
@@ -75,8 +75,8 @@ def check_service_tokens(**_: Any) -> list[CheckMessage]:
 def check_smtp(**_: Any) -> list[CheckMessage]:
     if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") or settings.EMAIL_PORT != IMPLICIT_TLS_PORT:
         return []
-    hint = "Set EMAIL_PORT=587 and EMAIL_USE_TLS=on, which most mail servers take."
-    message = "On EMAIL_PORT 465 mail servers expect TLS at once, which Cosmo does not speak."
+    hint = "Set EMAIL_PORT=587 and EMAIL_USE_TLS=on; most mail servers support this."
+    message = "Mail servers expect implicit TLS on EMAIL_PORT 465, which Cosmo does not support."
     return [Warning(message, hint=hint, id="backend.W007")]
 
 
@@ -93,19 +93,19 @@ def check_unix_socket_has_a_proxy(**_: Any) -> list[CheckMessage]:
     if not settings.WEB_BIND.startswith("unix:") or settings.TRUSTED_PROXY_COUNT:
         return []
     hint = "Set TRUSTED_PROXY_COUNT to the number of proxies that add to X-Forwarded-For: 1 for nginx alone."
-    message = "On a Unix socket with TRUSTED_PROXY_COUNT=0 all clients share one address, and so one login throttle."
+    message = "On a Unix socket with TRUSTED_PROXY_COUNT=0 all clients share one IP address, and so one login throttle."
     return [Warning(message, hint=hint, id="backend.W009")]
 
 
 @register(deploy=True)
 def check_public_urls(**_: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = [
-        Warning(f"{name} is not https: links in emails, which hold secrets, are not encrypted.", id="backend.W010")
+    warnings: list[CheckMessage] = [
+        Warning(f"{name} is not https: links in emails contain secrets and are not encrypted.", id="backend.W010")
         for name in ("PUBLIC_BASE_URL", "FRONTEND_URL")
         if getattr(settings, name).startswith("http://")
     ]
     host, _port = split_domain_port(urlsplit(settings.PUBLIC_BASE_URL).netloc)
     if not validate_host(host, settings.ALLOWED_HOSTS):
-        hint = "Add it to ALLOWED_HOSTS, unless a proxy sends another Host: else links in emails are answered with 400."
-        found.append(Warning("The host of PUBLIC_BASE_URL is not in ALLOWED_HOSTS.", hint=hint, id="backend.W011"))
-    return found
+        hint = "Add it to ALLOWED_HOSTS, unless a proxy changes Host. Otherwise links in emails return 400."
+        warnings.append(Warning("The host of PUBLIC_BASE_URL is not in ALLOWED_HOSTS.", hint=hint, id="backend.W011"))
+    return warnings

@@ -1,7 +1,7 @@
-"""What load balancers ask: does the process answer, can the service be used. No word about the inside.
+"""The load balancers' probes: is the process alive, is the service usable. Responses reveal no internals.
 
-A check that hangs must not hang its askers, and a hundred askers must not be a hundred checks: each check runs in a
-thread of its own, one at a time, and its result is shared for a second.
+A hanging check must not hang its callers, and a hundred callers must not cause a hundred checks. So each check runs
+in its own thread, one at a time, and its result is shared for a second.
 """
 
 import logging
@@ -22,10 +22,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from backend.http.problems import fill_with_problem
 from backend.logging_config import API
 from backend.logs.repeats import RepeatLimiter
+from backend.single_flight import SingleFlight
 
 RESULT_LIFETIME = 1.0  # seconds
-CHECK_TIMEOUT = 2.0  # seconds that an asker waits
-REPEAT_INTERVAL = 60.0  # seconds between lines about the same failure
+CHECK_TIMEOUT = 2.0  # seconds that a caller waits
+REPEAT_INTERVAL = 60.0  # seconds between log lines about the same failure
 
 logger = logging.getLogger(API)
 
@@ -39,45 +40,39 @@ class Result:
 
 
 class Check:
-    """Something that must work, tried by `attempt`, which raises if it does not."""
+    """A health check of one dependency: `attempt` raises if the dependency does not work."""
 
     def __init__(self, name: str, attempt: Callable[[], None]) -> None:
         self.name = name
         self._attempt = attempt
         self._lock = threading.Lock()
-        self._done: threading.Event | None = None  # of the attempt that is under way
         self._last: Result | None = None
         self._reports = RepeatLimiter(REPEAT_INTERVAL)
+        self._flight = SingleFlight(self._run, name=f"health-{name}", max_age=RESULT_LIFETIME)
 
     def latest(self) -> Result:
-        """At most a second old; "no answer" where the attempt takes too long."""
-        with self._lock:
-            if self._last is not None and monotonic() - self._last.at < RESULT_LIFETIME:
-                return self._last
-            if self._done is None:
-                self._done = threading.Event()
-                threading.Thread(target=self._run, args=(self._done,), name=f"health-{self.name}", daemon=True).start()
-            done = self._done
-        if done.wait(CHECK_TIMEOUT) and self._last is not None:
+        """Return a result that is at most a second old; "no answer" if the attempt takes too long."""
+        if self._last is not None and monotonic() - self._last.at < RESULT_LIFETIME:
+            return self._last
+        running = self._flight.start_if_stale()
+        has_ended = running is None or running.wait(CHECK_TIMEOUT)
+        if has_ended and self._last is not None:
             return self._last
         result = Result(healthy=False, duration_ms=round(CHECK_TIMEOUT * 1000), reason="no answer", at=monotonic())
         self._store(result)
         return result
 
-    def _run(self, done: threading.Event) -> None:
+    def _run(self) -> None:
         started = perf_counter()
         reason = ""
         try:
             self._attempt()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it does not work
+        except Exception as error:  # noqa: BLE001 - any exception means that the dependency does not work
             reason = f"{type(error).__name__}: {error}"
         finally:
             connection.close()
         duration_ms = round((perf_counter() - started) * 1000)
         self._store(Result(healthy=not reason, duration_ms=duration_ms, reason=reason, at=monotonic()))
-        with self._lock:
-            self._done = None
-        done.set()
 
     def _store(self, result: Result) -> None:
         with self._lock:
@@ -103,10 +98,10 @@ def _check_database() -> None:
 def _check_cache() -> None:
     cache.set("health", "1", timeout=10)
     if cache.get("health") != "1":
-        raise RuntimeError("what was written was not read")
+        raise RuntimeError("the cache did not return the stored value")
 
 
-_are_migrated = threading.Event()  # once is enough: nobody migrates back under a running process
+_are_migrated = threading.Event()  # one check is enough: nobody reverts migrations under a running process
 
 
 def _check_migrations() -> None:
@@ -114,7 +109,7 @@ def _check_migrations() -> None:
         return
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise RuntimeError("there are migrations to apply")
+        raise RuntimeError("there are unapplied migrations")
     _are_migrated.set()
 
 
@@ -124,19 +119,19 @@ MIGRATIONS = Check("migrations", _check_migrations)
 
 
 def is_draining() -> bool:
-    """Whether this machine is about to stop: the load balancer should ask others."""
+    """Return whether this instance is about to stop, so that load balancers send requests to the others."""
     return os.path.exists(settings.DRAIN_FILE)
 
 
 def probe_response(request: HttpRequest) -> HttpResponse | None:
-    """The answer to one of the probes' addresses; None for any other."""
+    """Return the response to a probe; None for every other path."""
     probe = _PROBES.get(request.path_info)
     if probe is None:
         return None
     if request.method not in {"GET", "HEAD"}:
-        refusal = HttpResponseNotAllowed(["GET", "HEAD"], headers={"Cache-Control": "no-store"})
-        fill_with_problem(refusal)
-        return refusal
+        not_allowed = HttpResponseNotAllowed(["GET", "HEAD"], headers={"Cache-Control": "no-store"})
+        fill_with_problem(not_allowed)
+        return not_allowed
     healthy = probe()
     body = {
         "status": "healthy" if healthy else "unhealthy",
@@ -150,7 +145,7 @@ def probe_response(request: HttpRequest) -> HttpResponse | None:
 
 
 def view(request: HttpRequest) -> HttpResponse:
-    """For the address list; the middleware has answered before."""
+    """Register the probes as URLs; HealthCheckMiddleware responds before this view is called."""
     return probe_response(request) or HttpResponse(status=404)
 
 

@@ -1,43 +1,31 @@
-"""What happens around every request, outermost first."""
+"""Cosmo's middlewares, outermost first."""
 
-import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from traceback import walk_tb
-from typing import Any
 
 from django.conf import settings
 from django.core.signals import got_request_exception
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.template import Template, TemplateDoesNotExist
-from django.urls import NoReverseMatch
 
 from backend import health, request_context
-from backend.database.outages import is_outage
 from backend.database.query_recorder import QueryRecorder
 from backend.http.attack_patterns import find_attack_pattern
+from backend.http.error_log import log_exception
 from backend.http.problems import fill_with_problem
-from backend.logging_config import API, PERFORMANCE, SECURITY
-from backend.logs.throttling import event_throttle
-from backend.redaction import redact
-from backend.request_context import RequestContext
+from backend.http.request_log import body_size, call_after_close, finish_request
+from backend.http.security_log import log_security_events
+from backend.logs import throttling
 from backend.sentry_config import NEVER_TRACED, add_request_context, statement_spans
-from backend.telemetry import metrics, tracing
-from backend.telemetry.memory import memory_growth, resident_mb
+from backend.telemetry import memory, tracing
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-logger = logging.getLogger(API)
-performance_logger = logging.getLogger(PERFORMANCE)
-security_logger = logging.getLogger(SECURITY)
-
+# The only place that sets these headers; Django's own are switched off in the settings.
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "X-XSS-Protection": "1; mode=block",  # the specification lists it; today's browsers ignore it
+    "X-XSS-Protection": "1; mode=block",  # required by the specification; current browsers ignore it
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -49,16 +37,16 @@ SECURITY_HEADERS = {
 
 
 class RequestLoggingMiddleware:
-    """Outermost. Makes the request known to every log line inside it, and writes one line when its answer is closed.
+    """Makes the request known to every log record inside it, and logs one line when the response is closed.
 
-    The body is never read, and nobody's session is touched.
+    It never reads the body and never loads the session.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        event_throttle.log_finished_windows()
+        throttling.event_throttle.log_finished_windows()
         context = request_context.from_request(request, trusted_proxies=settings.TRUSTED_PROXY_COUNT)
         request_context.set_current(context)
         if not request.path_info.startswith(NEVER_TRACED):
@@ -67,110 +55,22 @@ class RequestLoggingMiddleware:
         listeners = (listener for listener in (context.span, statement_spans()) if listener is not None)
         context.queries = QueryRecorder(threshold_ms=settings.SLOW_QUERY_THRESHOLD, listeners=listeners)
         context.queries.start()
-        memory_mb = resident_mb()
-        is_logged = not context.path.startswith(settings.LOG_SKIP_PATHS)  # before the path is cut
+        memory_mb = memory.resident_mb()
+        is_logged = not context.path.startswith(settings.LOG_SKIP_PATHS)  # before the path is shortened
         try:
             response = self.get_response(request)
         except BaseException:
-            _finish_request(context, 500, lambda: 0, memory_mb, is_logged=is_logged)
+            finish_request(context, 500, lambda: 0, memory_mb, is_logged=is_logged)
             raise
         response.headers.setdefault("X-Request-ID", context.request_id)
-        size = _size_of(request, response)
-        finish = partial(_finish_request, context, response.status_code, size, memory_mb, is_logged=is_logged)
-        _call_after_close(response, finish)
+        size = body_size(request, response)
+        finish = partial(finish_request, context, response.status_code, size, memory_mb, is_logged=is_logged)
+        call_after_close(response, finish)
         return response
 
 
-def _size_of(request: HttpRequest, response: HttpResponseBase) -> Callable[[], int]:
-    """A function that tells how many bytes of the body were sent, once they were."""
-    if request.method == "HEAD":
-        return lambda: 0
-    if isinstance(response, HttpResponse):
-        return lambda: len(response.content)
-    if isinstance(response, FileResponse) or "Content-Length" in response.headers:
-        # Counting would keep the server from handing the file to the kernel.
-        return lambda: int(response.headers.get("Content-Length", 0))
-    sizes = [0]
-    response.streaming_content = _count_bytes(response.streaming_content, sizes)  # type: ignore[attr-defined]
-    return lambda: sizes[0]
-
-
-def _count_bytes(chunks: Iterable[bytes], sizes: list[int]) -> Iterator[bytes]:
-    for chunk in chunks:
-        sizes[0] += len(chunk)
-        yield chunk
-
-
-def _call_after_close(response: HttpResponseBase, then: Callable[[], None]) -> None:
-    # The server closes every answer, also one that its client did not wait for.
-    close = response.close
-
-    def close_once() -> None:
-        response.close = close  # type: ignore[method-assign]
-        try:
-            close()
-        finally:
-            then()
-
-    response.close = close_once  # type: ignore[method-assign]
-
-
-def _finish_request(
-    context: RequestContext, status: int, size: Callable[[], int], memory_mb: float | None, *, is_logged: bool
-) -> None:
-    context.queries.stop()
-    metrics.observe_request(context, status, perf_counter() - context.started)
-    if is_logged:
-        _log_request(context, status, size(), memory_mb)
-    if context.span is not None:
-        _finish_span(context, status)
-    request_context.set_current(None)
-
-
-def _finish_span(context: RequestContext, status: int) -> None:
-    attributes = {
-        "http.request.method": context.method,
-        "http.route": context.route,
-        "http.response.status_code": status,
-        "url.path": context.path,
-        "client.address": context.ip_address,
-        "user_agent.original": context.user_agent,
-    }
-    name = f"{context.method} {context.route}" if context.route else context.method
-    context.span.finish(name=name, is_error=status >= 500, attributes=attributes)
-
-
-def _log_request(context: RequestContext, status: int, size: int, memory_before: float | None) -> None:
-    queries, memory_mb = context.queries, resident_mb()
-    extra: dict[str, Any] = {
-        "event": "request",
-        "status_code": status,
-        "bytes": size,
-        "duration": context.duration_ms,
-    }
-    is_short = context.is_anonymous_rejection
-    if queries.count or not is_short:
-        extra |= {
-            "queries_count": queries.count,
-            "queries_time_ms": round(queries.seconds * 1000, 1),
-            "slow_queries": queries.slow,
-            "likely_n_plus_one": queries.likely_n_plus_one,
-        }
-    if memory_mb is not None and memory_before is not None:
-        extra["memory_usage"] = round(memory_mb, 1)
-        if not is_short:
-            extra["memory_growth"] = round(memory_mb - memory_before, 1)
-        if memory_growth.has_grown(memory_mb, threshold_mb=settings.MEMORY_GROWTH_THRESHOLD):
-            grown = {"event": "memory_growth", "memory_usage": round(memory_mb, 1)}
-            performance_logger.warning("Memory has grown", extra=grown)
-    if extra["duration"] >= settings.SLOW_REQUEST_THRESHOLD:
-        performance_logger.warning("Slow request detected", extra=extra)
-    else:
-        performance_logger.info("Request completed", extra=extra)
-
-
 class SecurityHeadersMiddleware:
-    """Adds security headers, never over those that a view has set, and logs what api.security is for."""
+    """Adds the security headers that a view has not set, and logs security events."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -184,69 +84,21 @@ class SecurityHeadersMiddleware:
             if name.lower() not in present:  # several times as fast as setdefault()
                 response.headers[name] = value
         if settings.DEBUG and response.status_code >= 400:
-            del response.headers["Content-Security-Policy"]  # Django's technical pages have styles and scripts inside
+            del response.headers["Content-Security-Policy"]  # Django's debug pages contain styles and scripts
         if request.is_secure() and settings.SECURE_HSTS_SECONDS:
+            # Probes and early errors never reach Django's SecurityMiddleware, which sets the same value.
             hsts = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
             response.headers.setdefault("Strict-Transport-Security", hsts)
         if context is not None:
-            _log_security_events(context, pattern, response.status_code)
+            log_security_events(context, pattern, response.status_code)
         return response
 
 
-def _log_security_events(context: RequestContext, pattern: str | None, status: int) -> None:
-    """One record at most for a stranger's request that was refused; what strangers send must not fill the disk."""
-    context.note_response(status)
-    is_logged = status == 400 and bool(context.rejection_reason)  # by Django, as what it is: a suspicious operation
-    if pattern and not (is_logged and context.is_anonymous_rejection):
-        _log_security(
-            context, logging.WARNING, "Suspicious request", "suspicious_pattern", pattern=pattern, status_code=status
-        )
-    if not (pattern and context.is_anonymous_rejection):
-        _log_refusal(context, status)
-
-
-def _log_refusal(context: RequestContext, status: int) -> None:
-    if status == 401:
-        _log_security(context, logging.INFO, "Authentication required", "authentication_required")
-    elif status == 429:
-        _log_security(context, logging.WARNING, "Rate limit exceeded", "rate_limit_exceeded")
-    elif status == 403 and not context.is_denial_logged:
-        # The audit trail tells of what the rules refuse; here is the rest, such as a missing CSRF token.
-        extra = _security_extra(context, "permission_denied") | {"attempted_action": "request"}
-        if context.rejection_reason:
-            extra["reason"] = context.rejection_reason
-        security_logger.warning("Permission denied: request refused", extra=extra)
-
-
-_CATEGORIES = {
-    "suspicious_pattern": "potential_attack",
-    "authentication_required": "authentication",
-    "rate_limit_exceeded": "abuse_prevention",
-    "permission_denied": "authorization",
-}
-
-
-def _log_security(context: RequestContext, level: int, message: str, event: str, **facts: Any) -> None:
-    event_throttle.log(level, message, route=context.route, extra=_security_extra(context, event) | facts)
-
-
-def _security_extra(context: RequestContext, event: str) -> dict[str, Any]:
-    extra: dict[str, Any] = {
-        "event": event,
-        "security_event": event,
-        "security_category": _CATEGORIES[event],
-        "ip_address": context.ip_address,
-    }
-    if not context.is_anonymous_rejection:  # whose line is short; the request block has both
-        extra |= {"user_id": context.user_id, "user_agent": context.user_agent}
-    return extra
-
-
 class HealthCheckMiddleware:
-    """Answers the load balancer right behind the request log, before the host check and the HTTPS redirect: probes
-    come often, by address and in plain HTTP.
+    """Responds to load balancers' probes before the host check and the HTTPS redirect.
 
-    What else machines ask here passes both as well (see SECURE_REDIRECT_EXEMPT).
+    Probes come often, by IP address and in plain HTTP. /metrics and the detailed health check skip both checks too
+    (see SECURE_REDIRECT_EXEMPT).
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -259,56 +111,19 @@ class HealthCheckMiddleware:
 
 
 class ErrorLoggingMiddleware:
-    """One traceback for each fault, in the view or in a middleware; the answer stays Django's affair."""
+    """Logs one traceback per unhandled exception, from a view or a middleware. Django builds the response."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        # A fault in another middleware never comes to process_exception; this signal tells of both.
-        got_request_exception.connect(_log_exception, dispatch_uid="backend.ErrorLoggingMiddleware")
+        # process_exception does not see exceptions of other middlewares; this signal covers both.
+        got_request_exception.connect(log_exception, dispatch_uid="backend.ErrorLoggingMiddleware")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
 
 
-def _log_exception(request: HttpRequest | None = None, **_: Any) -> None:
-    error = sys.exc_info()[1]
-    if is_outage(error):
-        logger.error("Database unavailable", exc_info=error, extra={"event": "database_unavailable"})
-        return
-    event, message = "unhandled_exception", "Unhandled exception"
-    template = _template_being_rendered(error)
-    if isinstance(error, NoReverseMatch):
-        event = "no_reverse_match"
-    elif template:
-        event, message = "template_error", "Template rendering error"
-    request_data = _request_data(request) if request is not None else None
-    extra: dict[str, Any] = {"event": event, "request_data": request_data}
-    if template:
-        extra["template"] = template
-    logger.error(message, exc_info=error, extra=extra)
-
-
-def _template_being_rendered(error: BaseException | None) -> str:
-    """The innermost template that was being rendered or could not be, "" if it was something else."""
-    if isinstance(error, TemplateDoesNotExist):
-        return str(error)
-    names = [
-        frame.f_locals["self"].name or "unnamed"
-        for frame, _ in walk_tb(error.__traceback__ if error else None)
-        if isinstance(frame.f_locals.get("self"), Template)
-    ]
-    return names[-1] if names else ""
-
-
-def _request_data(request: HttpRequest) -> dict[str, Any]:
-    return {
-        "query": redact({name: request.GET.getlist(name) for name in request.GET}),
-        "headers": redact(dict(request.headers)),
-    }
-
-
 class ProblemDetailsMiddleware:
-    """Under /api/ every refusal and every fault is application/problem+json, whoever answered; nothing is stored."""
+    """Turns every error under /api/ into application/problem+json, and forbids caching there."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

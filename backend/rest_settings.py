@@ -1,4 +1,4 @@
-"""How REST framework answers, and the OpenAPI document: the settings of both that are alike in every environment."""
+"""Settings of REST framework and the OpenAPI document that are equal in every environment."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Cosmo",
     "DESCRIPTION": (
-        "Tasks, properties and people of a rental operation. Conventions: docs/api.md. Limits: a body is a JSON object "
+        "Tasks, properties and users of a rental company. Conventions: docs/api.md. Limits: a body is a JSON object "
         "of at most 1 MiB, and of 16 KiB under /api/auth/ (413), with at most 2,000 values, 200 fields in one object "
         "and 16 levels (400); a line or a header of a request has at most 8 KiB (400, 431); a page has at most 100 "
-        "rows; files and encoded bodies are not taken (415). Each text says its own greatest length."
+        "rows; files and encoded bodies are rejected (415). Each text field states its maximum length."
     ),
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,

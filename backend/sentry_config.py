@@ -1,4 +1,4 @@
-"""Error tracking with Sentry; without SENTRY_DSN every function here does nothing."""
+"""Error tracking with Sentry. Without SENTRY_DSN, every function here does nothing."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,17 +22,17 @@ from backend.redaction import REDACTED, redact
 
 NEVER_TRACED = ("/api/health/", "/metrics", "/static/")
 HEADERS = ["accept", "content-length", "content-type", "host", "user-agent"]
-_MOST_ITEMS = 1_000  # of a list; an event has more than a log record
-_QUERIES = frozenset({"query", "query_string", "query_params", "http.query", "GET"})  # names of a URL's parameters
+_MOST_ITEMS = 1_000  # items of a list; events contain longer lists than log records
+_QUERIES = frozenset({"query", "query_string", "query_params", "http.query", "GET"})  # keys that hold URL parameters
 _QUERY_VALUE = re.compile(r"(?<=[?&])([\w.\[\]%~-]{1,100}+=)[^\s&#\"'<>]++")
-_TIMES = ("timestamp", "start_timestamp")  # which the SDK writes in its own way
+_TIMES = ("timestamp", "start_timestamp")  # redaction would change their type
 
 
 def setup_sentry() -> bool:
-    """Start the SDK if SENTRY_DSN is set; True if it is on.
+    """Start the SDK if SENTRY_DSN is set; return whether it runs.
 
-    A DSN that cannot be parsed leaves Sentry off and says so on stderr (and in check backend.W001), because a broken
-    tracker must not stop the service.
+    An invalid DSN leaves Sentry off and is reported on stderr (and by check backend.W001). A broken tracker must not
+    stop the service.
     """
     if not settings.SENTRY_DSN:
         return False
@@ -44,13 +44,13 @@ def setup_sentry() -> bool:
         environment=settings.DJANGO_ENVIRONMENT,
         release=settings.APP_VERSION,
         traces_sampler=_sample_rate,
-        # docs/decisions/0012-sentry-without-its-django.md; and a command line may carry secrets by position
+        # docs/decisions/0012-sentry-without-its-django.md; ArgvIntegration: a command line may contain secrets
         disabled_integrations=[DjangoIntegration(), ArgvIntegration()],
-        auto_session_tracking=False,  # a record of each request
+        auto_session_tracking=False,  # it would send a record of each request
         before_send=_scrub_event,
         before_send_transaction=_scrub_event,
         before_breadcrumb=_scrub_breadcrumb,
-        # What carries secrets and personal data is not even collected; add_user_context names the user.
+        # Secrets and personal data are not even collected; add_user_context adds the user's id and role.
         data_collection={
             "user_info": False,
             "cookies": {"mode": "off"},
@@ -65,38 +65,38 @@ def setup_sentry() -> bool:
         },
         max_request_body_size="never",
     )
-    ignore_logger(PERFORMANCE)  # the line of a request is written when nothing of it can fail any more
-    for name in ("django.request", "django.server"):  # which say again what `api` has said
+    ignore_logger(PERFORMANCE)  # request lines are written after everything that can fail
+    for name in ("django.request", "django.server"):  # they repeat what `api` has logged
         ignore_logger(name)
     return True
 
 
 def wrap_wsgi(application: Callable[..., Any]) -> Callable[..., Any]:
-    """The WSGI application with a scope for each request, and its trace; as it is where Sentry is off."""
+    """Return the application with a Sentry scope and trace per request; unchanged if Sentry is off."""
     return SentryWsgiMiddleware(application) if sentry_sdk.is_initialized() else application
 
 
 class StatementSpans:
-    """Where the statements of a sampled request become spans of its trace."""
+    """Adds each SQL statement of a sampled request as a span to the request's trace."""
 
     def __init__(self, parent: Span) -> None:
         self._parent = parent
 
     def add_query(self, sql: str, seconds: float) -> None:
-        """A statement that has just ended, without its parameters."""
+        """Add a statement that has just ended; `sql` contains no parameters."""
         ended = datetime.now(UTC)
         span = self._parent.start_child(op="db", name=sql, start_timestamp=ended - timedelta(seconds=seconds))
         span.finish(end_timestamp=ended)
 
 
 def statement_spans() -> StatementSpans | None:
-    """None where Sentry does not ask for the trace of this request."""
+    """Return a query listener; None if this request's trace is not sampled."""
     span = sentry_sdk.get_current_span() if sentry_sdk.is_initialized() else None
     return StatementSpans(span) if isinstance(span, Span) and span.sampled else None
 
 
 def _sample_rate(sampling: dict[str, Any]) -> float:
-    """Nothing of what machines ask all the time; else the caller's decision, or SENTRY_TRACES_SAMPLE_RATE."""
+    """Return 0 for probes, metrics and static files; else the caller's decision or SENTRY_TRACES_SAMPLE_RATE."""
     path = (sampling.get("wsgi_environ") or {}).get("PATH_INFO", "")
     if path.startswith(NEVER_TRACED):
         return 0.0
@@ -105,7 +105,7 @@ def _sample_rate(sampling: dict[str, Any]) -> float:
 
 
 def _scrub_event(event: Any, hint: Any) -> Any:
-    """The event through the same redaction as the logs, with the request that it belongs to."""
+    """Return the event, redacted like the logs, with the ids of its request."""
     context = request_context.current()
     if context is not None:
         event.setdefault("tags", {}).update(request_id=context.request_id, trace_id=context.trace_id)
@@ -115,29 +115,29 @@ def _scrub_event(event: Any, hint: Any) -> Any:
         entry = event["logentry"]
         if "log_record" in hint:
             entry["formatted"] = message_of(hint["log_record"])
-        entry.pop("params", None)  # the arguments of the message, which has them masked
-    cleaned = _remove_query_values(redact(event, max_items=_MOST_ITEMS))
-    _copy_timestamps(event, cleaned)
-    for before, after in zip(event.get("spans") or (), cleaned.get("spans") or (), strict=False):
+        entry.pop("params", None)  # unredacted arguments of the message
+    redacted = _remove_query_values(redact(event, max_items=_MOST_ITEMS))
+    _copy_timestamps(event, redacted)
+    for before, after in zip(event.get("spans") or (), redacted.get("spans") or (), strict=False):
         _copy_timestamps(before, after)
-    return cleaned
+    return redacted
 
 
 def _remove_query_values(value: Any) -> Any:
-    """The same with the parameters of every URL named and their values removed: what people search for is theirs."""
+    """Return `value` with the values of all URL parameters removed: search terms are private."""
     if isinstance(value, str):
         return _QUERY_VALUE.sub(rf"\1{REDACTED}", value)
     if isinstance(value, list):
         return [_remove_query_values(inner) for inner in value]
     if isinstance(value, dict):
         return {
-            name: _values_removed(inner) if name in _QUERIES and inner else _remove_query_values(inner)
+            name: _remove_values(inner) if name in _QUERIES and inner else _remove_query_values(inner)
             for name, inner in value.items()
         }
     return value
 
 
-def _values_removed(query: Any) -> Any:
+def _remove_values(query: Any) -> Any:
     return dict.fromkeys(query, REDACTED) if isinstance(query, dict) else REDACTED
 
 
@@ -146,28 +146,29 @@ def _copy_timestamps(before: Any, after: Any) -> None:
 
 
 def _scrub_breadcrumb(crumb: Any, hint: Any) -> Any:
-    """The crumb with the message as the log has it; the rest is redacted with the event, if there comes one."""
+    """Return the breadcrumb with the redacted log message; the event's redaction covers its other fields."""
     if "log_record" in hint:
         crumb["message"] = message_of(hint["log_record"])
     return crumb
 
 
 def dsn_is_valid(dsn: str) -> bool:
+    """Return whether the SDK can parse the DSN."""
     try:
         Dsn(dsn)
-    except (BadDsn, ValueError):  # the latter for a port or an address that is none
+    except (BadDsn, ValueError):  # ValueError: an invalid port or host
         return False
     return True
 
 
 def add_user_context(user: Any) -> None:
-    """Name the user of this request or job in later events: id and role, never a name or an address."""
+    """Add the current user's id and role, never a name or an email address, to later events."""
     if sentry_sdk.is_initialized() and getattr(user, "pk", None) is not None:
         sentry_sdk.get_isolation_scope().set_user({"id": str(user.pk), "role": getattr(user, "role", "")})
 
 
 def add_request_context() -> None:
-    """Tag later events with the ids of the request being served, and of its trace."""
+    """Tag later events with the ids of the current request and its trace."""
     context = request_context.current()
     if sentry_sdk.is_initialized() and context is not None:
         scope = sentry_sdk.get_isolation_scope()
@@ -176,7 +177,7 @@ def add_request_context() -> None:
 
 
 def capture_task_context(task_name: str, task_args: Sequence[Any] = ()) -> None:
-    """Name the background job in later events."""
+    """Add the background job to later events."""
     if sentry_sdk.is_initialized():
         scope = sentry_sdk.get_isolation_scope()
         scope.set_tag("task", task_name)

@@ -1,4 +1,4 @@
-"""All addresses of Cosmo; the only module of the project that knows the product."""
+"""All URLs of Cosmo; the only module in backend/ that imports api/."""
 
 from django.contrib import admin
 from django.urls import include, path, register_converter

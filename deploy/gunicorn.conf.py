@@ -1,7 +1,7 @@
 """gunicorn for Cosmo: `gunicorn -c deploy/gunicorn.conf.py backend.wsgi:application`.
 
-The values are those of backend/settings.py. They are asked for in a process of its own, because what the master has
-imported, its workers inherit, and a HUP would go on serving the old code.
+The values come from backend/settings.py. A separate process loads them, because workers inherit every module that the
+master has imported: after a HUP they would still serve the old code.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ from gunicorn.errors import HaltServer
 from gunicorn.workers import base
 from gunicorn.workers.workertmp import WorkerTmp
 
-BOOT_PAUSE = 10.0  # seconds without a new worker, after one could not boot
-ENDS = {SIGTERM, SIGINT, SIGQUIT}
+BOOT_PAUSE = 10.0  # seconds until the next boot attempt after a failed one
+END_SIGNALS = {SIGTERM, SIGINT, SIGQUIT}
 
-_ASK = """
+_PRINT_SETTINGS = """
 import json, sys
 try:
     from backend import settings
@@ -39,23 +39,23 @@ print(json.dumps({name: getattr(settings, name) for name in [*names, "LOGGING"]}
 """
 
 
-def _ask_settings() -> dict[str, Any]:
+def _load_settings() -> dict[str, Any]:
     project = Path(__file__).resolve().parent.parent
-    answer = subprocess.run([sys.executable, "-c", _ASK], cwd=project, stdout=subprocess.PIPE, check=False)
-    if answer.returncode:
-        sys.exit(answer.returncode)
-    return json.loads(answer.stdout)
+    result = subprocess.run([sys.executable, "-c", _PRINT_SETTINGS], cwd=project, stdout=subprocess.PIPE, check=False)
+    if result.returncode:
+        sys.exit(result.returncode)
+    return json.loads(result.stdout)
 
 
 def _logging(config: dict[str, Any]) -> dict[str, Any]:
-    """Without mails, which need all of Django, and metrics, which are the workers'; the master has none."""
-    without = {"mail_admins", "metrics"}
-    handlers = {name: handler for name, handler in config["handlers"].items() if name not in without}
+    """Return the master's configuration: without emails, which need all of Django, and without metrics."""
+    excluded = {"mail_admins", "metrics"}
+    handlers = {name: handler for name, handler in config["handlers"].items() if name not in excluded}
     return config | {"handlers": handlers, "root": config["root"] | {"handlers": list(handlers)}}
 
 
 class Heartbeat(WorkerTmp):
-    """What the master sees a living worker by: a file in memory, because /tmp may have no room for one."""
+    """A worker's heartbeat file, in memory, because /tmp may be full."""
 
     def __init__(self, cfg: Any) -> None:
         self._tmp = os.fdopen(os.memfd_create("heartbeat"), "w+b", 0)
@@ -68,34 +68,33 @@ if hasattr(os, "memfd_create"):  # Linux
 
 
 class CarefulArbiter(Arbiter):
-    """A master that ends no worker before the one that replaces it has booted.
+    """A master that ends no worker before its successor has booted.
 
-    gunicorn's own ends itself where the new configuration or a new worker cannot be loaded, and with it the workers
-    that still serve.
+    gunicorn's own master exits if the new configuration or a new worker cannot be loaded, and ends all workers.
     """
 
     no_spawn_before = 0.0
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """What has come, without reloads that another one, or the end, makes needless: each takes seconds."""
-        waiting = super().wait_for_signals(timeout)
+        """Return received signals without reloads that a later reload or an end signal makes redundant."""
+        signals = super().wait_for_signals(timeout)
         return [
-            one
-            for number, one in enumerate(waiting, start=1)
-            if one != SIGHUP or not {SIGHUP, *ENDS} & {*waiting[number:]}
+            signal_
+            for number, signal_ in enumerate(signals, start=1)
+            if signal_ != SIGHUP or not {SIGHUP, *END_SIGNALS} & {*signals[number:]}
         ]
 
     def reload(self) -> None:
         """Replace all workers, if the new configuration and the new code can be loaded."""
-        problem = self._problem()
+        problem = self._reload_problem()
         former = self.app.cfg
         try:
             if not problem:
                 self.app.reload()
         except SystemExit:
-            problem = "The configuration was changed while it was being checked."
+            problem = "The configuration changed during its check."
         if not problem and self.app.cfg.address != former.address:
-            problem = "The address (WEB_BIND) is another one; only a restart changes it."
+            problem = "WEB_BIND has changed, which needs a restart."
         if problem:
             self.app.cfg = former
             extra = {"event": "reload_refused", "reason": problem}
@@ -107,35 +106,36 @@ class CarefulArbiter(Arbiter):
         for _ in range(self.num_workers):
             self.spawn_worker()
 
-    def _problem(self) -> str:
-        """Why another master could not start here with the same command; empty if it could."""
+    def _reload_problem(self) -> str:
+        """Return why a new master could not start with the same command; empty if it could."""
         command = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
-        output = subprocess.PIPE
         try:
-            done = subprocess.run(
+            check = subprocess.run(
                 command,
                 cwd=self.START_CTX["cwd"],
-                stdout=output,
-                stderr=output,
+                capture_output=True,
                 timeout=self.timeout or None,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            return f"The check did not end: {error}"
-        if done.returncode == 0:
+            return f"The check did not finish: {error}"
+        if check.returncode == 0:
             return ""
-        return done.stderr.decode(errors="replace").strip()[-4000:] or f"The check ended with {done.returncode}."
+        return (
+            check.stderr.decode(errors="replace").strip()[-4000:]
+            or f"The check failed with exit status {check.returncode}."
+        )
 
     def spawn_worker(self) -> Any:
-        """Start a worker, which takes a signal to end from its first moment: the master's handler would forget it."""
-        pthread_sigmask(SIG_BLOCK, ENDS)
+        """Start a worker with end signals blocked: until it has its own handlers, the master's would drop them."""
+        pthread_sigmask(SIG_BLOCK, END_SIGNALS)
         try:
             return super().spawn_worker()
         finally:
-            pthread_sigmask(SIG_UNBLOCK, ENDS)
+            pthread_sigmask(SIG_UNBLOCK, END_SIGNALS)
 
     def manage_workers(self) -> None:
-        """Start what is missing, and end the oldest of those that are too many and have booted."""
+        """Start missing workers; end the oldest booted workers if there are too many."""
         serving = self._serving()
         is_paused = serving and time.monotonic() < self.no_spawn_before
         if len(self.WORKERS) < self.num_workers and not is_paused:
@@ -145,7 +145,7 @@ class CarefulArbiter(Arbiter):
             self.kill_worker(worker.pid, SIGTERM)
 
     def reap_workers(self) -> None:
-        """Take note of the workers that are gone; give up where one cannot boot and no other serves."""
+        """Handle ended workers; give up only if a worker cannot boot and no other serves."""
         while True:
             before = dict(self.WORKERS)
             try:
@@ -163,7 +163,7 @@ class CarefulArbiter(Arbiter):
                 return
 
     def _serving(self) -> list[Any]:
-        """The oldest first; a worker from before an update has none of these attributes."""
+        """Return serving workers, oldest first. Workers from before an update lack these attributes."""
         serving = [
             worker
             for worker in self.WORKERS.values()
@@ -173,41 +173,41 @@ class CarefulArbiter(Arbiter):
 
 
 def on_starting(server: Any) -> None:
-    """Choose the folder by which workers add up their metrics, and forget what workers before left there."""
+    """Choose the folder of the workers' metrics, and delete files of previous workers."""
     server.__class__ = CarefulArbiter
-    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    folder = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 # nosec B108 - nobody can guess the name below
-    server.metrics = given or f"{folder}/cosmo-metrics-{os.urandom(8).hex()}"
+    configured = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 # nosec B108 - the name below is random
+    server.metrics = configured or f"{folder}/cosmo-metrics-{os.urandom(8).hex()}"
     _remove_metrics(server, "*.db")
     _remove_metrics(server, "*.new")
 
 
 def on_reload(server: Any) -> None:
-    """Take the code of this file, which is newer than that of the master."""
+    """Use the code of this file, which is newer than the master's."""
     server.__class__ = CarefulArbiter
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give the worker the first place that is free: it goes on with the counters of whoever had it before.
+    """Assign the first free place, so that the worker continues the counters of its predecessor.
 
-    Each process with files of its own, as prometheus_client has it, leaves them to be read by all scrapes to come.
+    With one set of files per process, as in prometheus_client, every scrape would read the files of all past workers.
     """
-    taken = {getattr(other, "place", None) for other in server.WORKERS.values()}  # none before an update and a HUP
+    taken = {getattr(other, "place", None) for other in server.WORKERS.values()}  # none before an update
     worker.place = next(
         place for place in (f"{server.pid}-{number}" for number in itertools.count()) if place not in taken
     )
     worker.metrics = _metrics_of(server)
-    worker.has_booted = mmap.mmap(-1, 1)  # memory that master and worker share
+    worker.has_booted = mmap.mmap(-1, 1)  # shared by master and worker
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Let the worker import Cosmo anew: the master imported what it logs with, perhaps before an update and a HUP.
+    """Let the worker import Cosmo again: the master has imported its logging code, possibly before an update.
 
-    With --preload all of Cosmo is the master's, and half of it anew would be two of everything.
+    With --preload the worker uses all modules of the master; importing some again would duplicate them.
     """
-    for one in ENDS:
-        signal(one, _end_at_once)  # until gunicorn's own handlers are there
-    pthread_sigmask(SIG_UNBLOCK, ENDS)
+    for number in END_SIGNALS:
+        signal(number, _end_at_once)  # until gunicorn installs its own handlers
+    pthread_sigmask(SIG_UNBLOCK, END_SIGNALS)
     if server.cfg.preload_app:
         return
     for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
@@ -219,8 +219,8 @@ def _end_at_once(*_: object) -> NoReturn:
 
 
 def post_worker_init(worker: Any) -> None:
-    """What has been imported stays: to look through it for garbage stops all threads for 60 ms, again and again."""
-    from backend.telemetry import metric_files  # noqa: PLC0415 - the worker's own
+    """Exclude imported objects from garbage collection: scanning them stops all threads for 60 ms each time."""
+    from backend.telemetry import metric_files  # noqa: PLC0415 - imported by the worker only
 
     metric_files.share_values(worker.metrics, worker.place)
     worker.has_booted[0] = 1
@@ -229,7 +229,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """What a worker that is gone uses no more is in no gauge."""
+    """Remove an ended worker from the gauges."""
     _remove_metrics(server, f"gauge_live*_{getattr(worker, 'place', worker.pid)}.db")
 
 
@@ -239,7 +239,7 @@ def on_exit(server: Any) -> None:
 
 
 def _metrics_of(server: Any) -> str:
-    """The folder; a master from before an update has it in its environment."""
+    """Return the metrics folder; a master from before an update has it in its environment."""
     return getattr(server, "metrics", None) or os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
@@ -250,7 +250,7 @@ def _remove_metrics(server: Any, pattern: str) -> None:
                 path.unlink()
 
 
-_web = _ask_settings()
+_web = _load_settings()
 
 bind = _web["WEB_BIND"]
 workers = _web["WEB_CONCURRENCY"] or (os.cpu_count() or 1) + 1
@@ -258,18 +258,18 @@ worker_class = "gthread"
 threads = _web["WEB_THREADS"]
 timeout = graceful_timeout = _web["WEB_TIMEOUT"]
 keepalive = 5
-# A worker makes room for a new one now and then, none at the same time as its neighbour: what leaks does not add up.
+# Workers are replaced regularly, at different times, which limits memory leaks.
 max_requests = 100_000
 max_requests_jitter = 10_000
-# Cosmo's longest query string is a page of a search; what is longer is refused with 400 or 431.
+# Cosmo's longest query string is a search; longer ones get 400 or 431.
 limit_request_line = 8_190
 limit_request_fields = 100
 limit_request_field_size = 8_190
 
-# Which proxies to believe is decided in one place, by TRUSTED_PROXY_COUNT; gunicorn itself believes none.
+# TRUSTED_PROXY_COUNT alone decides which proxies are trusted; gunicorn trusts none.
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
 
 control_socket_disable = True
-accesslog = None  # backend.middleware.RequestLoggingMiddleware writes a line for every request
-logconfig_dict = _logging(_web["LOGGING"])  # what gunicorn says goes into the same files, in the same form
+accesslog = None  # backend.middleware.RequestLoggingMiddleware logs every request
+logconfig_dict = _logging(_web["LOGGING"])  # gunicorn logs into the same files, in the same format

@@ -1,4 +1,4 @@
-"""Starts of a copy of the project, each in an environment of its own."""
+"""Run commands in a copy of the project, each with its own environment."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The Authorization header, as people and programs send it: their tokens are read by one function."""
+"""The Authorization header: one function reads the tokens of users and programs."""
 
 import base64
 
@@ -19,20 +19,20 @@ def _service_tokens(settings):
 
 @pytest.fixture
 def access(db) -> str:
-    """The access token of a superuser."""
+    """Return the access token of a superuser."""
     return open_session(factories.user(role="superuser"))["access"]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("path", PATHS)
-def test_scheme_of_a_user_is_read_in_any_case(client, access, path, spelling):
+def test_access_token_is_accepted_with_any_scheme_spelling(client, access, path, spelling):
     assert client.get(path, headers={"Authorization": spelling.format(access)}).status_code == 200
     assert client.get(path, headers={"Authorization": spelling.format(access + "x")}).status_code == 401
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("path", PATHS[1:])
-def test_scheme_of_a_program_is_read_in_any_case(client, db, path, spelling):
+def test_service_token_is_accepted_with_any_scheme_spelling(client, db, path, spelling):
     assert client.get(path, headers={"Authorization": spelling.format(TOKEN)}).status_code == 200
     assert client.get(path, headers={"Authorization": spelling.format(TOKEN + "x")}).status_code == 401
 
@@ -42,7 +42,7 @@ def _token(header: str, payload: str = "{}", signature: str = "x") -> str:
     return ".".join([*parts, signature])
 
 
-ODD = {
+INVALID_HEADERS = {
     "empty": "",
     "blank": "   ",
     "scheme alone": "Bearer",
@@ -66,9 +66,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("header", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("header", INVALID_HEADERS.values(), ids=INVALID_HEADERS)
 @pytest.mark.parametrize("path", PATHS)
-def test_odd_header_gets_401(client, db, path, header):
-    answer = client.get(path, headers={"Authorization": header})
+def test_invalid_authorization_header_returns_401(client, db, path, header):
+    response = client.get(path, headers={"Authorization": header})
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (401, "application/problem+json")
+    assert (response.status_code, response.headers["Content-Type"]) == (401, "application/problem+json")

@@ -1,15 +1,15 @@
-"""The cache: one for all processes where REDIS_URL is given, else one for each."""
+"""The cache: shared by all processes with REDIS_URL, otherwise one per process."""
 
 from django.core.cache import cache
 
 from tests.live.server import environment, manage
 
 
-def test_what_one_process_keeps_another_reads_where_redis_is_given(settings, tmp_path):
+def test_cache_is_shared_between_processes_when_redis_is_configured(settings, tmp_path):
     cache.set("greeting", "hello", 30)
 
     code = "from django.core.cache import cache; print(cache.get('greeting'))"
-    elsewhere = manage(environment(tmp_path), "shell", "--verbosity", "0", "-c", code).strip()
+    other_process = manage(environment(tmp_path), "shell", "--verbosity", "0", "-c", code).strip()
 
     assert cache.get("greeting") == "hello"
-    assert elsewhere == ("hello" if settings.REDIS_URL else "None")
+    assert other_process == ("hello" if settings.REDIS_URL else "None")

@@ -85,7 +85,7 @@ def test_a_value_that_the_environment_covers_is_checked_all_the_same(checkout):
 
     assert done.returncode == 1
     assert "WEB_THREADS must be" in done.stderr
-    assert "WEB_THREADS is set in this shell too, where it wins." in done.stderr
+    assert "WEB_THREADS is also set in this shell, which overrides the file." in done.stderr
 
 
 def test_what_the_file_lacks_comes_from_the_environment(checkout):
@@ -123,7 +123,7 @@ def test_a_file_that_everybody_can_read_is_warned_about(checkout):
     (checkout / ".env").write_text(lines(**PRODUCTION))
     (checkout / ".env").chmod(0o644)
 
-    assert "Everybody on this machine can read or write .env" in manage(checkout, "check_env").stderr
+    assert "Every user of this machine can read or write .env" in manage(checkout, "check_env").stderr
 
 
 def test_the_command_leaves_the_environment_of_its_caller(tmp_path, capsys):

@@ -7,11 +7,11 @@ from django.db import connection
 from tests.checkouts import manage
 
 
-def test_sqlite_in_production_is_a_warning():
-    found = [message for message in run_checks(include_deployment_checks=True) if message.id == "backend.W002"]
+def test_deployment_check_warns_about_sqlite():
+    warnings = [message for message in run_checks(include_deployment_checks=True) if message.id == "backend.W002"]
 
-    assert len(found) == (connection.vendor == "sqlite")
-    assert all("DATABASE_URL" in (message.hint or "") for message in found)
+    assert len(warnings) == (connection.vendor == "sqlite")
+    assert all("DATABASE_URL" in (message.hint or "") for message in warnings)
 
 
 def deployment_warnings() -> set[str]:
@@ -48,7 +48,7 @@ SMTP = "django.core.mail.backends.smtp.EmailBackend"
         ),
     ],
 )
-def test_check_deploy_warns_about_values_that_do_harm_and_only_about_them(settings, warning, wrong, right):
+def test_deployment_check_warns_about_harmful_values_only(settings, warning, wrong, right):
     for name, value in wrong.items():
         setattr(settings, name, value)
     assert warning in deployment_warnings()
@@ -58,7 +58,7 @@ def test_check_deploy_warns_about_values_that_do_harm_and_only_about_them(settin
     assert warning not in deployment_warnings()
 
 
-def test_a_misspelled_name_in_the_env_file_is_a_warning_with_the_known_one(checkout):
+def test_check_warns_about_misspelled_name_in_env_file_and_suggests_the_known_one(checkout):
     (checkout / ".env").write_text("DJANGO_ENVIRONMENT=development\nWEB_THREAD=8\nMY_OWN_NAME=1\n")
 
     done = manage(checkout, "check")

@@ -1,4 +1,4 @@
-"""Grafana's dashboards as files: what Grafana would refuse or show askew; tests/faults runs their queries."""
+"""Grafana's dashboards: valid files and a complete layout; tests/faults runs their queries."""
 
 import json
 from itertools import combinations
@@ -19,27 +19,31 @@ def dashboard(request):
 
 
 def sources(value) -> list[dict]:
-    """Every datasource that is named anywhere."""
+    """Return every datasource in a dashboard."""
     if isinstance(value, list):
-        return [found for inner in value for found in sources(inner)]
+        return [source for inner in value for source in sources(inner)]
     if not isinstance(value, dict):
         return []
     own = [value["datasource"]] if "datasource" in value else []
-    return own + [found for inner in value.values() for found in sources(inner)]
+    return own + [source for inner in value.values() for source in sources(inner)]
 
 
-def test_there_are_two_with_names_of_their_own():
-    found = [json.loads(path.read_text()) for path in DASHBOARDS]
+def test_two_dashboards_have_unique_names():
+    dashboards = [json.loads(path.read_text()) for path in DASHBOARDS]
 
-    assert len({dashboard["uid"] for dashboard in found}) == len({dashboard["title"] for dashboard in found}) == 2
-    assert all(dashboard["schemaVersion"] >= 39 for dashboard in found)
+    assert (
+        len({dashboard["uid"] for dashboard in dashboards})
+        == len({dashboard["title"] for dashboard in dashboards})
+        == 2
+    )
+    assert all(dashboard["schemaVersion"] >= 39 for dashboard in dashboards)
 
 
-def test_every_datasource_is_the_provisioned_one(dashboard):
+def test_dashboard_uses_the_provisioned_datasource(dashboard):
     assert {(source["type"], source["uid"]) for source in sources(dashboard)} == {(SOURCE["type"], SOURCE["uid"])}
 
 
-def test_every_panel_has_an_id_a_title_and_a_query(dashboard):
+def test_panels_have_unique_ids_titles_and_queries(dashboard):
     panels = dashboard["panels"]
 
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -52,7 +56,7 @@ def test_every_panel_has_an_id_a_title_and_a_query(dashboard):
         assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"]
 
 
-def test_panels_lie_side_by_side_and_on_the_page(dashboard):
+def test_panels_fill_the_page_without_overlap(dashboard):
     cells = {panel["title"]: squares(panel["gridPos"]) for panel in dashboard["panels"]}
 
     for one, other in combinations(cells, 2):
@@ -63,12 +67,12 @@ def test_panels_lie_side_by_side_and_on_the_page(dashboard):
     assert {(x, y) for x in range(COLUMNS) for y in range(bottom + 1)} == filled, "there are holes between the panels"
 
 
-def squares(place: dict[str, int]) -> set[tuple[int, int]]:
-    return {
-        (x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])
-    }
+def squares(position: dict[str, int]) -> set[tuple[int, int]]:
+    columns = range(position["x"], position["x"] + position["w"])
+    rows = range(position["y"], position["y"] + position["h"])
+    return {(x, y) for x in columns for y in rows}
 
 
-def test_the_files_are_as_grafana_writes_them():
+def test_files_are_formatted_like_grafana_exports():
     for path in DASHBOARDS:
         assert path.read_text() == json.dumps(json.loads(path.read_text()), indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""GET /api/health/detailed/: what a person on call looks at."""
+"""GET /api/health/detailed/, for the person on call."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ PATH = "/api/health/detailed/"
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """Nothing is known from other tests."""
+def new_checks(monkeypatch):
+    """Replace checks and counts, so that no result of another test is shared."""
     monkeypatch.setattr(service_status, "BUSINESS_COUNTS", BusinessCounts())
     for name in ("DATABASE", "CACHE"):
         check = getattr(health, name)
@@ -31,12 +31,12 @@ def shape(value):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_has_every_key_of_the_specification():
-    boss = client_of(factories.user(role="manager"))
+def test_detailed_health_has_every_key_of_the_specification():
+    manager_client = client_of(factories.user(role="manager"))
     factories.task()
-    wait_until(lambda: boss.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
+    wait_until(lambda: manager_client.get(PATH).json()["metrics"]["application"]["tasks"]["total"] == 1)
 
-    body = boss.get(PATH).json()
+    body = manager_client.get(PATH).json()
 
     assert body["status"] == "healthy"
     assert shape(body["checks"]) == {
@@ -56,7 +56,7 @@ def test_it_has_every_key_of_the_specification():
     assert body["uptime_seconds"] >= 0
 
 
-def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
+def test_detailed_health_is_open_to_managers_superusers_and_the_token(client, db, settings):
     settings.HEALTH_TOKEN = "a-token-of-machines"
 
     assert client.get(PATH).status_code == 401
@@ -68,14 +68,14 @@ def test_it_is_for_managers_superusers_and_the_token(client, db, settings):
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/xml", "/", ",", "text", "*/*", ""])
-def test_detailed_health_is_json_whatever_a_client_accepts(manager, accept):
-    answer = manager.get(PATH, headers={"Accept": accept})
+def test_detailed_health_is_json_for_every_accept_header(manager, accept):
+    response = manager.get(PATH, headers={"Accept": accept})
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
-    assert answer.json()["status"] == "healthy"
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.json()["status"] == "healthy"
 
 
-def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, monkeypatch):
+def test_status_is_degraded_without_cache_and_unhealthy_without_database(manager, monkeypatch):
     def fail() -> None:
         raise RuntimeError("10.0.0.5 refused")
 
@@ -89,7 +89,7 @@ def test_a_broken_cache_degrades_and_a_broken_database_is_unhealthy(manager, mon
     assert degraded.json()["checks"]["cache"]["healthy"] is False
 
 
-def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
+def test_status_is_degraded_when_a_log_file_cannot_be_written(manager, log_to, tmp_path):
     (tmp_path / "file").touch()
     log_to(tmp_path / "file" / "logs")
 
@@ -99,20 +99,20 @@ def test_a_log_file_that_cannot_be_written_is_said(manager, log_to, tmp_path):
     assert "NotADirectoryError" in body["logs"]["info.log"]["last_error"]
 
 
-def test_disk_that_does_not_answer_is_unhealthy_and_no_fault(manager, monkeypatch):
+def test_status_is_degraded_when_the_disk_fails(manager, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(116, "Stale file handle")
 
     monkeypatch.setattr("api.operations.service_status.shutil.disk_usage", fail)
 
-    answer = manager.get(PATH)
+    response = manager.get(PATH)
 
-    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["filesystem"] == {"healthy": False, "disk_free_percent": None}
 
 
 @pytest.mark.timing
-def test_it_waits_for_no_count(manager, monkeypatch):
+def test_detailed_health_does_not_wait_for_counts(manager, monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr("api.operations.business_counts.count", lambda: slow.wait(5) and {})
     manager.get(PATH)

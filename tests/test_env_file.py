@@ -107,9 +107,9 @@ def test_every_line_that_is_not_understood_is_named_by_its_number_and_not_shown(
     [
         ("utf-16", ".env is written in UTF-16; save it as UTF-8."),
         ("utf-32", ".env is written in UTF-32; save it as UTF-8."),
-        ("utf-16-le", ".env holds NUL bytes"),
-        ("utf-16-be", ".env holds NUL bytes"),
-        ("utf-32-be", ".env holds NUL bytes"),
+        ("utf-16-le", ".env contains NUL bytes"),
+        ("utf-16-be", ".env contains NUL bytes"),
+        ("utf-32-be", ".env contains NUL bytes"),
         ("latin-1", ".env, line 2 is not UTF-8"),
         ("cp1252", ".env, line 2 is not UTF-8"),
         ("gb18030", ".env, line 2 is not UTF-8"),
@@ -141,9 +141,9 @@ def test_the_file_of_a_windows_editor_stops_the_start_with_a_sentence(checkout):
         (lambda path: path.symlink_to("missing"), "cannot be read: it is a link to a file that does not exist."),
         (lambda path: path.symlink_to("/dev/null"), "cannot be read: it is not a file."),
         (lambda path: path.symlink_to(path), "cannot be read: "),
-        (lambda path: path.write_bytes(b""), "is empty: fill it, or remove it."),
-        (lambda path: path.write_bytes(b"\n" * 4096), "is empty: fill it, or remove it."),
-        (lambda path: path.write_bytes(bytes(4096)), "holds NUL bytes"),
+        (lambda path: path.write_bytes(b""), "is empty: fill it in or remove it."),
+        (lambda path: path.write_bytes(b"\n" * 4096), "is empty: fill it in or remove it."),
+        (lambda path: path.write_bytes(bytes(4096)), "contains NUL bytes"),
         (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "is larger than 1 MB"),
     ],
     ids=["folder", "dangling link", "device", "loop", "empty", "blank", "zeros", "large"],
@@ -208,7 +208,7 @@ def test_a_misspelled_name_of_the_environment_does_not_start_development(checkou
     done = manage(checkout, "check")
 
     assert done.returncode == 1
-    assert "DJANGO_ENVIRONMENT is not set, but a name that nothing reads is" in done.stderr
+    assert "DJANGO_ENVIRONMENT is not set, but an unknown name is" in done.stderr
     assert "Cosmo does not read DJANGO_ENVIROMENT; is DJANGO_ENVIRONMENT meant?" in done.stderr
     assert manage(checkout, "check", DJANGO_ENVIRONMENT="development").returncode == 0
 
@@ -228,7 +228,7 @@ def test_any_bytes_are_values_or_sentences_without_text_of_the_file(tmp_path_fac
 
     found = EnvFile(path)
 
-    shape = r"fuzz\.env(?:, lines? \d+(?: and \d+)?)? (?:is|holds|set (?:NAME|A|1)+)\b[ -~]*\."
+    shape = r"fuzz\.env(?:, lines? \d+(?: and \d+)?)? (?:is|contains|set (?:NAME|A|1)+)\b[ -~]*\."
     assert all(re.fullmatch(shape, problem) for problem in found.problems)
     assert all(CANARY not in problem for problem in found.problems)
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")

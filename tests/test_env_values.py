@@ -1,4 +1,4 @@
-"""Each kind of variable rejects what cannot be meant, by name and without its value."""
+"""Each kind of variable rejects invalid values by name, without showing the value."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ REJECTED = {
     "bind": ["h", "h:", ":80", "*:80", "h:99999", "h:\u0665", "h:80 ", "http://h:80", "unix:", "unix:x", "unix:/", "unix://x/y",
              "unix:/" + "a" * 107, "a:1,b:2", "[::g]:80"],
 }  # fmt: skip
-MEANT = {
+PARSED = {
     "database": {
         "postgres://u:p%2Fw%40@h:5432/n?sslmode=verify-full": {
             "PASSWORD": "p/w@",
@@ -91,7 +91,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize(("reader", "value"), [(name, value) for name in REJECTED for value in REJECTED[name] if value])
-def test_a_value_that_cannot_be_meant_is_rejected_by_name(monkeypatch, reader, value):
+def test_invalid_value_is_rejected_by_name(monkeypatch, reader, value):
     monkeypatch.setenv("NAME", value)
     env = Environment()
 
@@ -100,23 +100,23 @@ def test_a_value_that_cannot_be_meant_is_rejected_by_name(monkeypatch, reader, v
     assert [problem.partition(" must be ")[0] for problem in env.problems] == ["NAME"]
 
 
-def test_every_kind_is_attacked():
+def test_every_reader_has_rejected_values():
     assert set(REJECTED) == set(READERS)
 
 
-@pytest.mark.parametrize(("value", "parts"), MEANT["database"].items())
-def test_an_address_of_a_database_is_read_as_meant(monkeypatch, value, parts):
+@pytest.mark.parametrize(("value", "parts"), PARSED["database"].items())
+def test_database_url_is_parsed(monkeypatch, value, parts):
     monkeypatch.setenv("NAME", value)
     env = Environment()
 
-    found = env.database("NAME", Path("/srv/db.sqlite3"))
+    parsed = env.database("NAME", Path("/srv/db.sqlite3"))
 
     assert env.problems == []
-    assert found.items() >= parts.items()
+    assert parsed.items() >= parts.items()
 
 
 ALPHABET = "ab1:/@.,;?#%[]<>*~ '\"\\-_=&+$!\u00e9\u0663\u2028\x7f\n\udcff"
-BEGINNINGS = [
+PREFIXES = [
     "",
     "https://",
     "redis://",
@@ -132,10 +132,10 @@ BEGINNINGS = [
 
 @pytest.mark.parametrize("reader", READERS)
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from(BEGINNINGS), st.text(ALPHABET, max_size=40))
-def test_any_value_is_read_or_rejected_without_being_shown(reader, beginning, rest):
+@given(st.sampled_from(PREFIXES), st.text(ALPHABET, max_size=40))
+def test_rejected_value_is_never_shown(reader, prefix, rest):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAME", f"{beginning}{rest}canary-7261")
+        patch.setenv("NAME", f"{prefix}{rest}canary-7261")
         env = Environment()
 
         READERS[reader](env)

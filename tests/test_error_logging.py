@@ -65,7 +65,7 @@ def test_error_response_is_a_problem_for_api_clients_and_a_page_for_browsers(bro
 @pytest.mark.parametrize(
     ("path", "headers", "status", "sentence"),
     [
-        ("/nowhere/", {}, 404, "There is nothing at this address"),
+        ("/nowhere/", {}, 404, "Page not found"),
         ("/odd/slow/", {"Host": "evil.example.com"}, 400, "This request cannot be understood"),
         ("/odd/fail/", {}, 500, "Something went wrong on our side"),
     ],

@@ -1,4 +1,4 @@
-"""GET /api/health/, /live/ and /ready/, as load balancers ask them."""
+"""The probes GET /api/health/, /live/ and /ready/."""
 
 import re
 import threading
@@ -17,14 +17,14 @@ PROBES = ["/api/health/", "/api/health/live/", "/api/health/ready/"]
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """Nothing is known from other tests."""
+def new_checks(monkeypatch):
+    """Replace the checks, so that no result of another test is shared."""
     for name in ("DATABASE", "CACHE", "MIGRATIONS"):
         check = getattr(health, name)
         monkeypatch.setattr(health, name, health.Check(check.name, check._attempt))
 
 
-def broken(monkeypatch, name: str, error: Exception | None = None, hangs: threading.Event | None = None) -> None:
+def break_check(monkeypatch, name: str, error: Exception | None = None, hangs: threading.Event | None = None) -> None:
     def attempt() -> None:
         if hangs is not None:
             hangs.wait(10)
@@ -36,36 +36,36 @@ def broken(monkeypatch, name: str, error: Exception | None = None, hangs: thread
 
 @pytest.mark.parametrize("path", PROBES)
 @pytest.mark.parametrize("host", ["localhost", "10.0.0.7:8000", "anything.example.com"])
-def test_they_answer_by_any_name_and_in_plain_http(client, db, settings, host, path):
+def test_probes_return_200_for_any_host_and_plain_http(client, db, settings, host, path):
     settings.SECURE_SSL_REDIRECT = True
     settings.APP_VERSION = "2.3.4"
 
-    answer = client.get(path, headers={"Host": host})
+    response = client.get(path, headers={"Host": host})
 
-    assert answer.status_code == 200
-    body = answer.json()
+    assert response.status_code == 200
+    body = response.json()
     assert list(body) == ["status", "timestamp", "service", "version"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body.pop("timestamp"))
     assert body == {"status": "healthy", "service": "cosmo-backend", "version": "2.3.4"}
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_other_addresses_are_sent_to_https(client, settings):
+def test_other_urls_redirect_to_https(client, settings):
     settings.SECURE_SSL_REDIRECT = True
 
     assert client.get("/api/tasks/").status_code == 301
 
 
 @pytest.mark.parametrize("path", PROBES)
-def test_they_can_be_asked_with_head_and_with_nothing_else(client, db, path):
+def test_probes_allow_get_and_head_only(client, db, path):
     assert client.head(path).status_code == 200
     for method in ("post", "put", "patch", "delete", "options"):
         assert getattr(client, method)(path).status_code == 405
 
 
-def test_liveness_touches_nothing(client, db, monkeypatch):
+def test_liveness_checks_no_dependency(client, db, monkeypatch):
     for name in ("DATABASE", "CACHE", "MIGRATIONS"):
-        broken(monkeypatch, name, RuntimeError())
+        break_check(monkeypatch, name, RuntimeError())
     with CaptureQueriesContext(connection) as queries:
         assert client.get("/api/health/live/").status_code == 200
 
@@ -73,24 +73,27 @@ def test_liveness_touches_nothing(client, db, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("what", "expected"), [("DATABASE", [503, 200, 503]), ("CACHE", [200, 200, 503]), ("MIGRATIONS", [200, 200, 503])]
+    ("dependency", "expected"),
+    [("DATABASE", [503, 200, 503]), ("CACHE", [200, 200, 503]), ("MIGRATIONS", [200, 200, 503])],
 )
-def test_what_does_not_work_is_told_without_a_word_about_the_inside(client, db, monkeypatch, logs, what, expected):
-    broken(monkeypatch, what, RuntimeError("10.0.0.5 refused"))
+def test_probes_return_503_without_internals_when_a_dependency_fails(
+    client, db, monkeypatch, logs, dependency, expected
+):
+    break_check(monkeypatch, dependency, RuntimeError("10.0.0.5 refused"))
 
-    answers = [client.get(path) for path in PROBES]
+    responses = [client.get(path) for path in PROBES]
 
-    assert [answer.status_code for answer in answers] == expected
-    assert answers[2].json()["status"] == "unhealthy"
-    assert "refused" not in answers[2].content.decode()
+    assert [response.status_code for response in responses] == expected
+    assert responses[2].json()["status"] == "unhealthy"
+    assert "refused" not in responses[2].content.decode()
     client.get("/api/health/ready/")
     entry = logs.entry("error", event="health_check_failed")
-    assert (entry["check"], entry["reason"]) == (what.lower(), "RuntimeError: 10.0.0.5 refused")
+    assert (entry["check"], entry["reason"]) == (dependency.lower(), "RuntimeError: 10.0.0.5 refused")
 
 
-def test_what_hangs_is_unhealthy_in_time_and_well_again_by_itself(client, db, monkeypatch, logs):
+def test_hanging_check_is_unhealthy_in_time_and_recovers(client, db, monkeypatch, logs):
     thaw = threading.Event()
-    broken(monkeypatch, "DATABASE", hangs=thaw)
+    break_check(monkeypatch, "DATABASE", hangs=thaw)
     started = time.monotonic()
 
     assert client.get("/api/health/").status_code == 503
@@ -101,30 +104,30 @@ def test_what_hangs_is_unhealthy_in_time_and_well_again_by_itself(client, db, mo
     assert logs.entry("info", event="health_check_recovered")["check"] == "database"
 
 
-def test_a_hundred_askers_are_one_query(client, db, monkeypatch):
-    tried = []
-    monkeypatch.setattr(health, "DATABASE", health.Check("database", lambda: tried.append(1)))
+def test_hundred_probes_share_one_check(client, db, monkeypatch):
+    attempts = []
+    monkeypatch.setattr(health, "DATABASE", health.Check("database", lambda: attempts.append(1)))
 
     for _ in range(100):
         client.get("/api/health/")
 
-    assert len(tried) == 1
+    assert len(attempts) == 1
 
 
-def test_a_real_cache_that_loses_what_it_got_is_not_ready(client, db, monkeypatch):
+def test_readiness_returns_503_when_the_cache_loses_values(client, db, monkeypatch):
     monkeypatch.setattr(type(cache._connections[cache._alias]), "get", lambda *_, **__: None)
 
     assert client.get("/api/health/ready/").status_code == 503
 
 
-def test_a_database_without_its_migrations_is_not_ready(tmp_path):
+def test_readiness_returns_503_when_migrations_are_missing(tmp_path):
     with serving(environment(tmp_path), tmp_path / "log") as server:
-        answers = [server.request("GET", path).status_code for path in PROBES]
+        responses = [server.request("GET", path).status_code for path in PROBES]
 
-    assert answers == [200, 200, 503]
+    assert responses == [200, 200, 503]
 
 
-def test_while_the_file_of_the_drain_is_there_others_are_asked(client, db, settings, tmp_path):
+def test_health_and_readiness_return_503_while_the_drain_file_exists(client, db, settings, tmp_path):
     settings.DRAIN_FILE = tmp_path / "drain"
     settings.DRAIN_FILE.touch()
     assert [client.get(path).status_code for path in PROBES] == [503, 200, 503]
@@ -135,16 +138,16 @@ def test_while_the_file_of_the_drain_is_there_others_are_asked(client, db, setti
 
 
 @pytest.mark.fault  # takes some seconds
-def test_without_its_database_the_service_says_so_and_goes_on(tmp_path):
+def test_service_starts_and_returns_503_without_its_database(tmp_path):
     variables = environment(tmp_path, DATABASE_URL="postgres://nobody@127.0.0.1:1/none", DB_POOL_TIMEOUT="1")
     with serving(variables, tmp_path / "log") as server:
         probes = [server.request("GET", path) for path in PROBES]
         login = server.request("POST", "/api/auth/login/", json={"username": "a", "password": "b"})
-        stranger = server.request("GET", "/api/tasks/")
+        anonymous = server.request("GET", "/api/tasks/")
 
     assert [probe.status_code for probe in probes] == [503, 200, 503]
     assert probes[0].json()["status"] == "unhealthy"
     assert set(probes[0].json()) == {"status", "timestamp", "service", "version"}
     assert (login.status_code, login.json()["code"]) == (503, "service_unavailable")
     assert login.headers["Retry-After"] == "5"
-    assert stranger.status_code == 401
+    assert anonymous.status_code == 401

@@ -72,7 +72,7 @@ def test_password_length_is_limited(manager, length, status):
 
 
 @pytest.mark.parametrize(
-    "words", ["1 MiB", "16 KiB", "2,000 values", "200 fields", "16 levels", "8 KiB", "100 rows", "are not taken"]
+    "words", ["1 MiB", "16 KiB", "2,000 values", "200 fields", "16 levels", "8 KiB", "100 rows", "are rejected"]
 )
 def test_document_description_states_limits(document, words):
     assert words in document["info"]["description"]

@@ -38,7 +38,7 @@ REJECTED = [  # method, path, body, headers, status
 @pytest.fixture
 def send_anonymously(db, log_to, settings, monkeypatch):
     """Return a function that sends the longest possible request, and returns the response and the bytes logged."""
-    monkeypatch.setattr("backend.middleware.event_throttle", throttling.EventThrottle())
+    monkeypatch.setattr("backend.logs.throttling.event_throttle", throttling.EventThrottle())
     settings.DJANGO_ENVIRONMENT = "production"
     logs = log_to(environment="production")
     browser = Client(raise_request_exception=False, enforce_csrf_checks=True)

@@ -8,8 +8,8 @@ import pytest
 
 from api.audit import events
 from api.mail.delivery import _STATE_EVENTS
+from backend.http.security_log import CATEGORIES
 from backend.logging_config import get_logging_config
-from backend.middleware import _CATEGORIES
 from tests.live.server import PROJECT
 
 PAGE = (PROJECT / "docs" / "logging.md").read_text()
@@ -28,7 +28,7 @@ EVENTS = rows("Events")
 def events_in_code() -> set[str]:
     """Return every event that our modules log."""
     names = (
-        {event.value for event in events.Event} | set(_CATEGORIES) | {event for _, event, _ in _STATE_EVENTS.values()}
+        {event.value for event in events.Event} | set(CATEGORIES) | {event for _, event, _ in _STATE_EVENTS.values()}
     )
     for package in ("backend", "api", "deploy"):
         for path in Path(PROJECT / package).rglob("*.py"):

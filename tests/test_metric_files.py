@@ -1,4 +1,4 @@
-"""The files by which workers add up their metrics: one process each, as gunicorn starts them."""
+"""Metric files of several workers; each worker is a forked process, as with gunicorn."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def count(times: int, route: str = "a") -> str:
 COUNTED = 'requests_total{route="a"}'
 
 
-def test_counters_add_up_over_workers_and_go_on_with_those_of_the_worker_before(tmp_path):
+def test_counters_add_up_and_continue_those_of_the_previous_worker(tmp_path):
     first = [count(2), "workers.set(1)", "most.set(7)", "seconds.observe(0.5)", "seconds.observe(9)"]
     second = [count(30), count(1, "b"), "workers.set(1)", "most.set(3)", "seconds.observe(1.5)"]
 
@@ -75,10 +75,10 @@ def test_counters_add_up_over_workers_and_go_on_with_those_of_the_worker_before(
     assert found['requests_total{route="b"}'] == 1
     assert [found[f'seconds_bucket{{le="{limit}"}}'] for limit in ("1.0", "2.0", "+Inf")] == [1, 2, 3]
     assert (found["seconds_count"], found["seconds_sum"]) == (3, 11)
-    assert (found["workers"], found["most"]) == (1, 3)  # the new worker of place 0 has set none
+    assert (found["workers"], found["most"]) == (1, 3)  # the new worker in place 0 has set no gauge
 
 
-def test_counts_of_before_an_update_are_added_to_those_with_another_help_text(tmp_path):
+def test_counters_add_up_when_an_update_changes_the_help_text(tmp_path):
     before = ['Counter("mails", "Mails.").inc(2)']
     after = ['Counter("mails", "Mails that left.").inc(1)', "show()"]
 
@@ -87,7 +87,7 @@ def test_counts_of_before_an_update_are_added_to_those_with_another_help_text(tm
     assert found["mails_total"] == 3
 
 
-def test_child_of_a_worker_counts_for_nobody(tmp_path):
+def test_forked_child_of_a_worker_is_not_counted(tmp_path):
     child = f"if not os.fork(): {count(100)}; metric_files.repair_files(); os._exit(0)"
 
     (found,) = workers((tmp_path, "1-0", [count(5), child, "os.wait()", count(1), "show()"]))
@@ -142,8 +142,8 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_undamaged_file_is_read(tmp_path):
-    """What the damaged ones differ from."""
+def test_valid_file_is_read(tmp_path):
+    """Prove that the damaged files below are rejected for their damage only."""
     (tmp_path / "counter_1-9.db").write_bytes(content(GOOD))
 
     (found,) = workers((tmp_path, "1-0", ["show()"]))
@@ -152,15 +152,15 @@ def test_undamaged_file_is_read(tmp_path):
 
 
 def folders(tmp_path: Path) -> dict[str, Path]:
-    """One for each damage."""
-    made = {name: tmp_path / str(number) for number, name in enumerate([*DAMAGE, *ODD_FILES])}
-    for folder in made.values():
+    """Create a folder for each kind of damage."""
+    created = {name: tmp_path / str(number) for number, name in enumerate([*DAMAGE, *ODD_FILES])}
+    for folder in created.values():
         folder.mkdir()
-    return made
+    return created
 
 
 def test_damaged_file_is_left_out_and_replaced_by_the_next_worker(tmp_path):
-    """At the place of this worker, at one that nobody has any more, and under names that no worker gives."""
+    """Damage the files of this worker, of a former worker, and files with unknown names."""
     jobs: list[Job] = []
     places = folders(tmp_path)
     for name, folder in places.items():
@@ -172,13 +172,13 @@ def test_damaged_file_is_left_out_and_replaced_by_the_next_worker(tmp_path):
                 ODD_FILES[name](path)
         jobs += [(folder, "1-0", [count(3), "show()"]), (folder, "1-9", [count(4), "show()"])]
 
-    found = [shown.get(COUNTED) for shown in workers(*jobs)]
+    counts = [values.get(COUNTED) for values in workers(*jobs)]
 
-    assert dict(zip(places, zip(found[::2], found[1::2], strict=True), strict=True)) == dict.fromkeys(places, (3, 7))
+    assert dict(zip(places, zip(counts[::2], counts[1::2], strict=True), strict=True)) == dict.fromkeys(places, (3, 7))
 
 
-def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_path):
-    """What is written in between is counted, too, and makes the file grow."""
+def test_worker_repairs_its_file_when_it_is_damaged(tmp_path):
+    """Values counted after the damage are kept too, and the file grows."""
     places = folders(tmp_path)
     more = [count(1, f"{number}" * 50) for number in range(200)]
     jobs: list[Job] = []
@@ -193,13 +193,13 @@ def test_file_that_is_damaged_under_a_worker_ends_nothing_and_is_repaired(tmp_pa
             (folder, "1-0", [count(3), damage, *more, count(1), "show()", "metric_files.repair_files()", "show()"])
         )
 
-    found = workers(*jobs)
+    outputs = workers(*jobs)
 
-    assert dict(zip(places, (shown.get(COUNTED) for shown in found), strict=True)) == dict.fromkeys(places, 4)
-    assert {len([key for key in shown if key.startswith("requests_total")]) for shown in found} == {201}
+    assert dict(zip(places, (values.get(COUNTED) for values in outputs), strict=True)) == dict.fromkeys(places, 4)
+    assert {len([key for key in values if key.startswith("requests_total")]) for values in outputs} == {201}
 
 
-def test_folder_that_is_missing_is_made(tmp_path):
+def test_missing_folder_is_created(tmp_path):
     folder = tmp_path / "run" / "metrics"
 
     (found,) = workers((folder, "1-0", [count(3), "show()"]))
@@ -208,16 +208,16 @@ def test_folder_that_is_missing_is_made(tmp_path):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_folder_that_is_removed_is_made_again(tmp_path):
+def test_removed_folder_is_created_again(tmp_path):
     folder = tmp_path / "metrics"
     lines = [count(3), "import shutil; shutil.rmtree(folder)", count(1), "metric_files.repair_files()", "show()"]
 
-    found = workers((folder, "1-0", lines), (folder, "1-1", [count(1), "show()"]))
+    outputs = workers((folder, "1-0", lines), (folder, "1-1", [count(1), "show()"]))
 
-    assert [shown[COUNTED] for shown in found] == [4, 5]
+    assert [values[COUNTED] for values in outputs] == [4, 5]
 
 
-def test_worker_counts_in_memory_until_the_folder_can_be_made(tmp_path):
+def test_worker_counts_in_memory_until_the_folder_can_be_created(tmp_path):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "metrics"
     lines = [count(3), "show()", "folder.parent.unlink(); metric_files.repair_files()", "show()"]

@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads, over all workers, and for nobody else."""
+"""/metrics: the values of all workers, for Prometheus only."""
 
 import logging
 import threading
@@ -33,19 +33,19 @@ def samples(text: str) -> dict[str, float]:
 
 @pytest.fixture
 def scrape(client, db, settings):
-    """A function that reads /metrics as Prometheus does."""
+    """Return a function that scrapes /metrics like Prometheus."""
     settings.METRICS_TOKEN = TOKEN
 
     def scrape() -> dict[str, float]:
-        answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        return samples(answer.content.decode())
+        response = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/plain")
+        return samples(response.content.decode())
 
     return scrape
 
 
-def test_requests_are_counted_by_route_method_and_class(scrape, manager):
+def test_requests_are_counted_by_route_method_and_status_class(scrape, manager):
     name = 'cosmo_http_requests_total{method="GET",route="api/tasks/<id:pk>/",status="%s"}'
     before = scrape()
     task = factories.task()
@@ -63,7 +63,7 @@ def test_requests_are_counted_by_route_method_and_class(scrape, manager):
 
 
 @pytest.mark.usefixtures("logs")
-def test_events_of_the_log_are_counted(scrape):
+def test_log_events_are_counted(scrape):
     names = ['cosmo_log_events_total{event="failed_login"}', 'cosmo_log_records_total{level="WARNING"}']
     before = scrape()
 
@@ -75,14 +75,14 @@ def test_events_of_the_log_are_counted(scrape):
 
 @pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize("event", ["\ud800", "a\nb", "a" * 10_000, "\0", 7, ["a"]], ids=repr)
-def test_odd_events_break_neither_a_log_call_nor_a_scrape(scrape, event):
+def test_invalid_event_values_break_neither_log_call_nor_scrape(scrape, event):
     logging.getLogger("api").info("Odd", extra={"event": event})
 
     assert scrape()
 
 
-@pytest.mark.parametrize("what", ["resident_mb", "_open_files"])
-def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
+@pytest.mark.parametrize("what", ["resident_bytes", "_open_files"])
+def test_sampling_failure_breaks_no_request_and_is_logged_once(scrape, client, logs, monkeypatch, what):
     def fail() -> None:
         raise RuntimeError("no sample")
 
@@ -98,8 +98,8 @@ def test_process_that_cannot_be_sampled_ends_no_request_and_is_logged_once(scrap
     assert len(logs.entries("error", event="metrics_failed", message="Process not sampled")) == 1
 
 
-def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
-    """No thread can be started, and the disk of the logs does not answer."""
+def test_scrape_leaves_out_values_that_cannot_be_counted(scrape, monkeypatch):
+    """No thread can be started, and the log disk fails."""
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -118,7 +118,7 @@ def test_scrape_does_without_what_cannot_be_counted(scrape, monkeypatch):
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
 
-def test_strangers_make_no_labels(scrape, client):
+def test_unknown_paths_and_methods_create_no_labels(scrape, client):
     for number in range(20):
         client.get(f"/nowhere/{number}/")
         client.generic(f"ODD{number}", "/api/tasks/")
@@ -129,25 +129,25 @@ def test_strangers_make_no_labels(scrape, client):
     assert any('method="other"' in name for name in names)
 
 
-def test_labels_end_at_some_number(monkeypatch):
+def test_number_of_label_values_is_limited(monkeypatch):
     monkeypatch.setattr(metrics, "MAX_NAMES", 2)
     monkeypatch.setattr(metrics, "_names", {"route": set()})
 
     assert [metrics._capped("route", name) for name in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]
 
 
-def test_the_business_is_counted_in_the_background(scrape, manager):
+def test_business_counts_appear_after_the_background_count(scrape, manager):
     factories.task(status="completed")
     wait_until(lambda: "cosmo_tasks_overdue" in scrape())
 
-    found = scrape()
+    values = scrape()
 
-    assert {name for name in found if name.startswith("cosmo_tasks{")} == {
+    assert {name for name in values if name.startswith("cosmo_tasks{")} == {
         f'cosmo_tasks{{status="{status}"}}' for status in ("pending", "in_progress", "completed", "canceled")
     }
-    assert found["cosmo_mails_waiting"] == 0
-    assert found['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
-    assert 0 < found["cosmo_logs_disk_free_ratio"] <= 1
+    assert values["cosmo_mails_waiting"] == 0
+    assert values['cosmo_job_last_success_timestamp_seconds{job_name="send_email_digest"}'] == 0
+    assert 0 < values["cosmo_logs_disk_free_ratio"] <= 1
 
 
 ACCEPTS = {
@@ -175,41 +175,41 @@ ACCEPTS = {
 
 
 @pytest.mark.parametrize("accept", [*ACCEPTS.values(), None], ids=[*ACCEPTS, "missing"])
-def test_metrics_are_text_whatever_a_scraper_accepts(client, db, settings, accept):
+def test_metrics_are_text_for_every_accept_header(client, db, settings, accept):
     settings.METRICS_TOKEN = TOKEN
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({} if accept is None else {"Accept": accept})
 
-    answer = client.get("/metrics", headers=headers)
+    response = client.get("/metrics", headers=headers)
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
-    assert "cosmo_log_events_total" in answer.content.decode()
+    assert (response.status_code, response.headers["Content-Type"]) == (200, CONTENT_TYPE_LATEST)
+    assert "cosmo_log_events_total" in response.content.decode()
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("wrong", 401), (TOKEN + "x", 401), (TOKEN, 200)])
-def test_a_token_opens_it(client, db, settings, token, status):
+def test_metrics_require_the_token(client, db, settings, token, status):
     settings.METRICS_TOKEN = TOKEN
 
-    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
+    response = client.get("/metrics", headers={"Authorization": f"Bearer {token}", "Host": "10.0.0.7"})
 
-    assert answer.status_code == status
+    assert response.status_code == status
     if status == 401:
-        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert response.headers["Content-Type"] == "application/problem+json"
 
 
-def test_without_a_token_in_the_settings_none_opens_it(client, db):
+def test_metrics_reject_empty_token_when_none_is_configured(client, db):
     assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
     assert client_of(factories.user(role="superuser")).get("/metrics").status_code == 200
 
 
-def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
+def test_scrape_adds_up_workers_and_forgets_killed_ones(tmp_path):
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN)
     migrate(variables)
     name = 'cosmo_http_requests_total{method="GET",route="none",status="4xx"}'
     with serving(variables, tmp_path / "log") as server:
 
         def scrape() -> dict[str, float]:
-            answer = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-            return samples(answer.text)
+            response = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            return samples(response.text)
 
         before = scrape().get(name, 0)
         for _ in range(100):
@@ -224,15 +224,15 @@ def test_all_workers_are_one_and_the_dead_are_forgotten(tmp_path):
         wait_until(lambda: len(master.children()) == 2)
         time.sleep(0.5)
         after = scrape()
-        one_worker = psutil.Process(master.children()[0].pid).memory_info().rss / 2**20
+        one_worker = psutil.Process(master.children()[0].pid).memory_info().rss
 
     assert after[name] - before == 100
-    assert after["cosmo_worker_memory_megabytes"] < 3 * one_worker
+    assert after["cosmo_worker_memory_bytes"] < 3 * one_worker
     assert not any("pid=" in name for name in after)
 
 
 @pytest.mark.fault  # takes some seconds
-def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
+def test_recycled_workers_continue_counters_and_leave_no_series(tmp_path):
     files = tmp_path / "metrics"
     files.mkdir()
     variables = environment(tmp_path, METRICS_TOKEN=TOKEN, PROMETHEUS_MULTIPROC_DIR=str(files))
@@ -256,7 +256,7 @@ def test_workers_that_are_recycled_count_on_and_leave_no_series(tmp_path):
     assert after["cosmo_worker_cpu_seconds_total"] > 0
     assert after["cosmo_worker_open_files"] > 5
     kinds = [file.name.rpartition("_")[0] for file in files.iterdir()]
-    assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while the next one began
+    assert kinds.count("counter") <= 3  # the places of two workers, and of one that ended while its successor started
 
 
 def test_throttled_login_attempts_are_counted(scrape, client):
@@ -272,7 +272,7 @@ def test_throttled_login_attempts_are_counted(scrape, client):
 
 
 @pytest.mark.usefixtures("logs")
-def test_a_line_that_stands_for_many_counts_as_many(scrape):
+def test_summary_record_counts_every_summarized_event(scrape):
     name = 'cosmo_log_events_total{event="suspicious_pattern"}'
     before = scrape()
 
@@ -283,7 +283,7 @@ def test_a_line_that_stands_for_many_counts_as_many(scrape):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
+def test_emails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
     monkeypatch.setattr(views, "BUSINESS_COUNTS", BusinessCounts())
     monkeypatch.setattr("api.mail.delivery_thread.schedule_delivery", lambda: None)
     for state in ("sent", "failed", "queued"):
@@ -292,33 +292,37 @@ def test_mails_and_jobs_are_counted_by_kind(scrape, monkeypatch):
     call_command("cleanup")
     wait_until(lambda: "cosmo_mails_waiting" in scrape())
 
-    found = scrape()
+    values = scrape()
 
-    assert [found[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [1, 1, 1]
-    assert found["cosmo_mails_waiting"] == 1
-    assert found['cosmo_job_runs_total{job_name="cleanup",result="ok"}'] == 1
-    assert time.time() - found['cosmo_job_last_success_timestamp_seconds{job_name="cleanup"}'] < 60
+    assert [values[f'cosmo_mails{{kind="test",state="{state}"}}'] for state in ("sent", "failed", "queued")] == [
+        1,
+        1,
+        1,
+    ]
+    assert values["cosmo_mails_waiting"] == 1
+    assert values['cosmo_job_runs_total{job_name="cleanup",result="ok"}'] == 1
+    assert time.time() - values['cosmo_job_last_success_timestamp_seconds{job_name="cleanup"}'] < 60
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no pool (make test-services)")
-def test_a_pool_that_is_exhausted_is_seen(tmp_path):
+def test_exhausted_pool_is_counted(tmp_path):
     small = {"DB_POOL_MIN_SIZE": "1", "DB_POOL_MAX_SIZE": "1", "DB_POOL_TIMEOUT": "1", "WEB_CONCURRENCY": "1"}
     with fresh_database(tmp_path) as database:
         variables = environment(tmp_path, METRICS_TOKEN=TOKEN, DATABASE_URL=database, **small)
         migrate(variables)
         with serving(variables, tmp_path / "log") as server:
 
-            def sign_in(_: int) -> int:
+            def log_in(_: int) -> int:
                 body = {"username": "nobody", "password": "wrong"}
                 return server.request("POST", "/api/auth/login/", json=body).status_code
 
             with psycopg.connect(database) as holder, ThreadPoolExecutor(4) as threads:
-                holder.execute("LOCK TABLE api_user")  # the one connection waits for it
-                assert set(threads.map(sign_in, range(4))) == {503}
+                holder.execute("LOCK TABLE api_user")  # the only connection waits for this lock
+                assert set(threads.map(log_in, range(4))) == {503}
             text = server.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
-    found = samples(text)
-    assert found['cosmo_database_pool_events_total{event="timed_out"}'] >= 1
-    assert found['cosmo_database_pool_events_total{event="waited"}'] >= 1
-    assert found['cosmo_database_pool_events_total{event="not_connected"}'] == 0
-    assert sum(found[f'cosmo_database_pool_connections{{state="{state}"}}'] for state in ("idle", "busy")) == 1
+    values = samples(text)
+    assert values['cosmo_database_pool_events_total{event="timed_out"}'] >= 1
+    assert values['cosmo_database_pool_events_total{event="waited"}'] >= 1
+    assert values['cosmo_database_pool_events_total{event="not_connected"}'] == 0
+    assert sum(values[f'cosmo_database_pool_connections{{state="{state}"}}'] for state in ("idle", "busy")) == 1

@@ -1,4 +1,4 @@
-"""Files that hold secrets are for their owner alone, whatever the umask; log files keep their own mode."""
+"""Files with secrets are private for every umask; log files keep their own mode."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ def modes(folder) -> dict[str, str]:
     return {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir() if path.is_file()}
 
 
-def test_the_development_database_and_its_journal_are_private(checkout):
+def test_development_database_and_journal_are_private(checkout):
     code = "from django.db import connection as c; import os; c.cursor().execute('CREATE TABLE a (b)'); " + (
         "print({n: oct(os.stat(n).st_mode & 0o777) for n in os.listdir() if n.startswith('db.sqlite3')})"
     )
@@ -39,7 +39,7 @@ def test_the_development_database_and_its_journal_are_private(checkout):
 
 
 @pytest.mark.parametrize(("environment", "mode"), [("development", "0o600"), ("test", "0o666")])
-def test_a_database_that_was_open_to_all_is_closed_in_development_only(checkout, environment, mode):
+def test_existing_database_becomes_private_in_development_only(checkout, environment, mode):
     (checkout / "db.sqlite3").touch(0o666)
     code = "from django.db import connection; connection.ensure_connection()"
 
@@ -48,18 +48,18 @@ def test_a_database_that_was_open_to_all_is_closed_in_development_only(checkout,
     assert modes(checkout)["db.sqlite3"] == mode
 
 
-def test_emails_written_to_files_are_private(checkout, tmp_path):
+def test_email_files_are_private(checkout, tmp_path):
     backend = "django.core.mail.backends.filebased.EmailBackend"
 
     done = manage(checkout, "shell", "-c", SEND, EMAIL_BACKEND=backend, EMAIL_FILE_PATH=str(tmp_path / "mails"))
 
     assert done.returncode == 0, done.stderr
-    (written,) = (tmp_path / "mails").iterdir()
-    assert "reset/token" in written.read_text()
-    assert oct(stat.S_IMODE(written.stat().st_mode)) == "0o600"
+    (file,) = (tmp_path / "mails").iterdir()
+    assert "reset/token" in file.read_text()
+    assert oct(stat.S_IMODE(file.stat().st_mode)) == "0o600"
 
 
-def test_emails_without_a_folder_go_into_one_of_their_own(checkout):
+def test_email_files_have_a_default_folder(checkout):
     done = manage(checkout, "shell", "-c", SEND, EMAIL_BACKEND="django.core.mail.backends.filebased.EmailBackend")
 
     assert done.returncode == 0, done.stderr

@@ -166,10 +166,10 @@ def test_records_after_a_request_do_not_belong_to_it(browser, logs):
 
 
 def test_memory_growth_is_logged_once_until_memory_falls(browser, logs, settings, monkeypatch):
-    monkeypatch.setattr("backend.middleware.memory_growth", MemoryGrowthDetector())
+    monkeypatch.setattr("backend.telemetry.memory.memory_growth", MemoryGrowthDetector())
     settings.MEMORY_GROWTH_THRESHOLD = 50
     for used in (100, 149, 150, 170, 120, 151):
-        monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
+        monkeypatch.setattr("backend.telemetry.memory.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
     warnings = logs.entries("performance", event="memory_growth")
@@ -179,10 +179,10 @@ def test_memory_growth_is_logged_once_until_memory_falls(browser, logs, settings
 
 
 def test_memory_growth_at_the_threshold_is_logged_once_until_memory_falls_clearly(browser, logs, settings, monkeypatch):
-    monkeypatch.setattr("backend.middleware.memory_growth", MemoryGrowthDetector())
+    monkeypatch.setattr("backend.telemetry.memory.memory_growth", MemoryGrowthDetector())
     settings.MEMORY_GROWTH_THRESHOLD = 50
     for used in (100, 151, 149, 150, 146, 152, 144, 153):
-        monkeypatch.setattr("backend.middleware.resident_mb", lambda used=used: float(used))
+        monkeypatch.setattr("backend.telemetry.memory.resident_mb", lambda used=used: float(used))
         browser.get("/api/health/live/")
 
     warnings = logs.entries("performance", event="memory_growth")

@@ -20,7 +20,7 @@ HEADERS = {
 @pytest.fixture
 def browser(db, settings, logs, monkeypatch):
     settings.ROOT_URLCONF = "tests.failing_urls"
-    monkeypatch.setattr("backend.middleware.event_throttle", throttling.EventThrottle())
+    monkeypatch.setattr("backend.logs.throttling.event_throttle", throttling.EventThrottle())
     return Client(raise_request_exception=False)
 
 

@@ -246,9 +246,9 @@ def test_the_command_tells_what_the_server_said(sentry, settings, capsys):
 
     printed = capsys.readouterr().out
     event = sentry.events()[-1]
-    assert printed == f"Event {event['event_id']}: the server said 200 OK.\n"
+    assert printed == f"Event {event['event_id']}: the server returned 200 OK.\n"
     sentry.status = 403
-    with pytest.raises(CommandError, match="the server said 403"):
+    with pytest.raises(CommandError, match="the server returned 403"):
         call_command("sentry_test")
     settings.SENTRY_DSN = "http://key@127.0.0.1:1/1"
     with pytest.raises(CommandError, match=r"cannot be reached \(Connection refused\)"):

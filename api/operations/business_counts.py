@@ -1,10 +1,7 @@
-"""Business counts (tasks, users, emails, jobs). A thread counts them, so that requests do not wait."""
+"""Business counts: counted in the background, so that no request waits for a count of millions of rows."""
 
 import logging
-import threading
-from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 from django.db import connection
@@ -19,49 +16,35 @@ from api.operations.models import JobRun
 from api.tasks.models import Task, overdue
 from api.users.models import User
 from backend.logging_config import API
+from backend.single_flight import SingleFlight
 
 MAX_AGE = 30.0  # seconds
-FIRST_TIMEOUT = 0.03  # seconds that a caller waits for the first counts
+FIRST_WAIT = 0.03  # seconds that a request waits for the first count
 
 logger = logging.getLogger(API)
 
 
 class BusinessCounts:
-    """The latest business counts; an empty dict before the first count."""
+    """The latest counts; {} before the first count has ended."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running_count: threading.Event | None = None
-        self._counted_at = float("-inf")
         self._latest: dict[str, Any] = {}
+        self._flight = SingleFlight(self._refresh, name="business-counts", max_age=MAX_AGE)
 
     def current(self) -> dict[str, Any]:
-        """Return the latest counts. If they are older than MAX_AGE, start to count again."""
-        with self._lock:
-            if self._running_count is None and monotonic() - self._counted_at > MAX_AGE:
-                self._start()
-            running = self._running_count
+        """Return counts that are about half a minute old at most, if they are requested regularly."""
+        running = self._flight.start_if_stale()
         if running is not None and not self._latest:
-            running.wait(FIRST_TIMEOUT)
+            running.wait(FIRST_WAIT)
         return self._latest
 
-    def _start(self) -> None:
-        done = threading.Event()
-        # If no thread can be started, keep the last counts.
-        with suppress(RuntimeError):
-            threading.Thread(target=self._count, args=(done,), name="business-counts", daemon=True).start()
-            self._running_count = done
-
-    def _count(self, done: threading.Event) -> None:
+    def _refresh(self) -> None:
         try:
             self._latest = count()
         except Exception:
             logger.exception("Business counts failed", extra={"event": "counts_failed"})
         finally:
             connection.close()
-            with self._lock:
-                self._counted_at, self._running_count = monotonic(), None
-            done.set()
 
 
 def count() -> dict[str, Any]:

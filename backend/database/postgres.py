@@ -1,7 +1,7 @@
-"""PostgreSQL connections that wait for a bounded time, also for a server that keeps the socket open and says nothing.
+"""PostgreSQL connections with a client-side timeout, even if the server keeps the socket open and sends nothing.
 
-The limits of the server (statement_timeout, lock_timeout) are of no use when it stands still, and those of TCP see a
-kernel that is well. So each exchange has a limit on our side; who does not answer in time is not asked again.
+A frozen server cannot enforce its own timeouts (statement_timeout, lock_timeout), and TCP timeouts see a healthy
+kernel. So each exchange has a timeout on our side; a connection that exceeds it is closed.
 """
 
 import time
@@ -11,21 +11,21 @@ import psycopg
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
-STATEMENT_TIMEOUT = 10  # seconds; the server ends what takes longer
+STATEMENT_TIMEOUT = 10  # seconds; the server cancels longer statements
 LOCK_TIMEOUT = 2  # seconds
-EXCHANGE_TIMEOUT = STATEMENT_TIMEOUT + 1  # seconds; a server that is alive has ended the statement by then
-PING_TIMEOUT = 2  # seconds; for the empty statement that a connection must answer before it is used
-POOL_DRAIN_INTERVAL = 1  # seconds between two times that a pool is emptied
+EXCHANGE_TIMEOUT = STATEMENT_TIMEOUT + 1  # seconds; by then a working server has cancelled the statement
+PING_TIMEOUT = 2  # seconds; for the empty statement that tests a connection before it is used
+POOL_DRAIN_INTERVAL = 1  # seconds between two drains of the pool
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """What the pool makes of this project's connections."""
+    """A pooled connection that limits the duration of each exchange."""
 
-    _longest = EXCHANGE_TIMEOUT
-    _renewed_at = 0.0  # monotonic; of this process, which has one pool
+    _exchange_timeout = EXCHANGE_TIMEOUT
+    _drained_at = 0.0  # monotonic; of this process, which has one pool
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs.setdefault("timeout", self._longest)
+        kwargs.setdefault("timeout", self._exchange_timeout)
         try:
             return super().wait(gen, *args, **kwargs)
         except ReadOnlySqlTransaction:
@@ -33,36 +33,36 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
-                raise  # the server has answered
+                raise  # the server has responded
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL did not answer within {kwargs['timeout']} seconds") from error
 
     def _drain_pool(self) -> None:
-        """Connect anew: after a failover this may be the old primary, which answers, and would be asked for an hour."""
+        """Reconnect: after a failover the old primary still responds, and the pool would use it for up to an hour."""
         pool: Any = self._pool
         now = time.monotonic()
-        if pool is not None and now - BoundedConnection._renewed_at > POOL_DRAIN_INTERVAL:
-            BoundedConnection._renewed_at = now
+        if pool is not None and now - BoundedConnection._drained_at > POOL_DRAIN_INTERVAL:
+            BoundedConnection._drained_at = now
             pool.drain()
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Only the pool's check comes this way; Django has cursors."""
-        self._longest = PING_TIMEOUT
+        """Run the pool's connection check; Django uses cursors instead."""
+        self._exchange_timeout = PING_TIMEOUT
         try:
             return super().execute(*args, **kwargs)
         finally:
-            self._longest = EXCHANGE_TIMEOUT
+            self._exchange_timeout = EXCHANGE_TIMEOUT
 
 
 def connection_options(*, min_size: int, max_size: int, timeout: int) -> dict[str, Any]:
-    """What Django hands to psycopg and its pool; `timeout` in seconds."""
+    """Return Django's OPTIONS for psycopg and its pool; `timeout` in seconds."""
     return {
         "pool": {
             "min_size": min_size,
             "max_size": max_size,
             "timeout": timeout,
-            # The pool's own way is to wait twice as long after each failure, up to minutes, also when the server is
-            # back. Given up at once, the next request tries anew.
+            # By default the pool doubles its pause after each failure, up to minutes, even if the server is back.
+            # If it gives up early, the next request connects again.
             "reconnect_timeout": timeout,
             "connection_class": BoundedConnection,
         },

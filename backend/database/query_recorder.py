@@ -1,4 +1,4 @@
-"""What a request asks of the database: how often, how long, what was slow, and what was asked again and again.
+"""Record the SQL statements of a request: count, time, slow ones and repeated ones.
 
 Works with DEBUG off, unlike `connection.queries`. Only the SQL text is kept, never its parameters.
 """
@@ -18,16 +18,16 @@ _OUR_CODE = tuple(f"{_PROJECT}/{package}/" for package in ("api", "backend"))
 _MAX_SLOW = 10
 _MAX_STATEMENTS = 500
 _MAX_SQL = 2_000  # characters
-LIKELY_N_PLUS_ONE = 10  # times the same statement
+LIKELY_N_PLUS_ONE = 10  # executions of the same statement
 
 
 class QueryRecorder:
-    """Counts the queries of this thread on every database between start() and stop()."""
+    """Records the statements of this thread on every database between start() and stop()."""
 
     __slots__ = ("_hooks", "_listeners", "_repeated", "_seen", "count", "seconds", "slow", "threshold_ms")
 
     def __init__(self, *, threshold_ms: int, listeners: Iterable[Any] = ()) -> None:
-        """Each listener's add_query(sql, seconds) is called for every query."""
+        """Call each listener's add_query(sql, seconds) for every statement."""
         self.threshold_ms = threshold_ms
         self._listeners = tuple(listeners)
         self.count = 0
@@ -66,12 +66,12 @@ class QueryRecorder:
 
     @property
     def likely_n_plus_one(self) -> list[dict[str, Any]]:
-        """Statements that were sent ten times or more: [{sql, count, at}]."""
+        """Return the statements that ran ten times or more: [{sql, count, at}]."""
         return [{"sql": sql[:_MAX_SQL], "count": self._seen[sql], "at": at} for sql, at in self._repeated.items()]
 
 
 def _source_location() -> str:
-    """The line of our own code that asked, as path:line function."""
+    """Return the line of our own code that ran the statement, as "path:line function"."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename

@@ -1,4 +1,4 @@
-"""SQLite files that only their owner reads; SQLite gives its -wal and -shm files the mode of the database."""
+"""SQLite files that only their owner can read. SQLite gives -wal and -shm files the mode of the database."""
 
 import contextlib
 import sqlite3
@@ -9,13 +9,13 @@ from backend.files.private import PRIVATE, open_private
 
 
 class PrivateConnection(sqlite3.Connection):
-    """Creates its file with mode 0600; an existing one keeps the mode that an operator gave it."""
+    """Creates its file with mode 0600; an existing file keeps its mode."""
 
     tightens_existing = False
 
     def __init__(self, database: str | Path, *args: Any, **kwargs: Any) -> None:
         if not str(database).startswith((":memory:", "file:")):
-            with contextlib.suppress(OSError):  # connecting says what is wrong
+            with contextlib.suppress(OSError):  # connecting reports the problem
                 self._make_private(Path(database))
         super().__init__(database, *args, **kwargs)
 
@@ -29,6 +29,6 @@ class PrivateConnection(sqlite3.Connection):
 
 
 class DevelopmentConnection(PrivateConnection):
-    """Also repairs the mode of a file that was created before."""
+    """Also corrects the mode of existing files."""
 
     tightens_existing = True

@@ -1,4 +1,4 @@
-"""Read a .env file: every line means something, or is named by its number. No message holds text of the file."""
+"""Read a .env file. Report every invalid line by its number; no message contains text of the file."""
 
 import codecs
 import re
@@ -6,14 +6,14 @@ from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 
-# The longer marks first: that of UTF-32 begins like that of UTF-16.
+# Longer byte order marks first: UTF-32's begins like UTF-16's.
 _OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-# Quantifiers that end in + give nothing back, so that no line takes longer than its length.
+# Possessive quantifiers (++, *+) do not backtrack, so matching time is linear.
 _LINE = re.compile(r"(?:export[ \t]++)?([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=(.*)")
 _SINGLE_QUOTED = re.compile(r"'([^']*+)'(?:[ \t]++#.*)?")
 _DOUBLE_QUOTED = re.compile(r'"((?:\\.|[^"\\])*+)"(?:[ \t]++#.*)?')
@@ -21,15 +21,15 @@ _COMMENT = re.compile(r"(?<![ \t])[ \t]++#")
 
 
 class EnvFile:
-    """The values of a file, and what is wrong with it as sentences in the order of its lines."""
+    """The values of a file, and its problems as sentences in line order."""
 
     def __init__(self, path: Path) -> None:
         self.values: dict[str, str] = {}
         self.problems: list[str] = []
         self._name = path.name
-        self._numbers: dict[str, int] = {}  # {name: the line that sets it}
+        self._numbers: dict[str, int] = {}  # {name: line number}
         try:
-            content = _content(path)
+            content = _read_bytes(path)
         except OSError as error:
             self._reject(f"cannot be read: {error.strerror or type(error).__name__}.")
         else:
@@ -41,13 +41,13 @@ class EnvFile:
             if content.startswith(mark):
                 return self._reject(f"is written in {encoding}; save it as UTF-8.")
         if len(content) > MAX_BYTES:
-            return self._reject("is larger than 1 MB, which no file of variables is.")
+            return self._reject("is larger than 1 MB; a .env file is smaller.")
         if b"\0" in content:
-            return self._reject("holds NUL bytes: it is damaged, or written in UTF-16 or UTF-32; save it as UTF-8.")
+            return self._reject("contains NUL bytes: it is damaged or not UTF-8; save it as UTF-8.")
         content = content.removeprefix(codecs.BOM_UTF8)
         if not content.strip():
-            # An editor or a disk that is full leaves this behind, and without its lines Cosmo would run with DEBUG on.
-            return self._reject("is empty: fill it, or remove it.")
+            # A failed write on a full disk leaves an empty file; Cosmo would then run with DEBUG on.
+            return self._reject("is empty: fill it in or remove it.")
         for number, line in enumerate(content.split(b"\n"), 1):
             self._read_line(number, line.removesuffix(b"\r"))
         return None
@@ -61,9 +61,9 @@ class EnvFile:
         if not text or text.startswith("#"):
             return None
         if not text.replace("\t", " ").isprintable():
-            return self._reject_line(number, "holds a character that cannot be seen: type it again.")
+            return self._reject_line(number, "contains an invisible character: type the line again.")
         match = _LINE.fullmatch(text)
-        value = None if match is None else _value(match[2])
+        value = None if match is None else _parse_value(match[2])
         if match is None or value is None:
             return self._reject_line(
                 number, "is neither NAME=value nor a comment, or its quotes are not closed at its end."
@@ -84,8 +84,8 @@ class EnvFile:
         self.problems.append(f"{self._name}, line {number} {reason}")
 
 
-def _content(path: Path) -> bytes | None:
-    """None without a file; one that is there and cannot be read is an OSError."""
+def _read_bytes(path: Path) -> bytes | None:
+    """Return the content; None without a file. Raise OSError if an existing file cannot be read."""
     if path.is_symlink() and not path.exists():
         raise OSError(None, "it is a link to a file that does not exist")
     if path.exists() and not path.is_file():
@@ -97,13 +97,13 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _value(written: str) -> str | None:
-    """None for quotes that do not enclose it."""
-    if written.lstrip(" \t").startswith("'"):
-        match = _SINGLE_QUOTED.fullmatch(written.lstrip(" \t"))
+def _parse_value(raw: str) -> str | None:
+    """Return the value without quotes and comment; None if quotes are not closed."""
+    if raw.lstrip(" \t").startswith("'"):
+        match = _SINGLE_QUOTED.fullmatch(raw.lstrip(" \t"))
         return match and match[1]
-    if written.lstrip(" \t").startswith('"'):
-        match = _DOUBLE_QUOTED.fullmatch(written.lstrip(" \t"))
-        # \n, \r and \t stay two characters, as they always did here: no value has several lines.
+    if raw.lstrip(" \t").startswith('"'):
+        match = _DOUBLE_QUOTED.fullmatch(raw.lstrip(" \t"))
+        # \n, \r and \t stay two characters: no value has several lines.
         return match and re.sub(r"\\([^nrt])", r"\1", match[1])
-    return _COMMENT.split(written, maxsplit=1)[0].strip(" \t")
+    return _COMMENT.split(raw, maxsplit=1)[0].strip(" \t")

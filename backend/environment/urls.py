@@ -1,4 +1,4 @@
-"""Turn the address of a database or a broker into its value, or raise ValueError if it cannot be meant."""
+"""Parse the URL of a database, cache or broker; raise ValueError if it is invalid."""
 
 import os
 import re
@@ -12,11 +12,11 @@ import environ
 from backend.environment.values import HOST_AND_PORT, check_host_and_port, keep, match_of, matching, path, reject
 
 POSTGRESQL_SCHEMES = ("postgres", "postgresql", "pgsql", "psql")
-# backend/settings.py decides these, and the address has the name.
-POSTGRESQL_OPTIONS_OF_OURS = frozenset({"connect_timeout", "dbname", "options", "tcp_user_timeout"})
+# backend/settings.py sets these options, and the URL's path is the database name.
+RESERVED_POSTGRESQL_OPTIONS = frozenset({"connect_timeout", "dbname", "options", "tcp_user_timeout"})
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# What a URL with a password is made of (RFC 3986): /, @, #, ? and % stand for themselves only as %2F and so on. Of a
-# password that was not encoded, a part would be taken for the host, the port or the path.
+# A URL with a password (RFC 3986): /, @, #, ? and % must be encoded as %2F and so on. Otherwise a part of the password
+# would be parsed as the host, the port or the path.
 _TEXT = r"(?:[^\s/?#@%]|%[0-9A-Fa-f]{2})"
 _CONNECTION = re.compile(
     rf"""(?P<scheme>[a-z]+)://
@@ -29,7 +29,7 @@ _CONNECTION = re.compile(
 
 
 def redis_url(raw: str) -> str:
-    """Without , and ;, at which Django cuts it into several."""
+    """Return the URL; reject , and ;, at which Django splits it."""
     parts = _connection(keep(raw, not set(raw) & set(",;")), ("redis", "rediss"))
     _single_host(parts)
     matching(re.compile(r"(?:/[0-9]{0,3})?"), parts["path"] or "")
@@ -37,7 +37,7 @@ def redis_url(raw: str) -> str:
 
 
 def broker_url(raw: str) -> str:
-    """One broker, or several with ; between them, of which Celery takes the first that answers."""
+    """Return one or several broker URLs, separated by ; (Celery uses the first that responds)."""
     for word in raw.split(";"):
         if word.startswith("redis"):
             redis_url(word)
@@ -59,15 +59,15 @@ def sqlite_file(file: Path | str) -> dict[str, Any]:
 def _sqlite(raw: str, base: Path) -> dict[str, Any]:
     if raw in {"sqlite://:memory:", "sqlite:///:memory:"}:
         return sqlite_file(":memory:")
-    written = matching(re.compile(r"sqlite:///[^?#]+"), raw).removeprefix("sqlite:///")
-    file = path(base)(_decoded(written))
-    return sqlite_file(file) if not written.endswith("/") and not os.path.isdir(file) else reject()
+    encoded = matching(re.compile(r"sqlite:///[^?#]+"), raw).removeprefix("sqlite:///")
+    file = path(base)(_decoded(encoded))
+    return sqlite_file(file) if not encoded.endswith("/") and not os.path.isdir(file) else reject()
 
 
 def _postgresql(raw: str) -> dict[str, Any]:
     parts = _connection(raw, POSTGRESQL_SCHEMES)
     for word in parts["hosts"].split(",") if parts["hosts"] else ():
-        if word[:3].upper() != "%2F":  # the folder of a socket
+        if word[:3].upper() != "%2F":  # a socket's folder
             check_host_and_port(HOST_AND_PORT, word)
     # /name, or //folder/of/the/socket/name
     matching(re.compile(r"/[^/]+" if parts["hosts"] else r"/[^/]+|/(?:/[^/]+){2,}"), parts["path"] or "")
@@ -77,11 +77,11 @@ def _postgresql(raw: str) -> dict[str, Any]:
 
 
 def _check_postgresql_options(query: str | None) -> None:
-    from psycopg.pq import Conninfo  # noqa: PLC0415 - only where PostgreSQL is used
+    from psycopg.pq import Conninfo  # noqa: PLC0415 - needed only for PostgreSQL
 
     pairs = parse_qsl(query, strict_parsing=True) if query else []
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()} - POSTGRESQL_OPTIONS_OF_OURS
-    if len(dict(pairs)) < len(pairs) or not set(dict(pairs)) <= known:
+    allowed = {option.keyword.decode() for option in Conninfo.get_defaults()} - RESERVED_POSTGRESQL_OPTIONS
+    if len(dict(pairs)) < len(pairs) or not set(dict(pairs)) <= allowed:
         raise ValueError
     if dict(pairs).get("sslmode", "require") not in SSL_MODES:
         raise ValueError
@@ -98,6 +98,6 @@ def _single_host(parts: re.Match[str]) -> None:
     check_host_and_port(HOST_AND_PORT, parts["hosts"] or "")
 
 
-def _decoded(written: str) -> str:
-    decoded = unquote(written, errors="strict")  # UnicodeDecodeError is a ValueError
+def _decoded(encoded: str) -> str:
+    decoded = unquote(encoded, errors="strict")  # UnicodeDecodeError is a ValueError
     return keep(decoded, decoded.isprintable())

@@ -1,4 +1,4 @@
-"""Turn the text of one variable into its value, or raise ValueError if it cannot be meant."""
+"""Parse the text of one variable; raise ValueError if it is invalid."""
 
 import importlib.util
 import ipaddress
@@ -14,8 +14,8 @@ from django.utils.module_loading import import_string
 
 TRUE_WORDS = frozenset({"true", "on", "yes", "y", "1"})
 FALSE_WORDS = frozenset({"false", "off", "no", "n", "0"})
-LONGEST_SOCKET_PATH = 107  # bytes, in Linux
-LONGEST_TEXT = 200
+MAX_SOCKET_PATH = 107  # bytes, in Linux
+MAX_TEXT = 200
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*+"
@@ -33,7 +33,7 @@ _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 def text(raw: str) -> str:
-    return keep(raw, raw.isprintable() and len(raw) <= LONGEST_TEXT)
+    return keep(raw, raw.isprintable() and len(raw) <= MAX_TEXT)
 
 
 def secret(min_length: int) -> Callable[[str], str]:
@@ -74,7 +74,7 @@ def choice(choices: Collection[str]) -> Callable[[str], str]:
 
 
 def host(raw: str) -> str:
-    """A name or an IP address, without a port."""
+    """Return a host name or an IP address; reject a port."""
     if ":" in raw:
         ipaddress.IPv6Address(raw)
         return raw
@@ -82,7 +82,7 @@ def host(raw: str) -> str:
 
 
 def hosts(*, wildcard: bool) -> Callable[[str], list[str]]:
-    """What Django compares the Host header with."""
+    """Return a parser of ALLOWED_HOSTS, which Django compares with the Host header."""
 
     def parse(word: str) -> str:
         return word if wildcard and word == "*" else _host(matching(_HOST_PATTERN, word))
@@ -109,7 +109,7 @@ def http_url(raw: str) -> str:
 
 
 def skipped_paths(raw: str) -> list[str]:
-    """Beginnings of paths; "/" alone would leave no request line at all."""
+    """Return path prefixes; reject "/" alone, which would suppress all request lines."""
     return [matching(_SKIPPED_PATH, word) for word in _words(keep(raw, raw.isprintable()))]
 
 
@@ -125,7 +125,7 @@ def sender(raw: str) -> str:
 
 
 def email_backend(raw: str) -> str:
-    """The class of a backend. Packages other than Django may need settings, which are not complete yet."""
+    """Return the name of a backend class. Other packages may need complete settings, so only find their module."""
     module = matching(_DOTTED_NAME, raw).rpartition(".")[0]
     if raw.startswith("django."):
         return keep(raw, is_email_backend(raw))
@@ -136,41 +136,44 @@ def email_backend(raw: str) -> str:
 
 
 def is_email_backend(name: str) -> bool:
+    """Return whether this is the dotted name of an email backend class."""
     try:
-        found = import_string(name)
+        backend = import_string(name)
     except ImportError:
         return False
-    is_class = issubclass(type(found), type)  # isinstance() would ask a lazy object, like Django's settings
-    return is_class and issubclass(found, BaseEmailBackend) and found is not BaseEmailBackend
+    is_class = issubclass(type(backend), type)  # isinstance() would evaluate lazy objects, such as Django's settings
+    return is_class and issubclass(backend, BaseEmailBackend) and backend is not BaseEmailBackend
 
 
 def path(base: Path) -> Callable[[str], Path]:
-    """A relative path starts from `base`; ~ is a home folder."""
+    """Return a parser of paths; relative paths start at `base`, ~ is a home folder."""
 
     def parse(raw: str) -> Path:
         try:
             return base / Path(keep(raw, raw.isprintable())).expanduser()
-        except RuntimeError:  # nobody has this name
+        except RuntimeError:  # no user has this name
             raise ValueError from None
 
     return parse
 
 
 def flag_file(base: Path) -> Callable[[str], Path]:
-    """A file whose presence means something; a folder would be there always."""
+    """Return a parser of a file whose presence is a flag; reject folders, which would always be present."""
 
     def parse(raw: str) -> Path:
-        found = path(base)(raw)
-        return found if not raw.endswith("/") and not os.path.isdir(found) else reject()
+        file = path(base)(raw)
+        return file if not raw.endswith("/") and not os.path.isdir(file) else reject()
 
     return parse
 
 
 def bind(raw: str) -> str:
     if raw.startswith("unix:"):
-        written = re.sub(r"\Aunix:(?://)?", "", raw)
-        socket = str(path(Path())(keep(written, written.startswith(("/", "~")) and not written.endswith("/"))))
-        return keep(f"unix:{socket}", len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH)
+        socket_path = re.sub(r"\Aunix:(?://)?", "", raw)
+        socket = str(
+            path(Path())(keep(socket_path, socket_path.startswith(("/", "~")) and not socket_path.endswith("/")))
+        )
+        return keep(f"unix:{socket}", len(os.fsencode(socket)) <= MAX_SOCKET_PATH)
     match = match_of(HOST_AND_PORT, raw)
     _host(match[1])
     integer(0, 65535)(match[2] or "")
@@ -183,10 +186,10 @@ def check_host_and_port(pattern: re.Pattern[str], raw: str) -> None:
     _port(match[2])
 
 
-def _host(found: str) -> str:
-    if found.startswith("["):
-        ipaddress.IPv6Address(found[1:-1])
-    return found
+def _host(name: str) -> str:
+    if name.startswith("["):
+        ipaddress.IPv6Address(name[1:-1])
+    return name
 
 
 def _port(digits: str | None) -> None:
@@ -211,8 +214,8 @@ def matching(pattern: re.Pattern[str], raw: str) -> str:
     return match_of(pattern, raw)[0]
 
 
-def keep(raw: str, is_meant: bool) -> str:  # noqa: FBT001 - reads like a sentence
-    return raw if is_meant else reject()
+def keep(raw: str, is_valid: bool) -> str:  # noqa: FBT001 - reads like a sentence
+    return raw if is_valid else reject()
 
 
 def reject() -> Any:

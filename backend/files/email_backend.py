@@ -1,4 +1,4 @@
-"""Django's backend that writes emails to files, whose reset links nobody else may read."""
+"""Django's file-based email backend with private files: emails contain reset links."""
 
 from django.core.mail.backends import filebased
 

@@ -1,4 +1,4 @@
-"""Files that hold secrets or personal data: only their owner reads them, from the moment when they are created."""
+"""Files with secrets or personal data: readable only by their owner from their creation on."""
 
 import os
 from pathlib import Path

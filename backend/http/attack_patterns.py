@@ -1,4 +1,4 @@
-"""Requests that nobody sends who uses Cosmo: probes for files, scripts and SQL."""
+"""Patterns of attacks that no user of Cosmo sends: probes for files, scripts and SQL."""
 
 import re
 from urllib.parse import unquote_plus
@@ -17,11 +17,11 @@ _ANY = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PATTER
 
 
 def find_attack_pattern(path: str, query: str) -> str | None:
-    """The name of the first pattern in a request's path (decoded) or query string (raw); None if there is none."""
+    """Return the name of the first pattern in a path (decoded) or query string (raw); None without a match."""
     text = f"{path}?{query}"[:MAX_CHECKED]
-    for _ in range(2):  # once more for what was encoded twice
+    for _ in range(2):  # twice: text may be encoded twice
         if "%" not in text and "+" not in text:
             break
         text = unquote_plus(text)
-    found = _ANY.search(text)
-    return found.lastgroup if found else None
+    match = _ANY.search(text)
+    return match.lastgroup if match else None

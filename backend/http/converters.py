@@ -4,7 +4,7 @@ MAX_ID = 2**63 - 1
 
 
 class IdConverter:
-    """A row's id. What no row can have does not match, so that a senseless address is 404."""
+    """Matches the id of a row. Impossible ids do not match, so their URLs are 404."""
 
     regex = "[1-9][0-9]{0,18}"
 

@@ -1,4 +1,4 @@
-"""Error pages for people, with the request id to quote. Programs get problem details."""
+"""Error pages with the request id to quote. The API returns problem details instead."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from backend import request_context
 from backend.database.outages import RETRY_AFTER, is_outage
 from backend.http.problems import CONTENT_TYPE, build_problem
 
-# In the page itself, so that it needs no other file while something is broken; the policy names its hash.
+# Inside the page, which must not need other files during an outage; the CSP contains its hash.
 STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:1.1rem/1.5 system-ui,sans-serif;color:#1f2933;background:#f5f7fa;margin:0}"
@@ -30,7 +30,7 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 
 def content_security_policy(*, form_action: str = "'none'") -> str:
-    """The Content-Security-Policy of a page that has STYLE inside and nothing else."""
+    """Return the Content-Security-Policy of a page that contains STYLE and loads nothing else."""
     return (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action {form_action}; "
         "frame-ancestors 'none'"
@@ -38,15 +38,15 @@ def content_security_policy(*, form_action: str = "'none'") -> str:
 
 
 _TEXTS = {
-    400: ("This request cannot be understood", "Check the address, or go back and try again."),
-    403: ("You may not do this", "Perhaps you were signed out meanwhile: go back, load the page anew and try again."),
-    404: ("There is nothing at this address", "Check it for a typing mistake. What was here may have been deleted."),
-    411: ("This request has no length", "Send its size in Content-Length."),
-    413: ("This is too large", "Go back and send less."),
-    415: ("This kind of content is not read", "Send it without compression."),
-    431: ("This request is too large", "Delete the cookies of this site and try again."),
-    429: ("Too many attempts", "Wait a while, and try again."),
-    500: ("Something went wrong on our side", "It was written down. Try again in a few minutes."),
+    400: ("This request cannot be understood", "Check the URL, or go back and try again."),
+    403: ("You may not do this", "You may have been signed out. Go back, reload the page and try again."),
+    404: ("Page not found", "Check the URL for mistakes. The page may have been deleted."),
+    411: ("The request has no length", "Send its size in Content-Length."),
+    413: ("The request is too large", "Go back and send less data."),
+    415: ("Unsupported content", "Send the request without compression."),
+    431: ("The request headers are too large", "Delete the cookies of this site and try again."),
+    429: ("Too many attempts", "Wait a few minutes, then try again."),
+    500: ("Something went wrong on our side", "We have logged the error. Try again in a few minutes."),
     503: ("Cosmo cannot reach its database", "Go back and try again in a few seconds."),
 }
 
@@ -69,7 +69,7 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 
 def reject(request: HttpRequest, status: int, detail: str) -> HttpResponse:
-    """Return what a middleware answers instead of a view: problem details under /api/, elsewhere a page."""
+    """Return a middleware's error response: problem details under /api/, a page elsewhere."""
     if not request.path_info.startswith("/api/"):
         return _page(status)
     body = orjson.dumps(build_problem(status=status, detail=detail))
@@ -77,7 +77,7 @@ def reject(request: HttpRequest, status: int, detail: str) -> HttpResponse:
 
 
 def too_many_attempts(headers: Mapping[str, str]) -> HttpResponse:
-    """Return the page of a 429, with its Retry-After."""
+    """Return the 429 page with the given headers, such as Retry-After."""
     page = _page(429)
     for name, value in headers.items():
         page.headers[name] = value

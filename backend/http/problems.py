@@ -43,14 +43,14 @@ def build_problem(
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": _bounded(detail or default_detail),
+        "detail": _truncate(detail or default_detail),
         "code": code or default_code,
         "request_id": context.request_id if context else "",
-        "errors": [{name: _bounded(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
+        "errors": [{name: _truncate(text) for name, text in error.items()} for error in errors[:MAX_ERRORS]],
     }
 
 
-def _bounded(text: str) -> str:
+def _truncate(text: str) -> str:
     """Return the text as valid UTF-8, cut to MAX_TEXT. It may repeat the client's input."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."

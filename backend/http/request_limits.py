@@ -1,6 +1,6 @@
-"""What a request may hold, checked where its bytes are first seen: headers, then the body, which is read here and once.
+"""Limit the size of requests before anything reads them: first the headers, then the body, which is read here.
 
-Django reads as many bytes as Content-Length says, so a chunked body would be none to it.
+Django reads as many bytes as Content-Length says, so it would see a chunked body as empty.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +16,13 @@ from django.http.response import HttpResponseBase
 
 from backend.http.error_pages import reject
 
-MAX_HEADER = 8_190  # characters; the limit of a line, also for a header that is made of several lines
+MAX_HEADER = 8_190  # characters; the server limits each line, this limits repeated headers too
 # Python before 3.11.10 unquotes a cookie in quadratic time. The cookie of django.contrib.messages may need 1,024.
 MAX_COOKIE_ESCAPES = 1_100
 
 
 class RequestLimitsMiddleware:
-    """Refuses a request that is too large before it is read, and hands on its whole body, however it was framed."""
+    """Rejects requests that are too large, and passes on complete bodies, with Content-Length or chunked."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -30,9 +30,9 @@ class RequestLimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
             _check_headers(request.META)
-            body = _body(request.META, max_body(request.path_info))
-        except _RejectedRequest as refused:
-            return reject(request, refused.status, refused.detail)
+            body = _read_body(request.META, max_body(request.path_info))
+        except _RejectedRequest as rejection:
+            return reject(request, rejection.status, rejection.detail)
         stream = BytesIO(body)
         request.META["CONTENT_LENGTH"] = str(len(body)) if body else ""
         request.META["wsgi.input"] = request._stream = stream
@@ -46,13 +46,13 @@ class _RejectedRequest(Exception):
 
 
 def max_body(path: str) -> int:
-    """Return how many bytes the body of a request to this path may have."""
+    """Return the maximum body size in bytes for this path."""
     is_small = path.startswith(settings.SMALL_BODY_PATHS)
     return settings.SMALL_BODY if is_small else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 def _check_headers(meta: Mapping[str, Any]) -> None:
-    # A server joins the lines of a repeated header, so its own limit of a line does not bound the header.
+    # The server joins the lines of a repeated header, so its line limit does not limit the header.
     is_long = any(name.startswith("HTTP_") and len(value) > MAX_HEADER for name, value in meta.items())
     if is_long or meta.get("HTTP_COOKIE", "").count("\\") > MAX_COOKIE_ESCAPES:
         raise _RejectedRequest(431, "A header of the request is too large.")
@@ -61,7 +61,7 @@ def _check_headers(meta: Mapping[str, Any]) -> None:
         raise _RejectedRequest(415, "Send the body without a Content-Encoding.")
 
 
-def _body(meta: Mapping[str, Any], limit: int) -> bytes:
+def _read_body(meta: Mapping[str, Any], limit: int) -> bytes:
     if "HTTP_TRANSFER_ENCODING" not in meta:
         length = _declared_length(meta)
         if length > limit:
@@ -96,13 +96,13 @@ def _read(meta: Mapping[str, Any], size: int) -> bytes:
         with _deadline(meta.get("gunicorn.socket")):
             body: bytes = meta["wsgi.input"].read(size)
             return body
-    except Exception as error:  # each server has its own for wrong chunks and for a client that has gone
+    except Exception as error:  # servers raise different errors for invalid chunks and disconnected clients
         raise _RejectedRequest(400, "The body could not be read to its end.") from error
 
 
 @contextmanager
 def _deadline(connection: Any) -> Iterator[None]:
-    """End the client's side of the connection after WEB_TIMEOUT, so that no slow client holds a thread for longer."""
+    """Close the client's side of the connection after WEB_TIMEOUT: no slow client blocks a thread for longer."""
     if connection is None:
         yield
         return
@@ -116,5 +116,5 @@ def _deadline(connection: Any) -> Iterator[None]:
 
 
 def _stop_reading(connection: Any) -> None:
-    with suppress(OSError):  # it has gone by itself
+    with suppress(OSError):  # the client has disconnected
         connection.shutdown(SHUT_RD)

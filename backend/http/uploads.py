@@ -1,4 +1,4 @@
-"""Nobody uploads files to Cosmo."""
+"""Reject file uploads: Cosmo has none."""
 
 from typing import Any, NoReturn
 
@@ -6,7 +6,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 
 class NoUploads(FileUploadHandler):
-    """Stops reading a form at the first file in it: none is kept in memory or on the disk, whatever its size."""
+    """Stops reading a form at its first file, so that no file reaches memory or disk."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise StopUpload(connection_reset=True)

@@ -1,4 +1,4 @@
-"""Errors by mail to DJANGO_ADMINS: from a thread of its own, so that a mail server that is away costs no request."""
+"""Emails about errors to DJANGO_ADMINS, sent by a thread: a mail server that is down delays no request."""
 
 import atexit
 import logging
@@ -14,15 +14,15 @@ from backend.logs.repeats import RepeatLimiter
 from backend.logs.text import format_entry
 from backend.request_context import printable
 
-INTERVAL = 60.0  # seconds between two mails about the same fault
-MAX_WAITING = 50  # mails
-GRACE = 5.0  # seconds that a process waits for its last mails
+INTERVAL = 60.0  # seconds between two emails about the same error group
+MAX_WAITING = 50  # emails
+GRACE = 5.0  # seconds that an ending process waits for its last emails
 
 logger = logging.getLogger("backend.telemetry.error_mail")
 
 
 class AdminMailHandler(GuardedHandler):
-    """One mail for a fault and minute; what came in between is counted in the next one."""
+    """Sends one email per error group and minute; the next email counts the errors in between."""
 
     label = "admin_mail"
     where_dropped_lines_are = "; they are in error.log"
@@ -37,20 +37,20 @@ class AdminMailHandler(GuardedHandler):
         atexit.register(self._finish)
 
     def emit(self, record: logging.LogRecord) -> None:
-        # What strangers cause is no fault of ours, and a test of the log files is none either.
+        # Clients cause security records, and test_logging writes test records: neither is an error of Cosmo.
         if record.name.startswith(("django.security", "api.test_logging")):
             return
-        more = self._repeats.allow(_error_key(record))
-        if more is None:
+        suppressed = self._repeats.allow(_error_key(record))
+        if suppressed is None:
             return
         entry = self._text.build_entry(record)[0]
         body = format_entry(entry)
-        if more:
-            body += f"\n\n{more} more like this since the last mail; logs/error.log has them all."
-        self._hand_over(printable(f"{record.levelname}: {entry['message']}")[:200], body)
+        if suppressed:
+            body += f"\n\n{suppressed} more of these since the last email; logs/error.log has all of them."
+        self._enqueue(printable(f"{record.levelname}: {entry['message']}")[:200], body)
 
-    def _hand_over(self, subject: str, body: str) -> None:
-        """Let the thread send it; where too many wait, mails are the smaller problem."""
+    def _enqueue(self, subject: str, body: str) -> None:
+        """Queue the email for the thread; raise queue.Full if too many are waiting."""
         self.acquire()
         try:
             self._start_thread()
@@ -62,7 +62,7 @@ class AdminMailHandler(GuardedHandler):
     def _start_thread(self) -> None:
         if self._thread is not None and self._pid == os.getpid():
             return
-        self._waiting = queue.Queue(MAX_WAITING)  # after a fork: the parent's thread is not here
+        self._waiting = queue.Queue(MAX_WAITING)  # after a fork, the parent's thread does not exist here
         self._pid = os.getpid()
         self._thread = threading.Thread(target=_deliver, args=(self._waiting,), name="admin-mail", daemon=True)
         self._thread.start()
@@ -78,18 +78,18 @@ class AdminMailHandler(GuardedHandler):
 
 
 def _error_key(record: logging.LogRecord) -> tuple[object, ...]:
-    """What makes two records the same fault: the place and kind of the exception, else the place of the log call."""
+    """Return the key of an error group: type and location of the exception, else the location of the log call."""
     error = record.exc_info[1] if record.exc_info else None
     trace = error.__traceback__ if error is not None else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
-    return (record.name, record.pathname, record.lineno, type(error), place)
+    location = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else ()
+    return (record.name, record.pathname, record.lineno, type(error), location)
 
 
 def _deliver(waiting: "queue.Queue[tuple[str, str] | None]") -> None:
     while (item := waiting.get()) is not None:
         try:
             mail.mail_admins(*item)
-        except Exception as error:  # noqa: BLE001 - whatever the mail server does, the next mail is tried
+        except Exception as error:  # noqa: BLE001 - after any failure the next email is tried
             logger.warning("Admin mail failed", extra={"event": "admin_mail_failed", "reason": str(error)})

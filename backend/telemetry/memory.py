@@ -1,17 +1,17 @@
-"""How much memory this process has in use."""
+"""Memory use of this process."""
 
 import os
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_FALLEN = 0.9  # of the threshold; below it memory has fallen, between the two it only wavers
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_REARM_RATIO = 0.9  # of the threshold; growth must fall below it before the next report
 
 
 class _Statm:
-    """/proc/self/statm, kept open: each call of the system lets another thread run first."""
+    """/proc/self/statm, kept open: each system call gives up the GIL."""
 
     def __init__(self) -> None:
         self._file = -1
-        os.register_at_fork(after_in_child=self._close)  # it is the parent's
+        os.register_at_fork(after_in_child=self._close)  # the file belongs to the parent
 
     def read(self) -> bytes:
         if self._file < 0:
@@ -27,28 +27,35 @@ class _Statm:
 _statm = _Statm()
 
 
-def resident_mb() -> float | None:
-    """Megabytes of this process in RAM; None where the system does not tell it in /proc."""
+def resident_bytes() -> int | None:
+    """Return the resident memory of this process; None on systems without /proc."""
     try:
-        return int(_statm.read().split()[1]) * _PAGE / (1024 * 1024)
+        return int(_statm.read().split()[1]) * _PAGE_SIZE
     except (OSError, ValueError, IndexError):
         return None
 
 
+def resident_mb() -> float | None:
+    """Return the same in megabytes."""
+    size = resident_bytes()
+    return None if size is None else size / (1024 * 1024)
+
+
 class MemoryGrowthDetector:
-    """Tells once when the process has grown by so many megabytes since its start, and again after it clearly shrank."""
+    """Reports once when the process has grown by a threshold since its start, and again after it has clearly shrunk."""
 
     def __init__(self) -> None:
         self._start: float | None = None
-        self._is_told = False
+        self._is_reported = False
 
     def has_grown(self, now_mb: float, *, threshold_mb: int) -> bool:
+        """Return True if this growth has not been reported yet."""
         if self._start is None:
             self._start = now_mb
-        grown = now_mb - self._start
-        is_news = grown >= threshold_mb and not self._is_told
-        self._is_told = is_news or (self._is_told and grown >= _FALLEN * threshold_mb)
-        return is_news
+        growth = now_mb - self._start
+        is_new = growth >= threshold_mb and not self._is_reported
+        self._is_reported = is_new or (self._is_reported and growth >= _REARM_RATIO * threshold_mb)
+        return is_new
 
 
 memory_growth = MemoryGrowthDetector()

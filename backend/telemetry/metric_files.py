@@ -1,9 +1,9 @@
-"""The values of a process's metrics, and the files by which /metrics adds up those of all workers.
+"""Metric values of this process, and the files from which /metrics adds up those of all workers.
 
-The format of the files is that of prometheus_client, but not its way to write them: it maps them into memory, and the
-kernel ends a process that writes to a mapped file whose disk is full or that was truncated (SIGBUS). Here memory holds
-the values, and a file is a copy that pwrite() updates. Where that fails, the process counts on in memory, and `repair`
-writes the copy again as soon as it can. Nothing here raises an OSError.
+The file format is prometheus_client's, but its writer maps files into memory. The kernel kills a process that writes to
+a mapped file on a full disk, or to a truncated one (SIGBUS). Here memory holds the values, and pwrite() updates a copy
+in a file. If that fails, the process keeps counting in memory, and `repair` writes the copy again as soon as possible.
+Nothing here raises an OSError.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ logger = logging.getLogger(API)
 
 
 class _ValueFile:
-    """All values of one kind: `content` is what the file should hold."""
+    """All values of one kind; `_content` is the intended content of the file."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._content = bytearray(FIRST)
         self._positions: dict[str, int] = {}
         self._descriptor = -1
-        self._is_continued = False
+        self._is_loaded = False
         self.error: OSError | None = None
         self._set_size()
 
     def add(self, key: str) -> int:
-        """Return the position of a key's value, which is 0 for a new one."""
+        """Return the position of a key's value; a new key gets the value 0."""
         if key in self._positions:
             return self._positions[key]
         encoded = key.encode()
@@ -48,7 +48,7 @@ class _ValueFile:
         self._set_size()
         position = self._positions[key] = len(self._content) - NUMBERS.size
         self._copy(start, len(self._content))
-        self._copy(0, SIZE.size)  # after the entry: a reader sees a whole one or none
+        self._copy(0, SIZE.size)  # after the entry: readers never see a partial one
         return position
 
     def get(self, position: int) -> float:
@@ -60,20 +60,20 @@ class _ValueFile:
         self._copy(position, position + _NUMBER.size)
 
     def repair(self, path: Path) -> None:
-        """Make the file equal to the values, if it is not; the first time the values go on with what is in it."""
+        """Write the file again if it differs from the values. The first call adds the counters found in it."""
         try:
-            if not self._is_copied(path):
+            if not self._is_file_current(path):
                 self.close()
-                self._continue(path)
+                self._load(path)
                 self._write(path)
             self.error = None
         except OSError as error:
-            self._lose(error)
+            self._abandon_file(error)
 
-    def begin_again(self) -> None:
-        """Forget what was counted and where: that is the parent's."""
+    def reset(self) -> None:
+        """Reset all values and forget the file after a fork: they belong to the parent."""
         self.close()
-        self._is_continued = False
+        self._is_loaded = False
         for position in self._positions.values():
             _NUMBER.pack_into(self._content, position, 0)
 
@@ -92,57 +92,57 @@ class _ValueFile:
         try:
             _write_all(self._descriptor, self._content[start:end], start)
         except OSError as error:
-            self._lose(error)
+            self._abandon_file(error)
 
-    def _lose(self, error: OSError) -> None:
+    def _abandon_file(self, error: OSError) -> None:
         self.error = error
         self.close()
 
-    def _is_copied(self, path: Path) -> bool:
+    def _is_file_current(self, path: Path) -> bool:
         if self._descriptor < 0:
             return False
         try:
-            is_there = os.path.samestat(os.fstat(self._descriptor), path.lstat())
+            is_same_file = os.path.samestat(os.fstat(self._descriptor), path.lstat())
         except FileNotFoundError:
             return False
-        return is_there and os.pread(self._descriptor, len(self._content) + 1, 0) == self._content
+        return is_same_file and os.pread(self._descriptor, len(self._content) + 1, 0) == self._content
 
-    def _continue(self, path: Path) -> None:
-        if self._is_continued:
+    def _load(self, path: Path) -> None:
+        if self._is_loaded:
             return
         if not self.kind.startswith("gauge"):
             with contextlib.suppress(DamagedFile, FileNotFoundError, PermissionError):
                 for key, value in read_file(path).items():
                     position = self.add(key)
                     self.set(position, self.get(position) + value)
-        self._is_continued = True
+        self._is_loaded = True
 
     def _write(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
+        new_path = path.with_suffix(".new")
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor = os.open(fresh, flags, 0o600)
+        self._descriptor = os.open(new_path, flags, 0o600)
         try:
             _write_all(self._descriptor, self._content, 0)
             if path.is_dir():
                 path.rmdir()
-            fresh.replace(path)
+            new_path.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
-                fresh.unlink()
+                new_path.unlink()
             raise
 
 
 def _write_all(descriptor: int, data: bytes | bytearray, offset: int) -> None:
     written = os.pwrite(descriptor, data, offset)
-    if written < len(data):  # the disk became full in between: the next attempt says so
+    if written < len(data):  # the disk is full: the second write raises the error
         os.pwrite(descriptor, data[written:], offset + written)
 
 
 class Value:
-    """What prometheus_client keeps the number of a series in."""
+    """The value of one series; replaces prometheus_client's own class."""
 
-    _multiprocess = False  # for prometheus_client: nothing is restricted
+    _multiprocess = False  # prometheus_client restricts nothing then
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Value:
     ) -> None:
         kind = f"{kind}_{multiprocess_mode}" if multiprocess_mode else kind
         if kind not in COMBINED:
-            raise ValueError(f"Nobody knows how to add up {kind}.")
+            raise ValueError(f"Values of kind {kind} cannot be combined.")
         key = json.dumps([metric, name, dict(zip(labels, label_values, strict=True)), text], sort_keys=True)
         with _lock:
             self._values = _kinds.setdefault(kind, _ValueFile(kind))
@@ -176,55 +176,55 @@ class Value:
             return self._values.get(self._position)
 
     def set_exemplar(self, exemplar: object) -> None:
-        """Keep none: files have no place for them."""
+        """Ignore exemplars: the files cannot hold them."""
 
     def get_exemplar(self) -> None:
         return None
 
 
-_lock = threading.RLock()  # a log call of a signal handler may interrupt another one
+_lock = threading.RLock()  # reentrant: a signal handler's log call may interrupt another one
 _kinds: dict[str, _ValueFile] = {}
 _place: tuple[Path, str] | None = None
 _is_failure_logged = False
 
 
 def share_values(path: str, place: str) -> None:
-    """Count for all workers, as the worker of this place: it goes on with the counters of the one before."""
+    """Share values with all workers in the folder `path`; continue the counters of the last worker in this place."""
     global _place
     _place = (Path(path), place)
     repair_files()
 
 
 def folder() -> Path | None:
-    """Where all workers count; None for a process that counts for itself."""
+    """Return the folder that all workers share; None for a process that shares no values."""
     return _place[0] if _place else None
 
 
 def repair_files() -> None:
-    """Write what could not be written before, or was removed or damaged; log when it fails and works again."""
+    """Write files that failed, disappeared or were damaged; log when this starts to fail and when it works again."""
     global _is_failure_logged
     if _place is None:
         return
-    where, place = _place
+    shared_folder, place = _place
     with _lock:
         for values_ in _kinds.values():
-            values_.repair(where / f"{values_.kind}_{place}.db")
+            values_.repair(shared_folder / f"{values_.kind}_{place}.db")
         error = next((values_.error for values_ in _kinds.values() if values_.error), None)
-        is_news = bool(error) != _is_failure_logged
+        has_changed = bool(error) != _is_failure_logged
         _is_failure_logged = bool(error)
-    if is_news and error:
+    if has_changed and error:
         extra = {"event": "metrics_unwritable", "reason": f"{type(error).__name__}: {error}"}
         logger.error("Metrics cannot be written; this worker counts in memory", extra=extra)
-    elif is_news:
+    elif has_changed:
         logger.info("Metrics are written again", extra={"event": "metrics_recovered"})
 
 
-def _begin() -> None:
+def _reset_after_fork() -> None:
     global _lock, _place
     _lock, _place = threading.RLock(), None
     for values_ in _kinds.values():
-        values_.begin_again()
+        values_.reset()
 
 
-os.register_at_fork(after_in_child=_begin)
+os.register_at_fork(after_in_child=_reset_after_fork)
 values.ValueClass = Value

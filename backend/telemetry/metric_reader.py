@@ -1,4 +1,4 @@
-"""Reads the files of `metric_files`, and adds them up. A file that is damaged in any way is left out."""
+"""Read the files of `metric_files` and add them up. Damaged files are left out."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from backend.logging_config import API
 
 MAX_BYTES = 64 * 1024 * 1024  # of a file; a larger one is damaged
-# How the values of several workers become one, by the beginning of a file's name.
+# {kind, the prefix of a file's name: function that combines the values of several workers}.
 COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
     "counter": sum,
     "histogram": sum,
@@ -26,7 +26,7 @@ COMBINED: dict[str, Callable[[Iterable[float]], float]] = {
     "gauge_livemax": max,
 }
 SIZE = struct.Struct("i")  # of the file, at its beginning; of a key, before it
-NUMBERS = struct.Struct("dd")  # a value, and the time that prometheus_client keeps for some gauges
+NUMBERS = struct.Struct("dd")  # a value, and prometheus_client's timestamp, which is not used here
 FIRST = 8  # where the first entry begins
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
@@ -35,11 +35,11 @@ _logged_as_damaged: set[str] = set()
 
 
 class DamagedFile(ValueError):
-    """A file that no worker of ours has left like this."""
+    """The file is not as a worker writes it."""
 
 
 class Sample(NamedTuple):
-    """What the key of an entry says."""
+    """The series that the key of an entry names."""
 
     metric: str
     name: str
@@ -47,28 +47,28 @@ class Sample(NamedTuple):
 
 
 def read_all_workers(folder: Path) -> Iterator[Metric]:
-    """What all workers have counted; files that are damaged are left out, and named in the log once."""
-    found: defaultdict[tuple[str, str], defaultdict[Sample, list[float]]] = defaultdict(lambda: defaultdict(list))
+    """Yield the combined metrics of all workers. Log each damaged file once and leave it out."""
+    values: defaultdict[tuple[str, str], defaultdict[Sample, list[float]]] = defaultdict(lambda: defaultdict(list))
     texts: dict[str, str] = {}
     damaged = set()
     for path in _files(folder):
         try:
             entries = read_file(path)
         except FileNotFoundError:
-            continue  # of a worker that has just ended
+            continue  # its worker has just ended
         except (OSError, DamagedFile):
             damaged.add(path.name)
             continue
         kind = path.name.rpartition("_")[0]
         for key, value in entries.items():
-            sample, text = _parsed(key)
+            sample, text = _parse(key)
             texts[sample.metric] = text
-            found[kind, sample.metric][sample].append(value)
+            values[kind, sample.metric][sample].append(value)
     for name in sorted(damaged - _logged_as_damaged):
         logger.error("Metrics file left out", extra={"event": "metrics_file_damaged", "file": name})
     _logged_as_damaged.clear()
     _logged_as_damaged.update(damaged)
-    for (kind, name), samples in found.items():
+    for (kind, name), samples in values.items():
         totals = {sample: float(COMBINED[kind](numbers)) for sample, numbers in samples.items()}
         metric = Metric(name, texts[name], kind.partition("_")[0])
         for sample, total in _cumulative(totals) if kind == "histogram" else totals.items():
@@ -85,7 +85,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cumulative(totals: dict[Sample, float]) -> Iterator[tuple[Sample, float]]:
-    """A histogram as Prometheus reads it: each bucket holds those before it, and the last one is the count."""
+    """Yield a histogram in Prometheus' form: each bucket includes the smaller ones, and the last one is the count."""
     buckets: defaultdict[Sample, dict[float, Sample]] = defaultdict(dict)
     for sample, total in totals.items():
         limit = dict(sample.labels).get("le")
@@ -95,16 +95,16 @@ def _cumulative(totals: dict[Sample, float]) -> Iterator[tuple[Sample, float]]:
             rest = tuple(label for label in sample.labels if label[0] != "le")
             buckets[sample._replace(name=f"{sample.metric}_count", labels=rest)][float(limit)] = sample
     for count, limits in buckets.items():
-        so_far = 0.0
+        cumulative = 0.0
         for _, sample in sorted(limits.items()):
-            so_far += totals[sample]
-            yield sample, so_far
-        yield count, so_far
+            cumulative += totals[sample]
+            yield sample, cumulative
+        yield count, cumulative
 
 
 def read_file(path: Path) -> dict[str, float]:
-    """{key: value} of a file; Damaged unless every byte is as a worker writes it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe of that name stops nobody
+    """Return {key: value} of a file; raise DamagedFile unless every byte is as a worker writes it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # O_NONBLOCK: a named pipe must not block
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
@@ -133,7 +133,7 @@ def _entries(data: bytes) -> Iterator[tuple[str, float]]:
         value, _ = NUMBERS.unpack_from(data, position)
         if not isfinite(value):
             raise DamagedFile
-        _parsed(key)
+        _parse(key)
         position += NUMBERS.size
         yield key, value
     if position != size:
@@ -141,15 +141,15 @@ def _entries(data: bytes) -> Iterator[tuple[str, float]]:
 
 
 @lru_cache(maxsize=20_000)
-def _parsed(key: str) -> tuple[Sample, str]:
-    """The sample of a key, and the help text of its metric."""
+def _parse(key: str) -> tuple[Sample, str]:
+    """Return the sample of a key and the help text of its metric."""
     try:
         metric, name, labels, text = json.loads(key)
-        is_sound = name.startswith(metric) and all(map(_NAME.fullmatch, (metric, name, *labels)))
+        is_valid = name.startswith(metric) and all(map(_NAME.fullmatch, (metric, name, *labels)))
         float(labels.get("le", 0))
         "".join([text, *labels.values()]).encode()  # no lone surrogates
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise DamagedFile from None
-    if not is_sound:
+    if not is_valid:
         raise DamagedFile
     return Sample(metric, name, tuple(sorted(labels.items()))), text

@@ -1,7 +1,7 @@
-"""What Prometheus reads: counters of this process, added up over all workers by `metric_files`.
+"""The metrics for Prometheus: counters of this process, added up over all workers by `metric_files`.
 
-Labels are few: the route's pattern, known methods, classes of status, names of events; what is more is "other".
-A failure to count ends neither a request nor a log call.
+Label values are limited: route patterns, known methods, status classes and event names; all others are "other".
+A counting failure breaks neither a request nor a log call.
 """
 
 import logging
@@ -25,34 +25,52 @@ MAX_NAMES = 300  # routes, and events
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-REQUESTS = Counter("cosmo_http_requests", "Requests answered.", ["route", "method", "status"])
+REQUESTS = Counter("cosmo_http_requests", "HTTP requests.", ["route", "method", "status"])
 DURATIONS = Histogram(
-    "cosmo_http_request_duration_seconds", "Time of a request.", ["route", "method"], buckets=_SECONDS
+    "cosmo_http_request_duration_seconds",
+    "Duration of HTTP requests in seconds.",
+    ["route", "method"],
+    buckets=_SECONDS,
 )
-QUERIES = Counter("cosmo_database_queries", "Statements sent to the database by requests.", ["route"])
-QUERY_SECONDS = Counter("cosmo_database_query_seconds", "Time that they took.", ["route"])
+QUERIES = Counter("cosmo_database_queries", "SQL statements of HTTP requests.", ["route"])
+QUERY_SECONDS = Counter(
+    "cosmo_database_query_seconds", "Duration of SQL statements of HTTP requests in seconds.", ["route"]
+)
 LOG_RECORDS = Counter("cosmo_log_records", "Log records.", ["level"])
-LOG_EVENTS = Counter("cosmo_log_events", "Log records that have an event: docs/logging.md lists them.", ["event"])
-LOG_DROPPED = Counter("cosmo_log_lines_dropped", "Lines that a log file, or the console, could not take.", ["file"])
-
-# What alerts and dashboards watch is there from the start: of a counter that begins at 1, nothing has increased.
-WATCHED = (
-    *("account_locked", "authentication_required", "database_unavailable", "failed_login", "login_success"),
-    *("password_changed", "password_reset_completed", "password_reset_failed", "password_reset_requested"),
-    *("permission_denied", "rate_limit_exceeded", "role_changed", "suspicious_pattern", "token_reuse"),
+LOG_EVENTS = Counter("cosmo_log_events", "Log records by event; docs/logging.md lists the events.", ["event"])
+LOG_DROPPED = Counter(
+    "cosmo_log_lines_dropped", "Log lines that could not be written to a log file or the console.", ["file"]
 )
-for _event in WATCHED:
+
+# Events that alerts and dashboards watch start at 0: increase() ignores the step of a counter that starts at 1.
+WATCHED_EVENTS = (
+    "account_locked",
+    "authentication_required",
+    "database_unavailable",
+    "failed_login",
+    "login_success",
+    "password_changed",
+    "password_reset_completed",
+    "password_reset_failed",
+    "password_reset_requested",
+    "permission_denied",
+    "rate_limit_exceeded",
+    "role_changed",
+    "suspicious_pattern",
+    "token_reuse",
+)
+for _event in WATCHED_EVENTS:
     LOG_EVENTS.labels(_event)
 
-_names: dict[str, set[str]] = {"route": set(), "event": set(WATCHED)}
-_logged: set[str] = set()  # messages about a failure to count
+_names: dict[str, set[str]] = {"route": set(), "event": set(WATCHED_EVENTS)}
+_logged: set[str] = set()  # messages about counting failures
 
 
 def observe_request(context: RequestContext, status: int, seconds: float) -> None:
-    """Count a request whose answer is closed."""
+    """Count a request whose response is closed."""
     try:
         _observe(context, status, seconds)
-    except Exception as error:  # noqa: BLE001 - what only observes ends no request
+    except Exception as error:  # noqa: BLE001 - a counting failure must not break a request
         _log_once("Request not counted", error)
 
 
@@ -73,17 +91,17 @@ def _log_once(message: str, error: Exception) -> None:
         logger.error(message, exc_info=error, extra={"event": "metrics_failed"})
 
 
-@cache  # labels() makes texts of its values and takes a lock, each time; labels are few
+@cache  # labels() converts its values and takes a lock at each call; label values are few
 def _labeled(metric: Any, *values: str) -> Any:
     return metric.labels(*values)
 
 
 def _capped(kind: str, name: str) -> str:
-    known = _names[kind]
-    if name not in known:
-        if len(known) >= MAX_NAMES:
+    names = _names[kind]
+    if name not in names:
+        if len(names) >= MAX_NAMES:
             return "other"
-        known.add(name)
+        names.add(name)
     return name
 
 
@@ -93,10 +111,10 @@ class CountingHandler(handlers.GuardedHandler):
     label = "metrics"
 
     def createLock(self) -> None:  # noqa: N802 - the standard library's
-        self.lock = None  # counters have their own
+        self.lock = None  # counters have their own locks
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(Exception):  # and no word about it: a log call that logs does not end
+        with suppress(Exception):  # silently: logging here would recurse
             self._count(record)
 
     def _count(self, record: logging.LogRecord) -> None:
@@ -104,12 +122,12 @@ class CountingHandler(handlers.GuardedHandler):
         _labeled(LOG_RECORDS, level).inc()
         event = getattr(record, "event", None) or getattr(record, "security_event", None)
         if isinstance(event, str):
-            # One line may stand for many (backend.logs.throttling).
+            # One record may summarize many (backend.logs.throttling).
             _labeled(LOG_EVENTS, _capped("event", printable(event[:100]))).inc(getattr(record, "summarized_count", 1))
 
 
 def _count_drop(name: str) -> None:
-    with suppress(Exception):  # the handler that calls holds its lock
+    with suppress(Exception):  # the calling handler holds its lock, so nothing may be logged
         LOG_DROPPED.labels(name).inc()
 
 
@@ -125,10 +143,10 @@ class _StaticCollector(Collector):
 
 
 def render_metrics(more: Iterable[Metric] = ()) -> bytes:
-    """Everything in Prometheus' text format; `more` is what the product adds."""
+    """Return all metrics in Prometheus' text format; `more` are those of the product."""
     try:
         process_metrics.sample(is_due=True)
-    except Exception as error:  # noqa: BLE001 - the rest is worth reading
+    except Exception as error:  # noqa: BLE001 - the other metrics are still useful
         _log_once("Process not sampled", error)
     registry = CollectorRegistry()
     folder = metric_files.folder()

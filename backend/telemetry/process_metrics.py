@@ -1,6 +1,6 @@
-"""What this process uses: memory, processor, files, connections of the database's pool.
+"""Resources of this process: memory, CPU time, open files, connections of the database pool.
 
-Each worker says it for itself, as part of a request it serves, every few seconds; a scrape reaches only one of them.
+A scrape reaches only one worker. So each worker samples itself every few seconds, as part of a request.
 """
 
 import os
@@ -12,23 +12,26 @@ from django.db import connections
 from prometheus_client import Counter, Gauge
 
 from backend.telemetry import metric_files
-from backend.telemetry.memory import resident_mb
+from backend.telemetry.memory import resident_bytes
 
 SAMPLED_EVERY = 5.0  # seconds
 
-WORKERS = Gauge("cosmo_workers", "Workers that have served a request.", multiprocess_mode="livesum")
-MEMORY = Gauge("cosmo_worker_memory_megabytes", "Memory of the workers.", multiprocess_mode="livesum")
-OPEN_FILES = Gauge("cosmo_worker_open_files", "Open files of the worker that has most.", multiprocess_mode="livemax")
-CPU_SECONDS = Counter("cosmo_worker_cpu_seconds", "Time that the workers spent on the processor.")
+WORKERS = Gauge("cosmo_workers", "Live workers that have served a request.", multiprocess_mode="livesum")
+MEMORY = Gauge("cosmo_worker_memory_bytes", "Resident memory of all workers in bytes.", multiprocess_mode="livesum")
+OPEN_FILES = Gauge("cosmo_worker_open_files", "Open files of the worker with the most.", multiprocess_mode="livemax")
+CPU_SECONDS = Counter("cosmo_worker_cpu_seconds", "CPU time of all workers in seconds.")
 POOL = Gauge(
-    "cosmo_database_pool_connections", "Connections that the workers hold.", ["state"], multiprocess_mode="livesum"
+    "cosmo_database_pool_connections",
+    "Connections in the pools of all workers.",
+    ["state"],
+    multiprocess_mode="livesum",
 )
 POOL_EVENTS = Counter(
     "cosmo_database_pool_events",
-    "Requests that had to wait for a connection, waited in vain, or connections that could not be made.",
+    "Requests that waited for a connection, requests that timed out, and failed connection attempts.",
     ["event"],
 )
-# The pool's own counters, by our names.
+# {our event: the pool's counter}.
 EVENTS = {"waited": "requests_queued", "timed_out": "requests_errors", "not_connected": "connections_errors"}
 for _name in EVENTS:
     POOL_EVENTS.labels(_name)
@@ -38,10 +41,10 @@ for _name in ("idle", "busy"):
 
 class _Sampler:
     def __init__(self) -> None:
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)  # time and counters of the parent are not ours
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)  # CPU time and counters belong to the parent
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._next = 0.0
         self._cpu = 0.0
@@ -55,14 +58,14 @@ class _Sampler:
             self._next = now + SAMPLED_EVERY
             metric_files.repair_files()
             WORKERS.set(1)
-            MEMORY.set(resident_mb() or 0)
+            MEMORY.set(resident_bytes() or 0)
             OPEN_FILES.set(_open_files())
             cpu, self._cpu = self._cpu, process_time()
             CPU_SECONDS.inc(self._cpu - cpu)
             self._sample_pool()
 
     def _sample_pool(self) -> None:
-        pool: Any = getattr(connections["default"], "pool", None)  # of PostgreSQL
+        pool: Any = getattr(connections["default"], "pool", None)  # PostgreSQL only
         if pool is None:
             return
         before, self._pool = self._pool, pool.get_stats()
@@ -84,5 +87,5 @@ _sampler = _Sampler()
 
 
 def sample(*, is_due: bool = False) -> None:
-    """Write down what this process uses, if that is some seconds ago or `is_due`."""
+    """Sample this process if `is_due` or if the last sample is some seconds old."""
     _sampler.sample(is_due=is_due)

@@ -1,7 +1,7 @@
-"""Spans by OpenTelemetry (requirements-tracing.txt); only backend.telemetry.tracing imports this.
+"""OpenTelemetry spans (requirements-tracing.txt); only backend.telemetry.tracing imports this module.
 
-OpenTelemetry's own instrumentations send addresses as they are, and a reset link's path is a secret; so the spans are
-made here, of what the request log knows. Names of attributes: OpenTelemetry's semantic conventions.
+OpenTelemetry's own instrumentations export URLs unchanged, but the path of a reset link is a secret. So spans are built
+here from the data of the request log. Attribute names follow OpenTelemetry's semantic conventions.
 """
 
 import os
@@ -27,7 +27,7 @@ _lock = threading.Lock()
 
 
 class WorkSpan:
-    """A request, or a job, and its statements."""
+    """The span of a request or a job, and the child spans of its SQL statements."""
 
     def __init__(self, context: RequestContext, name: str, *, is_server: bool) -> None:
         kind = SpanKind.SERVER if is_server else SpanKind.CONSUMER
@@ -39,7 +39,7 @@ class WorkSpan:
         context.is_sampled = ids.trace_flags.sampled
 
     def add_query(self, sql: str, seconds: float) -> None:
-        """A statement that has just ended, without its parameters."""
+        """Add a statement that has just ended; `sql` contains no parameters."""
         ended = time_ns()
         words = sql.split(None, 1)
         span = self._tracer.start_span(
@@ -52,7 +52,7 @@ class WorkSpan:
         span.end(ended)
 
     def finish(self, *, name: str = "", is_error: bool = False, attributes: Mapping[str, Any]) -> None:
-        """End it; attributes that are None stay out."""
+        """End the span; attributes that are None are left out."""
         if name:
             self._span.update_name(name)
         own = {"cosmo.request_id": self._context.request_id, "user.id": self._context.user_id}
@@ -65,7 +65,7 @@ class WorkSpan:
 
 
 def _caller(context: RequestContext) -> Context:
-    """The span that the caller named; an empty context if he named none."""
+    """Return a context with the caller's span; an empty one if the caller sent none."""
     if not context.parent_span_id:
         return Context()
     flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if context.is_sampled else trace.TraceFlags.DEFAULT)
@@ -76,7 +76,7 @@ def _caller(context: RequestContext) -> Context:
 
 
 def _tracer() -> trace.Tracer:
-    """That of this process: the thread that exports is started by a process's first span, so never before a fork."""
+    """Return this process's tracer. Its first span starts the export thread, so never before a fork."""
     with _lock:
         return _tracer_of(os.getpid())
 

@@ -1,4 +1,4 @@
-"""The span of a request or a job, where OTEL_EXPORTER_OTLP_ENDPOINT is set; else OpenTelemetry is not even imported."""
+"""Spans of requests and jobs. Without OTEL_EXPORTER_OTLP_ENDPOINT, OpenTelemetry is not even imported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ from django.conf import settings
 
 from backend.request_context import RequestContext
 
-_NEEDED = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp.proto.http")
+_PACKAGES = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp.proto.http")
 
 
 def is_installed() -> bool:
-    """Whether the packages of requirements-tracing.txt are here."""
-    return all(find_spec(name) is not None for name in _NEEDED)
+    """Return whether the packages of requirements-tracing.txt are installed."""
+    return all(find_spec(name) is not None for name in _PACKAGES)
 
 
 def start(context: RequestContext, name: str, *, is_server: bool = False) -> None:
-    """Begin the span of `context`, if there is anybody to tell; its ids become those of the log records."""
+    """Start the span of `context` if spans are exported; log records get its ids."""
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT and is_installed():
         from backend.telemetry.spans import WorkSpan  # noqa: PLC0415 - optional
 
@@ -26,7 +26,7 @@ def start(context: RequestContext, name: str, *, is_server: bool = False) -> Non
 
 @contextmanager
 def span(context: RequestContext, name: str) -> Iterator[None]:
-    """The block is the work of `context`."""
+    """Trace the block as a span of `context`."""
     start(context, name)
     is_error = True
     try:

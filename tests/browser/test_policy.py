@@ -24,6 +24,6 @@ def test_missing_page_explains_itself(site, page):
     page.goto(f"{site.url}/nowhere/")
 
     if is_deployed(site):
-        page.get_by_role("heading", name="There is nothing at this address").wait_for()
-        assert "quote this" in page.content()
+        page.get_by_role("heading", name="Page not found").wait_for()
+        assert "include this request id" in page.content()
         look(page, "not-found")

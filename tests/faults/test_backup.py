@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md for backup and restore, as they are written, on both databases."""
+"""The backup and restore commands of docs/operations.md, unchanged, on both databases."""
 
 import os
 import re
@@ -35,7 +35,7 @@ OutgoingMail.objects.create(kind="test", recipient="a@example.com", subject="a",
 
 
 def commands(title: str) -> list[str]:
-    """The blocks of the section, in their order."""
+    """Return the code blocks of the section in order."""
     section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", (PROJECT / "docs/operations.md").read_text(), re.S | re.M)[1]
     return re.findall(r"```sh\n(.*?)```", section, re.S)
 
@@ -45,7 +45,7 @@ def shell(variables: dict[str, str], code: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
-def test_what_was_lost_is_there_again(kind, tmp_path, request):
+def test_documented_commands_restore_lost_data(kind, tmp_path, request):
     dump, load, copy, put_back, afterwards = commands("Backup and restore")
     variables = environment(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'db.sqlite3'}")
     if kind == "postgresql":

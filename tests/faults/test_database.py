@@ -19,15 +19,15 @@ from tests.faults.postgres import Portfolio
 from tests.live.server import Server, environment, serving
 
 pytestmark = pytest.mark.fault
-SECONDS = float(os.environ.get("FAULT_SECONDS", "3"))  # that a fault lasts
-NOISE = 1.0  # seconds that a busy machine may add
+SECONDS = float(os.environ.get("FAULT_SECONDS", "3"))  # duration of a failure
+NOISE = 1.0  # seconds of tolerance for a busy machine
 WORKERS = 2
 POOL_TIMEOUT = 2  # seconds; a request may need a connection again, to take its Idempotency-Key back
 
 
 @pytest.fixture
 def _short_claims(variables):
-    """The key of a write that dies is free again soon, also where the fault hits every client that writes."""
+    """Release the key of a failed write soon, because an outage may hit every client that writes."""
     variables["WEB_TIMEOUT"] = "5"
 
 
@@ -39,7 +39,7 @@ def server(tmp_path, variables):
 
 @pytest.fixture
 def clients(server, portfolio) -> Clients:
-    """Six that work and ask, fewer than the server has threads."""
+    """Return six clients that read and write, fewer than the server has threads."""
     headers = server.sign_in("maria.manager", portfolio.passwords["maria.manager"])
     asks = [read_tasks, read_tasks, create_task, create_task, probe("live/"), probe("ready/")]
     return Clients(server.url, headers).asking(*asks)
@@ -55,8 +55,8 @@ def assert_alive(clients: Clients) -> None:
     assert clients.longest("GET /api/health/live/") < NOISE
 
 
-def refused(clients: Clients, within: float = 2 * POOL_TIMEOUT) -> list[Answer]:
-    """What was refused, each as promised and in time."""
+def failed_responses(clients: Clients, within: float = 2 * POOL_TIMEOUT) -> list[Answer]:
+    """Return the failed responses; each must be a 503 in time."""
     answers = [*refusals(clients, "GET /api/tasks/"), *refusals(clients, "POST")]
     assert all(answer.seconds < within + NOISE for answer in answers), max(answer.seconds for answer in answers)
     assert set(clients.statuses()) <= {200, 201, 409, 503}
@@ -64,8 +64,8 @@ def refused(clients: Clients, within: float = 2 * POOL_TIMEOUT) -> list[Answer]:
     return answers
 
 
-def assert_told(server: Server, answers: list[Answer]) -> None:
-    """The log has the cause of each refusal, and of the pool's attempts a few lines."""
+def assert_outage_logged(server: Server, answers: list[Answer]) -> None:
+    """Assert that the log has the cause of each 503, and a few lines about the pool's attempts."""
     told = server.logs.entries("error", event="database_unavailable")
     assert all("exception" in entry for entry in told)
     assert server.logs.entries("info", event="unhandled_exception") == []
@@ -76,7 +76,7 @@ def assert_told(server: Server, answers: list[Answer]) -> None:
     assert refused <= {entry["request"]["id"] for entry in told}
 
 
-def assert_probes_told(server: Server) -> None:
+def assert_probes_logged(server: Server) -> None:
     failures = server.logs.entries("error", event="health_check_failed")
     recoveries = server.logs.entries("info", event="health_check_recovered")
     assert {"database"} <= {entry["check"] for entry in failures} <= {"database", "migrations"}
@@ -84,7 +84,7 @@ def assert_probes_told(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("_short_claims")
-def test_down_and_back(server, clients, portfolio):
+def test_clients_recover_when_the_database_was_down(server, clients, portfolio):
     with clients:
         time.sleep(1)
         portfolio.cluster.stop()
@@ -98,21 +98,21 @@ def test_down_and_back(server, clients, portfolio):
         clients.wait_until_back(back)
 
     assert_alive(clients)
-    answers = refused(clients)
+    answers = failed_responses(clients)
     assert answers
     assert 503 in clients.statuses("GET /api/health/ready/", after=down, before=back)
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert page.headers["Content-Type"].startswith("text/html")
     assert refused_people == {503}
-    assert sign_in(server, portfolio) == 200  # an outage is no failed attempt
+    assert sign_in(server, portfolio) == 200  # attempts during the outage do not count
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
-    assert_probes_told(server)
+    assert_outage_logged(server, answers)
+    assert_probes_logged(server)
 
 
 @pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "at once, as after a crash"])
-def test_restarted(server, clients, portfolio, how):
+def test_clients_recover_when_the_database_restarted(server, clients, portfolio, how):
     with clients:
         time.sleep(1)
         portfolio.cluster.stop(how)
@@ -121,16 +121,16 @@ def test_restarted(server, clients, portfolio, how):
         clients.wait_until_back(back)
 
     assert_alive(clients)
-    refused(clients)
+    failed_responses(clients)
     assert_kept(clients, portfolio.tasks())
 
 
-def test_frozen(server, clients, portfolio):
-    """Who has asked already waits longest; his thread is given back all the same."""
+def test_requests_end_in_time_when_the_database_is_frozen(server, clients, portfolio):
+    """Running requests wait longest, and their threads are released too."""
     with clients:
         time.sleep(1)
         with portfolio.cluster.locked(portfolio.name, "api_task"):
-            time.sleep(0.5)  # now everybody is in the middle of a statement
+            time.sleep(0.5)  # now every client is executing a statement
             with portfolio.cluster.frozen():
                 frozen = time.monotonic()
                 time.sleep(max(SECONDS, EXCHANGE_TIMEOUT + 2))
@@ -138,15 +138,15 @@ def test_frozen(server, clients, portfolio):
         clients.wait_until_back(thawed)
 
     assert_alive(clients)
-    answers = refused(clients, within=EXCHANGE_TIMEOUT + POOL_TIMEOUT + PING_TIMEOUT)
+    answers = failed_responses(clients, within=EXCHANGE_TIMEOUT + POOL_TIMEOUT + PING_TIMEOUT)
     assert max(answer.seconds for answer in answers) > EXCHANGE_TIMEOUT - 2
     assert set(clients.statuses("GET /api/health/ready/", after=frozen + 1.5, before=thawed - 2)) == {503}
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
-    assert_probes_told(server)
+    assert_outage_logged(server, answers)
+    assert_probes_logged(server)
 
 
-def test_locked(server, clients, portfolio):
+def test_only_one_table_is_busy_when_it_is_locked(server, clients, portfolio):
     with clients:
         time.sleep(1)
         with portfolio.cluster.locked(portfolio.name, "api_task"):
@@ -156,15 +156,15 @@ def test_locked(server, clients, portfolio):
         clients.wait_until_back(unlocked)
 
     assert_alive(clients)
-    answers = refused(clients)
+    answers = failed_responses(clients)
     assert answers
     assert others.status_code == 200
     assert set(clients.statuses("GET /api/health/ready/")) == {200}
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
+    assert_outage_logged(server, answers)
 
 
-def test_out_of_connections(server, clients, portfolio):
+def test_requests_return_503_when_the_database_is_out_of_connections(server, clients, portfolio):
     with clients:
         time.sleep(1)
         with portfolio.cluster.full_of_sessions():
@@ -174,17 +174,17 @@ def test_out_of_connections(server, clients, portfolio):
         clients.wait_until_back(free)
 
     assert_alive(clients)
-    answers = refused(clients)
+    answers = failed_responses(clients)
     assert answers
     assert 503 in clients.statuses("GET /api/health/ready/", after=full, before=free)
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
+    assert_outage_logged(server, answers)
     assert "remaining connection slots" in server.logs.text("info.log")
 
 
 @pytest.fixture
 def small_disk(template):
-    """The name of a tablespace of 48 MB, and its folder."""
+    """Return the name of a tablespace of 48 MB and its folder."""
     folder = template.cluster.folder / "small"
     with postgres.small_disk(folder, 48):
         (folder / "data").mkdir(mode=0o700)
@@ -197,7 +197,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk ta
 
 
 @as_root
-def test_disk_full(tmp_path, template, small_disk):
+def test_reads_work_when_the_database_disk_is_full(tmp_path, template, small_disk):
     cluster = template.cluster
     name = postgres.new_database(cluster, template=template.name, tablespace="small")
     with serving(environment(tmp_path, DATABASE_URL=cluster.url(name)), tmp_path / "console") as server:
@@ -213,12 +213,12 @@ def test_disk_full(tmp_path, template, small_disk):
             clients.wait_until_back(freed)
 
         assert_alive(clients)
-        answers = refused(clients)
+        answers = failed_responses(clients)
         assert answers
         assert {answer.what for answer in answers} == {"POST /api/tasks/"}
         assert set(clients.statuses("GET", after=full)) == {200}
         assert_kept(clients, cluster.execute("SELECT id, title FROM api_task", name))
-        assert_told(server, answers)
+        assert_outage_logged(server, answers)
         assert "No space left on device" in server.logs.text("error.log")
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
     cluster.execute("DROP TABLESPACE small")
@@ -226,15 +226,15 @@ def test_disk_full(tmp_path, template, small_disk):
 
 @pytest.fixture
 def wal_disk(portfolio):
-    """The folder of a small disk that holds the write-ahead log."""
+    """Return the folder of a small disk that holds the write-ahead log."""
     with portfolio.cluster.wal_on_small_disk() as folder:
         yield folder
 
 
 @as_root
 @pytest.mark.usefixtures("_short_claims")
-def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
-    """PostgreSQL panics in the middle of a commit, and cannot recover before there is room."""
+def test_clients_recover_when_the_write_ahead_log_disk_is_full(wal_disk, server, clients, portfolio):
+    """PostgreSQL panics during a commit and cannot recover before there is space."""
     cluster = portfolio.cluster
     with clients:
         time.sleep(1)
@@ -249,24 +249,24 @@ def test_disk_of_the_write_ahead_log_full(wal_disk, server, clients, portfolio):
 
     assert re.search("PANIC: .* No space left on device", cluster.log)
     assert_alive(clients)
-    answers = refused(clients)
+    answers = failed_responses(clients)
     assert answers
     assert 503 in clients.statuses("GET /api/health/ready/", after=full, before=freed)
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
-    assert_probes_told(server)
+    assert_outage_logged(server, answers)
+    assert_probes_logged(server)
 
 
 @pytest.mark.usefixtures("_short_claims")
 @pytest.mark.parametrize("how", ["a standby", "by default"])
-def test_read_only(server, clients, portfolio, how):
+def test_reads_work_when_the_database_is_read_only(server, clients, portfolio, how):
     cluster = portfolio.cluster
     browser = server.browser("/manager/", "daniel.manager", portfolio.passwords["daniel.manager"])
     cluster.execute("UPDATE api_session SET last_seen_at = last_seen_at - interval '1 hour'", portfolio.name)
     with clients:
         time.sleep(1)
         with cluster.standby() if how == "a standby" else cluster.read_only(portfolio.name):
-            time.sleep(NOISE)  # the sessions of before are gone
+            time.sleep(NOISE)  # the previous sessions have ended
             read_only = time.monotonic()
             time.sleep(SECONDS)
             page = browser.get(f"{server.url}/manager/api/task/", timeout=30)
@@ -275,17 +275,17 @@ def test_read_only(server, clients, portfolio, how):
         clients.wait_until_back(writable)
 
     assert_alive(clients)
-    answers = refused(clients)
+    answers = failed_responses(clients)
     assert set(clients.statuses("POST", after=read_only, before=writable - NOISE)) <= {409, 503}
     assert set(clients.statuses("GET", after=read_only)) == {200}
     assert page.status_code == 200
     assert person == 503
     assert_kept(clients, portfolio.tasks())
-    assert_told(server, answers)
+    assert_outage_logged(server, answers)
     assert "read-only transaction" in server.logs.text("error.log")
 
 
-def test_a_hundred_probes_cost_one_query_a_second(server, portfolio):
+def test_hundred_probes_cost_one_query_per_second(server, portfolio):
     statement = "statement: SELECT 1"
     portfolio.cluster.execute(f"ALTER DATABASE {portfolio.name} SET log_statement = 'all'")
     portfolio.cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cosmo'")

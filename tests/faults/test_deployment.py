@@ -1,4 +1,4 @@
-"""Behind nginx with our file, in production, on PostgreSQL: what the specification promises where DEBUG is off."""
+"""Production behind nginx with our configuration, on PostgreSQL, with DEBUG off."""
 
 import json
 import re
@@ -11,9 +11,7 @@ from tests.logs import wait_until
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.filterwarnings(
-        "ignore::urllib3.exceptions.InsecureRequestWarning"
-    ),  # nobody has signed the certificate
+    pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),  # the certificate is self-signed
 ]
 
 PASSWORD = "a password of some length"
@@ -38,24 +36,24 @@ def sign_in(site):
     return {"Authorization": f"Bearer {answer.json()['access']}"}
 
 
-def test_plain_http_is_sent_to_https(site):
+def test_plain_http_redirects_to_https(site):
     answer = site.ask("GET", "/api/tasks/?page=2", plain=True)
 
     assert (answer.status_code, answer.headers["Location"]) == (301, "https://cosmo.example.com/api/tasks/?page=2")
 
 
 @pytest.mark.parametrize("probe", ["", "live/", "ready/"])
-def test_probes_come_in_plain_http_and_by_any_name(site, probe):
+def test_probes_work_in_plain_http_and_for_any_host(site, probe):
     answer = site.ask("GET", f"/api/health/{probe}", plain=True, headers={"Host": "10.0.0.7"})
 
     assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
 
 
-def test_another_host_name_is_refused(site):
+def test_unknown_host_is_rejected(site):
     assert site.ask("GET", "/api/tasks/", headers={"Host": "evil.example.com"}).status_code == 400
 
 
-def test_answers_carry_the_headers_of_the_specification(site):
+def test_responses_have_the_specified_headers(site):
     answer = site.ask("GET", "/admin/login/")
     headers = answer.headers
 
@@ -67,7 +65,7 @@ def test_answers_carry_the_headers_of_the_specification(site):
     assert re.fullmatch("nginx", headers["Server"])
 
 
-def test_cookies_are_secure_and_of_this_host_alone(site):
+def test_cookies_are_secure_and_limited_to_this_host(site):
     browser = deployed.Browser(site)
     answer = browser.ask("GET", "/manager/login/")
     assert answer.status_code == 200, answer.text
@@ -82,7 +80,7 @@ def test_cookies_are_secure_and_of_this_host_alone(site):
     assert browser.ask("GET", "/manager/").status_code == 200
 
 
-def test_foreign_origins_are_not_let_in(site):
+def test_foreign_origins_are_rejected(site):
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
     ours = site.ask("OPTIONS", "/api/tasks/", headers={"Origin": "https://app.example.com", **asked})
     other = site.ask("OPTIONS", "/api/tasks/", headers={"Origin": "https://evil.example.com", **asked})
@@ -91,7 +89,7 @@ def test_foreign_origins_are_not_let_in(site):
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_connections_to_the_database_are_kept_and_looked_at_before_use(site, module_portfolio):
+def test_database_connections_are_reused_and_checked_before_use(site, module_portfolio):
     headers = sign_in(site)
     pids = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -103,7 +101,7 @@ def test_connections_to_the_database_are_kept_and_looked_at_before_use(site, mod
     kept = connections()
     for _ in range(20):
         assert site.ask("GET", "/api/tasks/", headers=headers).status_code == 200
-    assert connections() == kept  # none was opened for a request
+    assert connections() == kept  # no request opened a connection
 
     module_portfolio.cluster.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -111,10 +109,10 @@ def test_connections_to_the_database_are_kept_and_looked_at_before_use(site, mod
         module_portfolio.name,
     )
     answers = [site.ask("GET", "/api/tasks/", headers=headers).status_code for _ in range(20)]
-    assert answers == [200] * 20  # those that had died were not used
+    assert answers == [200] * 20  # dead connections were not used
 
 
-def test_the_address_of_a_client_is_the_one_that_nginx_saw(site):
+def test_client_ip_is_the_one_seen_by_nginx(site):
     site.ask("GET", "/api/tasks/", headers={"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "forged-address-1"})
 
     def line():
@@ -124,7 +122,7 @@ def test_the_address_of_a_client_is_the_one_that_nginx_saw(site):
     assert line()[0]["request"]["remote_addr"] == "127.0.0.1"
 
 
-def test_a_reset_link_is_in_no_access_log(site):
+def test_access_log_contains_no_reset_link(site):
     site.ask("GET", "/accounts/password-reset/confirm/MQ/canary-token-4711/?again=canary-query-4711")
 
     wait_until(lambda: "password-reset/confirm" in site.access_log, seconds=5)
@@ -133,7 +131,7 @@ def test_a_reset_link_is_in_no_access_log(site):
     assert "canary" not in site.access_log
 
 
-def test_static_files_come_from_nginx_and_may_be_kept_for_ever(site):
+def test_nginx_serves_static_files_as_immutable(site):
     page = site.ask("GET", "/admin/login/").text
     path = re.search(r'href="(/static/admin/css/base\.\w+\.css)"', page)[1]
 
@@ -145,7 +143,7 @@ def test_static_files_come_from_nginx_and_may_be_kept_for_ever(site):
 
 
 @pytest.mark.parametrize(("size", "status"), [(2**20, 401), (2**20 + 1, 413), (2**24, 413)])
-def test_a_body_of_more_than_a_megabyte_does_not_reach_a_worker(site, size, status):
+def test_nginx_rejects_bodies_over_one_megabyte(site, size, status):
     answer = site.ask("POST", "/api/tasks/", data=b" " * size, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == status
@@ -154,11 +152,11 @@ def test_a_body_of_more_than_a_megabyte_does_not_reach_a_worker(site, size, stat
 
 
 @pytest.mark.parametrize(("size", "status"), [(7_000, 401), (9_000, 400)])
-def test_a_header_of_more_than_eight_kilobytes_is_refused(site, size, status):
+def test_headers_over_eight_kilobytes_are_rejected(site, size, status):
     assert site.ask("GET", "/api/tasks/", headers={"X-Long": "a" * size}).status_code == status
 
 
-def test_a_storm_of_sign_ins_stops_at_nginx(site):
+def test_nginx_limits_the_login_rate(site):
     body = {"email": "nobody@example.com"}
     answers = [site.ask("POST", "/api/auth/password/reset/", json=body, source="127.0.0.2") for _ in range(40)]
 
@@ -167,11 +165,11 @@ def test_a_storm_of_sign_ins_stops_at_nginx(site):
     assert (refused[0].json()["code"], refused[0].headers["Retry-After"]) == ("too_many_requests", "1")
 
 
-def test_metrics_are_not_for_the_internet(site):
+def test_nginx_hides_metrics(site):
     assert site.ask("GET", "/metrics").status_code == 404
 
 
-def test_an_instance_that_is_restarted_is_not_missed(site):
+def test_restart_of_one_instance_fails_no_request(site):
     for number in (0, 1):
         site.nginx("out", number)
         site.stop(number)
@@ -184,7 +182,7 @@ def test_an_instance_that_is_restarted_is_not_missed(site):
     assert {site.ask("GET", "/api/health/live/").status_code for _ in range(20)} == {200}
 
 
-def test_what_nobody_answers_is_503_in_the_shape_of_our_errors(site):
+def test_nginx_returns_503_problem_details_when_no_instance_responds(site):
     site.stop(0)
     site.stop(1)
     try:
@@ -192,7 +190,7 @@ def test_what_nobody_answers_is_503_in_the_shape_of_our_errors(site):
     finally:
         site.start(0)
         site.start(1)
-        # nginx asks nobody for two seconds who has not answered.
+        # nginx skips an unresponsive instance for two seconds.
         wait_until(lambda: site.ask("GET", "/api/health/live/").status_code == 200, seconds=10)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")

@@ -1,4 +1,4 @@
-"""The steps of the Dockerfile, in a clean folder: what it copies and runs makes a Cosmo that answers."""
+"""Run the steps of the Dockerfile in an empty folder; the result is a working server."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ def steps() -> list[tuple[str, str]]:
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in lines if line.strip()]
 
 
-def test_an_image_that_is_built_step_by_step_answers(tmp_path):
+def test_server_responds_after_the_steps_of_the_dockerfile(tmp_path):
     app, venv = tmp_path / "app", tmp_path / "venv"
     kept = ["manage.py", "backend", "api", "deploy", "requirements.txt"]  # .dockerignore
     listed = subprocess.run(["git", "ls-files", *kept], cwd=PROJECT, capture_output=True, text=True, check=True)
@@ -34,7 +34,7 @@ def test_an_image_that_is_built_step_by_step_answers(tmp_path):
     }
 
     def run(command: str) -> None:
-        # As root of an image: its folders are those of this test, and nobody is added to this machine.
+        # Instead of root in an image: use this test's folders and add no user to this machine.
         for before, after in places.items():
             command = command.replace(before, after)
         command = re.sub(r"useradd .*", "true", command)
@@ -43,7 +43,7 @@ def test_an_image_that_is_built_step_by_step_answers(tmp_path):
     def copy(words: str) -> None:
         *sources, target = words.split()
         if sources[0].startswith("--from"):
-            return  # both stages have the same folder here
+            return  # both stages share a folder here
         for source in sources:
             for name in listed.stdout.split():
                 if name == source or name.startswith(f"{source}/"):

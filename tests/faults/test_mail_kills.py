@@ -1,4 +1,4 @@
-"""Whoever makes and sends digests is killed at random moments: none arrives twice, and none is left without an end."""
+"""Processes that render and send digests are killed at random: each email ends once, none arrives twice."""
 
 import os
 import random
@@ -20,25 +20,25 @@ from tests.smtp import MailServer
 pytestmark = [pytest.mark.fault, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_leaves")]
 KILLS = 200
 WORKERS = 2  # at the same time
-READERS = 10  # more in each round; the mail server does not know one of them
+READERS = 10  # new ones in each round; the mail server rejects one of them
 
 
 @pytest.fixture
-def house(db) -> Property:
+def property_(db) -> Property:
     return factories.property_(created_by=factories.user(role="manager", digest_opt_out=True))
 
 
-def more_readers(house: Property, round_: int) -> None:
-    """People with something to read; those of the rounds before have no turn."""
+def more_readers(property_: Property, round_: int) -> None:
+    """Create users with a digest; disable the users of earlier rounds."""
     User.objects.update(digest_opt_out=True)
     for number in range(READERS):
         name = f"{'refused' if number == 0 else 'person'}{round_}.{number}"
         person = factories.user(role="staff", username=name, email=f"{name}@example.com")
-        factories.task(property=house, assigned_to=person, due_date=timezone.now() - timedelta(days=1))
+        factories.task(property=property_, assigned_to=person, due_date=timezone.now() - timedelta(days=1))
 
 
 def start_worker() -> int:
-    """The id of a child process that makes digests and delivers them until it is killed."""
+    """Return the id of a child process that renders and delivers digests until it is killed."""
     child = os.fork()
     if child == 0:
         try:
@@ -52,23 +52,23 @@ def start_worker() -> int:
 
 
 def close_connections() -> None:
-    """A child must not use its parent's."""
+    """Close inherited connections, which a child must not use."""
     connections.close_all()
     if connection.vendor == "postgresql":
         connection.close_pool()
 
 
 def expire_claims() -> None:
-    """What time would do to the claims of the dead."""
+    """Expire the claims of killed processes, as time would."""
     OutgoingMail.objects.filter(state="sending").update(claimed_until=timezone.now() - timedelta(seconds=1))
 
 
-def test_two_hundred_kills_lose_no_digest_and_double_none(house, smtp_server):
+def test_killed_processes_lose_and_repeat_no_digest(property_, smtp_server):
     smtp_server.thinks = 0.01
     dice = random.Random(4)
     for round_ in range(KILLS // WORKERS):
-        more_readers(house, round_)
-        send_digests(is_dry_run=True)  # what is read and compiled once, the children need not
+        more_readers(property_, round_)
+        send_digests(is_dry_run=True)  # warms caches that the children inherit
         close_connections()
         workers = [start_worker() for _ in range(WORKERS)]
         for worker in workers:
@@ -77,7 +77,7 @@ def test_two_hundred_kills_lose_no_digest_and_double_none(house, smtp_server):
         for worker in workers:
             os.waitpid(worker, 0)
         if round_ % 5 == 4:
-            time.sleep(0.05)  # the server ends what the dead had begun
+            time.sleep(0.05)  # the server ends the sessions of killed processes
             expire_claims()
     time.sleep(0.5)
     expire_claims()
@@ -105,5 +105,5 @@ def test_two_hundred_kills_lose_no_digest_and_double_none(house, smtp_server):
 
 
 def last_heard_of(server: MailServer) -> set[str]:
-    """For whom the last mail of each connection was: who hears an answer goes on with the next one, or hangs up."""
+    """Return the recipient of each connection's last email: after a response a client continues or disconnects."""
     return {talk[-1][1] for talk in server.conversations if talk}

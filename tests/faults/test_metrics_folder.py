@@ -1,4 +1,4 @@
-"""The folder of the metrics is full, damaged or gone, and nobody but the reader of /metrics sees it."""
+"""The metrics folder is full, damaged or missing; only readers of /metrics notice."""
 
 import contextlib
 import os
@@ -25,14 +25,14 @@ SAMPLED_EVERY = 5.0  # seconds; backend.telemetry.process_metrics
 
 
 class Watched:
-    """A server whose requests are counted by the test, too."""
+    """A server and the number of requests that the test has sent to it."""
 
     def __init__(self, server: Server) -> None:
-        self.server, self.asked = server, 1  # that it is up was asked by `serving`
+        self.server, self.asked = server, 1  # `serving` has sent one request
         self.master = psutil.Process(server.process.pid)
 
     def ask(self, times: int = 20) -> None:
-        """Send requests; each is answered."""
+        """Send requests; each must succeed."""
         for _ in range(times):
             assert self.server.request("GET", "/nowhere/").status_code == 404
             assert self.server.request("GET", "/api/health/live/").status_code == 200
@@ -44,7 +44,7 @@ class Watched:
         return samples(answer.text)
 
     def replace_workers(self) -> None:
-        """Kill each worker, and wait for the one that follows."""
+        """Kill each worker and wait for its successor."""
         before = self.master.children()
         for worker in before:
             worker.kill()
@@ -52,7 +52,7 @@ class Watched:
         wait_until(lambda: len(self.master.children()) == 2)
 
     def wait_until_counted(self, lost: int = 0) -> None:
-        """Until every request is in /metrics, but for those whose worker was killed."""
+        """Wait until /metrics counts every request, except those of killed workers."""
 
         def is_counted() -> bool:
             self.ask(1)
@@ -66,9 +66,9 @@ class Watched:
 
 @contextmanager
 def watched(folder: Path, metrics: Path, **variables: str) -> Iterator[Watched]:
-    """A server that ends by TERM, and none of whose workers was ended by a signal that the test did not send."""
+    """Run a server that ends on TERM; assert that only signals of the test ended its workers."""
     settings = environment(folder, METRICS_TOKEN=TOKEN, PROMETHEUS_MULTIPROC_DIR=str(metrics), **variables)
-    manage(settings | {"TMPDIR": str(folder)}, "migrate", "--verbosity", "0")  # SQLite needs room there
+    manage(settings | {"TMPDIR": str(folder)}, "migrate", "--verbosity", "0")  # SQLite needs space there
     with serving(settings, folder / "console") as server:
         found = Watched(server)
         found.ask()
@@ -90,7 +90,7 @@ def disk(folder: Path, options: str) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Callable[[], None]:
-    """Leave no room and no inode; a function that gives them back."""
+    """Use up all space and inodes; return a function that releases them."""
     (folder / "filler").mkdir()
     with (folder / "filler" / "bytes").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(b"\0" * 4096):
@@ -106,8 +106,8 @@ def fill(folder: Path) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("options", ["size=300k", "size=1m,nr_inodes=40"], ids=["bytes", "inodes"])
-def test_full_disk_ends_no_worker_and_all_is_counted_once_there_is_room(tmp_path, options):
-    """The disk is that of everything temporary; workers serve, end and begin on it."""
+def test_full_disk_ends_no_worker_and_loses_no_count(tmp_path, options):
+    """All temporary files are on this disk; workers serve, end and start."""
     with disk(tmp_path / "disk", options) as small, watched(tmp_path, small / "metrics", TMPDIR=str(small)) as running:
         empty = fill(small)
         running.ask()
@@ -128,7 +128,7 @@ def test_full_disk_ends_no_worker_and_all_is_counted_once_there_is_room(tmp_path
         assert running.events()[0] == "metrics_unwritable"
 
 
-def test_disk_that_is_full_from_the_start_stops_no_start(tmp_path):
+def test_server_starts_when_the_disk_is_full_from_the_start(tmp_path):
     with disk(tmp_path / "disk", "size=100k") as small:
         empty = fill(small)
         with watched(tmp_path, small / "metrics", TMPDIR=str(small)) as running:
@@ -140,7 +140,7 @@ def test_disk_that_is_full_from_the_start_stops_no_start(tmp_path):
             running.wait_until_counted(lost=killed)
 
 
-def test_read_only_disk_stops_no_start(tmp_path):
+def test_server_starts_when_the_disk_is_read_only(tmp_path):
     with disk(tmp_path / "disk", "size=1m,ro") as small, watched(tmp_path, small / "metrics") as running:
         running.ask(50)
         killed = running.asked
@@ -151,7 +151,7 @@ def test_read_only_disk_stops_no_start(tmp_path):
         running.wait_until_counted(lost=killed)
 
 
-def test_damaged_files_end_nothing_and_the_next_workers_boot(tmp_path):
+def test_workers_run_and_boot_when_files_are_damaged(tmp_path):
     """tests/test_metric_files.py has every kind of damage."""
     metrics = tmp_path / "metrics"
     with watched(tmp_path, metrics) as running:
@@ -174,7 +174,7 @@ def test_damaged_files_end_nothing_and_the_next_workers_boot(tmp_path):
         assert "metrics_file_damaged" in running.events()
 
 
-def test_folder_is_made_and_made_again(tmp_path):
+def test_folder_is_created_and_recreated(tmp_path):
     metrics = tmp_path / "is" / "not" / "there"
     with watched(tmp_path, metrics) as running:
         assert running.scrape()[COUNTED] == running.asked

@@ -1,4 +1,4 @@
-"""Migrations while people work: an additive one costs nobody anything; one that has to wait gives up in time."""
+"""Migrations under load: an additive one delays no request; one that has to wait gives up in time."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def columns(portfolio) -> set[str]:
     return {name for (name,) in rows}
 
 
-def test_a_column_and_an_index_are_added_under_load(clients, variables, portfolio):
+def test_column_and_index_are_added_under_load(clients, variables, portfolio):
     with clients:
         time.sleep(1)
         began = time.monotonic()
@@ -42,17 +42,17 @@ def test_a_column_and_an_index_are_added_under_load(clients, variables, portfoli
         time.sleep(1)
 
     assert done.returncode == 0, done.stderr
-    assert seconds > 10  # which is what a statement of a request may take
+    assert seconds > 10  # longer than the statement timeout of requests
     assert "colour" in columns(portfolio)
     assert set(clients.statuses()) == {200, 201}
     assert clients.longest() < 2
     assert_kept(clients, portfolio.tasks())
 
 
-def test_who_cannot_have_the_table_fails_in_time_and_can_be_tried_again(clients, variables, portfolio):
+def test_migration_fails_in_time_when_the_table_is_locked_and_can_be_retried(clients, variables, portfolio):
     with clients, portfolio.cluster.session(portfolio.name) as reader:
         with reader.transaction():
-            reader.execute("SELECT count(*) FROM api_task")  # a report that takes long
+            reader.execute("SELECT count(*) FROM api_task")  # a long report
             refused = migrate(variables, "growing", "0001")
         before = columns(portfolio)
         done = migrate(variables, "growing", "0001")

@@ -1,4 +1,4 @@
-"""The rules by Prometheus' own tools, and a real Prometheus that reads a real server."""
+"""Test the rules with promtool, and a real Prometheus with a real server."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_the_rules_hold_and_each_alert_is_tested():
+def test_rules_pass_promtool_and_every_alert_is_tested():
     run("promtool", "check", "rules", "rules.yml")
     run("promtool", "test", "rules", "rules_test.yml")
 
@@ -39,20 +39,20 @@ def test_the_rules_hold_and_each_alert_is_tested():
     assert [alert for alert in alerts if tested.count(f"alertname: {alert}") < 2] == []
 
 
-def test_the_alertmanager_takes_its_example():
+def test_alertmanager_accepts_the_example():
     run("amtool", "check-config", "alertmanager.yml")
 
 
-def test_every_event_that_somebody_watches_is_there_from_the_start():
+def test_watched_events_are_exported_from_the_start():
     watched = "\n".join([(DEPLOY / "rules.yml").read_text(), *(expr for _, expr in panel_queries())])
 
     named = set("|".join(re.findall(r'event=~?"([a-z_|]+)"', watched)).split("|"))
-    assert named - set(process_metrics.EVENTS) == set(metrics.WATCHED)
+    assert named - set(process_metrics.EVENTS) == set(metrics.WATCHED_EVENTS)
 
 
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """The address of a Prometheus with our files, asking every second."""
+    """Run Prometheus with our files and a scrape interval of one second; yield its URL."""
     for name in ("prometheus.yml", "rules.yml"):
         shutil.copy(DEPLOY / name, folder)
     config = (folder / "prometheus.yml").read_text()
@@ -86,7 +86,7 @@ def ask(address: str, query: str) -> list[dict[str, Any]]:
 
 
 def panel_queries() -> list[tuple[str, str]]:
-    """(panel, query) of both dashboards, for all machines and with a short interval instead of Grafana's variables."""
+    """Return (panel, query) of both dashboards, with values for Grafana's variables."""
     found = []
     for path in sorted((PROJECT / "deploy" / "grafana" / "dashboards").glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
@@ -108,7 +108,7 @@ JOBS = ("deliver_mail", "send_email_digest", "notify_overdue", "cleanup")
 
 
 def use(server: Server) -> dict[str, str]:
-    """A little of everything that people do, and are refused; the headers of somebody who is signed in."""
+    """Send requests that succeed and fail; return the headers of an authenticated user."""
     server.request("GET", "/nowhere/")
     server.request("POST", "/api/auth/login/", json={"username": "nobody", "password": "wrong"})
     boss = server.sign_in("ada", "a long enough passphrase")
@@ -119,7 +119,7 @@ def use(server: Server) -> dict[str, str]:
     return boss
 
 
-def test_a_real_prometheus_reads_a_real_server_answers_every_panel_and_sees_it_go(tmp_path):
+def test_prometheus_scrapes_server_fills_every_panel_and_notices_its_end(tmp_path):
     with mail_server() as smtp, fresh_database(tmp_path) as database:
         variables = environment(
             tmp_path,
@@ -129,7 +129,7 @@ def test_a_real_prometheus_reads_a_real_server_answers_every_panel_and_sees_it_g
             EMAIL_HOST="127.0.0.1",
             EMAIL_PORT=str(smtp.port),
         )
-        variables.pop("REDIS_URL", None)  # mails leave from the web process
+        variables.pop("REDIS_URL", None)  # the web process sends emails
         manage(variables, "migrate", "--verbosity", "0")
         manage(variables, "shell", "--verbosity", "0", "-c", ADA)
         for job in JOBS:
@@ -141,7 +141,7 @@ def test_a_real_prometheus_reads_a_real_server_answers_every_panel_and_sees_it_g
                 wait_until(lambda: smtp.mails)
                 wait_until(lambda: ask(address, 'sum(increase(cosmo_log_events_total{event="failed_login"}[20s])) > 0'))
                 waiting = dict([*rule_queries(), *panel_queries()])
-                deadline = time.monotonic() + 60  # the business is counted every 30 seconds
+                deadline = time.monotonic() + 60  # business counts are refreshed every 30 seconds
                 while waiting and time.monotonic() < deadline:
                     server.request("GET", "/api/tasks/", headers=boss)  # rates need requests
                     waiting = {name: query for name, query in waiting.items() if not has_data(address, query, name)}
@@ -152,7 +152,7 @@ def test_a_real_prometheus_reads_a_real_server_answers_every_panel_and_sees_it_g
 
 
 def has_data(address: str, query: str, name: str) -> bool:
-    """Whether Prometheus has numbers for this query; an alert's must be understood, and may find nothing."""
+    """Return whether this query has data; alert queries must be valid but may be empty."""
     found = ask(address, query)
     if name.startswith("alert"):
         return True

@@ -1,4 +1,4 @@
-"""A reload that cannot work leaves the running service alone, and so does a worker that cannot boot."""
+"""Failed reloads and failed worker boots do not affect the running service."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ ENV = "SLOW_QUERY_THRESHOLD=100\n"
 
 
 class Load:
-    """Requests all the time, from entering the block to leaving it; each must be answered."""
+    """Sends requests throughout the block; each must succeed."""
 
     def __init__(self, url: str) -> None:
         self.url, self.statuses = url, []
@@ -82,7 +82,7 @@ class Installation:
         return [entry["reason"] for entry in self.server.logs.entries("error", event="reload_refused")]
 
     def break_file(self, name: str, text: str) -> Callable[[], None]:
-        """Append this to a file; a function that takes it back."""
+        """Append text to a file; return a function that removes it."""
         path = self.project / name
         before = path.read_text()
         path.write_text(before + text)
@@ -109,7 +109,7 @@ BREAKS = {
 }
 
 
-def test_reload_that_cannot_work_is_refused_and_the_next_one_works(installation):
+def test_invalid_reload_is_refused_and_the_next_one_works(installation):
     with installation.serving(), Load(installation.server.url) as load:
         first = installation.workers()
         for number, (name, (file, text, reason)) in enumerate(BREAKS.items(), start=1):
@@ -127,7 +127,7 @@ def test_reload_that_cannot_work_is_refused_and_the_next_one_works(installation)
     assert len(load.statuses) > 50
 
 
-def test_reload_takes_the_new_values(installation):
+def test_reload_loads_new_values(installation):
     del installation.variables["WEB_CONCURRENCY"]
     installation.env_file.write_text("WEB_CONCURRENCY=3\n")
     with installation.serving(), Load(installation.server.url) as load:
@@ -140,7 +140,7 @@ def test_reload_takes_the_new_values(installation):
     assert set(load.statuses) == {401}
 
 
-def test_reload_keeps_the_address_that_clients_know(installation):
+def test_reload_is_refused_when_the_bind_address_changes(installation):
     with installation.serving(), Load(installation.server.url) as load:
         installation.break_file("deploy/gunicorn.conf.py", '\nbind = "192.0.2.1:1"\n')
         installation.hup()
@@ -150,8 +150,8 @@ def test_reload_keeps_the_address_that_clients_know(installation):
     assert set(load.statuses) == {401}
 
 
-def test_worker_that_cannot_boot_ends_no_other(installation):
-    """The code is broken and nobody reloads: then a worker is killed."""
+def test_worker_boot_failure_ends_no_other_worker(installation):
+    """Break the code without a reload, then kill a worker."""
     with installation.serving(), Load(installation.server.url) as load:
         survivor, victim = sorted(installation.workers())
         repair = installation.break_file("api/tasks/views.py", "\nimport nowhere\n")
@@ -165,7 +165,7 @@ def test_worker_that_cannot_boot_ends_no_other(installation):
     assert set(load.statuses) == {401}
 
 
-def test_start_that_cannot_work_ends(installation):
+def test_start_fails_when_no_worker_can_boot(installation):
     installation.break_file("api/tasks/views.py", "\nimport nowhere\n")
 
     with pytest.raises(AssertionError, match="did not start"), installation.serving():
@@ -174,8 +174,8 @@ def test_start_that_cannot_work_ends(installation):
     assert "nowhere" in (installation.folder / "console").read_text()
 
 
-def test_server_that_is_ended_while_it_reloads_ends_soon(installation):
-    """Workers that have just begun get TERM, too, and reloads that wait are not done any more."""
+def test_server_stops_quickly_during_a_reload(installation):
+    """New workers get TERM too, and waiting reloads are dropped."""
     with installation.serving():
         first = installation.workers()
         for _ in range(5):

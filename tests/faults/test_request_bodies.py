@@ -1,4 +1,4 @@
-"""Chunked bodies through the proxies of Debian, and clients that stop in the middle of a body."""
+"""Chunked bodies through Debian's proxies, and clients that send incomplete bodies."""
 
 import json
 import time
@@ -54,7 +54,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
-def test_a_chunked_body_makes_and_changes_a_property(url, server, manager, frame):
+def test_chunked_bodies_create_and_change_a_property(url, server, manager, frame):
     name = f"House {time.monotonic_ns()}"
     body = json.dumps({"name": name, "address": "4 Harbour Road"}).encode()
 
@@ -69,13 +69,13 @@ def test_a_chunked_body_makes_and_changes_a_property(url, server, manager, frame
 
 
 @pytest.mark.parametrize(("path", "size"), [("/api/tasks/", 2**20 + 1), ("/api/auth/login/", 2**14 + 1)])
-def test_a_chunked_body_that_is_too_large_is_refused(url, path, size):
+def test_too_large_chunked_body_is_rejected(url, path, size):
     status, _ = exchange(url, [head("POST", path, CHUNKED), *chunks(b" " * size, 60_000), LAST])
 
     assert status == 413
 
 
-def test_a_broken_chunk_is_a_bad_request(url, manager):
+def test_invalid_chunk_returns_400(url, manager):
     status, _ = exchange(url, [head("PATCH", "/api/auth/me/", manager | CHUNKED), b"xyz\r\n{}\r\n", LAST])
 
     assert status == 400
@@ -89,7 +89,7 @@ HALVES = {
 
 
 @pytest.mark.parametrize(("headers", "half"), HALVES.values(), ids=HALVES)
-def test_clients_that_stop_in_the_middle_of_a_body_hold_a_thread_for_web_timeout(server, headers, half):
+def test_incomplete_body_holds_a_thread_no_longer_than_web_timeout(server, headers, half):
     def stop(_):
         started = time.monotonic()
         status, _ = exchange(server.url, [head("POST", "/api/auth/login/", headers), half])
@@ -103,7 +103,7 @@ def test_clients_that_stop_in_the_middle_of_a_body_hold_a_thread_for_web_timeout
     assert server.request("GET", "/api/health/live/").status_code == 200
 
 
-def test_a_client_that_sends_a_byte_now_and_then_is_ended_too(server):
+def test_slow_body_is_ended_after_web_timeout(server):
     def dribble():
         yield head("POST", "/api/auth/login/", CHUNKED)
         for _ in range(100):
@@ -111,7 +111,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_ended_too(server):
             yield b"1\r\n \r\n"
 
     started = time.monotonic()
-    with pytest.raises(OSError):  # noqa: PT011 - refused while it still sends: a reset, or a broken pipe
+    with pytest.raises(OSError):  # noqa: PT011 - rejected while it still sends: a reset or a broken pipe
         exchange(server.url, dribble())
 
     assert time.monotonic() - started < TIMEOUT + 3

@@ -1,4 +1,4 @@
-"""Workers are killed and masters ended while people write; slow clients wait; others leave before they are answered."""
+"""Workers are killed and masters restarted under load; clients are slow or disconnect early."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
             kills += 1
         time.sleep(1.5)
 
-    # No answer at all, or, for a key whose request was killed, 409 until WEB_TIMEOUT is over.
+    # No response, or 409 until WEB_TIMEOUT for the key of a killed request.
     unanswered = [answer for answer in clients.answers if answer.status == 0]
     assert kills >= 3
     assert set(clients.statuses()) <= {0, 200, 201, 409}
@@ -59,8 +59,8 @@ def test_killed_workers_lose_no_acknowledged_write(server, manager, portfolio):
     assert server.logs.text("error.log").count("was sent SIGKILL") == kills
 
 
-def test_what_is_under_way_when_the_master_is_ended_is_finished(server, manager, portfolio):
-    """Requests wait for a lock; TERM comes; the lock is gone."""
+def test_running_requests_complete_when_the_master_stops(server, manager, portfolio):
+    """Requests wait for a lock; the master gets TERM; the lock is released."""
     clients = Clients(server.url, manager)
     asks = [threading.Thread(target=careless_create_task, args=(clients,)) for _ in range(4)]
     with portfolio.cluster.locked(portfolio.name, "api_task"):
@@ -92,7 +92,7 @@ def test_hup_under_load_fails_no_request(server, manager, portfolio):
 
 
 class Instances:
-    """Two servers on one database, each of which can be started anew at its address."""
+    """Two servers on one database; each can be restarted at its URL."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.variables, self.stacks = folder, [], [ExitStack(), ExitStack()]
@@ -108,7 +108,7 @@ class Instances:
         return self.stacks[number].enter_context(running)
 
     def restart(self, number: int) -> None:
-        """As deploy's stop commands do: drain, then end, then start."""
+        """Restart like deploy/systemd: drain, stop, start."""
         drain = [str(PROJECT / "deploy" / "drain"), self.variables[number]["DRAIN_FILE"], DRAIN]
         subprocess.run(drain, check=True)
         self.stacks[number].close()
@@ -127,8 +127,8 @@ def instances(tmp_path, portfolio):
         yield both
 
 
-def test_both_instances_are_restarted_and_no_request_fails(tmp_path, instances, portfolio):
-    """Behind nginx, where the instance is taken out by hand, and behind HAProxy, which asks the probe."""
+def test_restart_of_both_instances_fails_no_request(tmp_path, instances, portfolio):
+    """Behind nginx, where a script marks the instance down, and behind HAProxy, which uses the probe."""
     headers = instances.servers[0].sign_in("maria.manager", portfolio.passwords["maria.manager"])
     with Nginx(tmp_path, instances.addresses) as nginx, haproxy(tmp_path, instances.addresses) as probing:
         asks = [read_tasks, careless_create_task]
@@ -140,7 +140,7 @@ def test_both_instances_are_restarted_and_no_request_fails(tmp_path, instances, 
                 nginx.leave_out(address)
                 instances.restart(number)
                 nginx.leave_out("")
-                time.sleep(1.5)  # it is well for two probes
+                time.sleep(1.5)  # healthy for two probes
 
     for clients in (behind_nginx, behind_haproxy):
         assert len(clients.answers) > 50
@@ -154,8 +154,8 @@ def nginx(tmp_path, server):
         yield front
 
 
-def test_three_hundred_slow_clients_keep_nobody_waiting(nginx, manager, portfolio):
-    """Each sends a byte now and then, and never gets to the end of its request."""
+def test_slow_clients_delay_no_other_client(nginx, manager, portfolio):
+    """Each client sends single bytes and never completes its request."""
     stop, held = threading.Event(), []
 
     def dawdle() -> None:
@@ -188,8 +188,8 @@ def test_three_hundred_slow_clients_keep_nobody_waiting(nginx, manager, portfoli
 
 
 @pytest.mark.parametrize("through_nginx", [False, True], ids=["direct", "through nginx"])
-def test_clients_who_leave_disturb_nobody(server, nginx, manager, portfolio, through_nginx):
-    """What they asked for is done or not, and is in the log; there is no traceback."""
+def test_disconnecting_clients_disturb_no_other_client(server, nginx, manager, portfolio, through_nginx):
+    """Their requests are logged, completed or not, without a traceback."""
     url = nginx.url if through_nginx else server.url
     address = urlsplit(url)
     request = "GET /api/tasks/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n"

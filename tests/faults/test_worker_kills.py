@@ -1,4 +1,4 @@
-"""Celery's workers are killed while they make and send digests, on a broker of their own."""
+"""Celery workers are killed while they render and send digests, on their own broker."""
 
 import os
 import random
@@ -45,7 +45,7 @@ for mail in OutgoingMail.objects.all():
 
 @pytest.fixture
 def broker(tmp_path) -> Iterator[str]:
-    """The address of a redis-server that is this test's alone."""
+    """Run a redis-server for this test; yield its URL."""
     program, port = shutil.which("redis-server"), free_port()
     assert program, "install redis-server"
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
@@ -56,7 +56,7 @@ def broker(tmp_path) -> Iterator[str]:
 
 
 def states(variables: dict[str, str]) -> dict[str, str]:
-    """{recipient: state} of all mails."""
+    """Return {recipient: state} of all emails."""
     printed = manage(variables, "shell", "--verbosity", "0", "-c", STATES)
     return dict(line.split() for line in printed.splitlines())
 
@@ -66,7 +66,7 @@ def has_ended(found: dict[str, str]) -> bool:
 
 
 def kill_some(process: subprocess.Popen, dice: random.Random, app: Celery) -> None:
-    """One child after the other at random moments, and in the end all of them at once."""
+    """Kill single children at random moments, and finally all of them at once."""
     for _ in range(AT_ONCE - 1):
         app.send_task("api.deliver_mail")
         time.sleep(dice.uniform(0.0, 0.4))
@@ -77,7 +77,7 @@ def kill_some(process: subprocess.Popen, dice: random.Random, app: Celery) -> No
     os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_workers_that_are_killed_lose_no_digest_and_double_none(tmp_path: Path, broker: str):
+def test_killed_celery_workers_lose_and_repeat_no_digest(tmp_path: Path, broker: str):
     dice = random.Random(4)
     with fresh_database(tmp_path) as database, mail_server() as server, Celery(broker=broker) as app:
         server.delay = 0.02

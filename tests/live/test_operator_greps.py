@@ -122,7 +122,7 @@ def test_the_samples_of_the_specification_are_met(folder):
 
 def test_the_page_of_operations_tells_who_changed_a_password(folder):
     """Its commands as they are written, but for the id of the person and the one of the request."""
-    section = (PROJECT / "docs" / "operations.md").read_text().partition("## Who changed this password")[2]
+    section = (PROJECT / "docs" / "operations.md").read_text().partition("## Password changes")[2]
     written = [line.strip() for line in section.partition("| event |")[0].splitlines() if line.startswith("    ")]
     lines = [json.loads(line) for line in (folder / "logs" / "security.log").read_text().splitlines()]
     (changed,) = [line for line in lines if line.get("event") == "password_changed"]

@@ -1,4 +1,4 @@
-"""`manage.py check_env`: try a .env file without starting anything."""
+"""`manage.py check_env`: validate a .env file without starting anything."""
 
 import subprocess
 import sys
@@ -11,14 +11,18 @@ from backend.environment.variables import PROJECT
 
 
 class Command(BaseCommand):
-    help = "Try a .env file: report each problem by line number or variable, or for which environment it is fine."
+    help = (
+        "Validate a .env file: report each problem by line number or variable, or name the environment it is valid for."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", nargs="?", type=Path, default=PROJECT / ".env", help="the file to try (.env)")
+        parser.add_argument(
+            "file", nargs="?", type=Path, default=PROJECT / ".env", help="the file to validate (default: .env)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # In a process of its own: this one may run with other values already.
+        # In its own process: this one may already run with other values.
         command = [sys.executable, "-m", "backend.environment.trial", str(options["file"].absolute())]
         trial = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603
         if trial.returncode:
@@ -27,7 +31,7 @@ class Command(BaseCommand):
         self.stdout.write(trial.stdout, ending="")
 
     def run_without_settings(self, argv: list[str]) -> None:
-        """Do what run_from_argv does, which reads the settings to close database connections."""
+        """Run like run_from_argv, which would load the settings to close database connections."""
         options = vars(self.create_parser(argv[0], argv[1]).parse_args(argv[2:]))
         try:
             self.handle(**options)

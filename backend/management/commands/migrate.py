@@ -1,7 +1,7 @@
-"""Django's `migrate` without the limit on the time of a statement: an index on a large table takes what it takes.
+"""Django's `migrate` without the statement timeout: an index on a large table may take long.
 
-The limit on waiting for a lock stays. Whoever waits for a table makes all others wait behind him; a migration that
-does not get it in two seconds fails, changes nothing, and can be tried again.
+The lock timeout stays, because all requests for a table queue behind a migration that waits for it. If the migration
+does not get the lock within two seconds, it fails and changes nothing; run it again.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ class Command(migrate.Command):
         if connection.vendor != "postgresql":
             super().handle(*args, **options)
             return
-        # One of its own, not one of the pool, whose connections wait for eleven seconds at most.
-        usual = connection.settings_dict["OPTIONS"]
-        patient = usual | {"pool": None, "options": f"-c lock_timeout={LOCK_TIMEOUT}s"}
+        # Not a pooled connection: those time out after eleven seconds.
+        default_options = connection.settings_dict["OPTIONS"]
+        migration_options = default_options | {"pool": None, "options": f"-c lock_timeout={LOCK_TIMEOUT}s"}
         connection.close()
-        connection.settings_dict["OPTIONS"] = patient
+        connection.settings_dict["OPTIONS"] = migration_options
         try:
             super().handle(*args, **options)
         finally:
             connection.close()
-            connection.settings_dict["OPTIONS"] = usual
+            connection.settings_dict["OPTIONS"] = default_options

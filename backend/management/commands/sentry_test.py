@@ -1,4 +1,4 @@
-"""`manage.py sentry_test`: sends one event, and says what Sentry answered."""
+"""`manage.py sentry_test`: send one event to Sentry and print the response."""
 
 import gzip
 import urllib.error
@@ -18,7 +18,9 @@ TIMEOUT = 10  # seconds
 
 
 class Command(BaseCommand):
-    help = "Send one event to Sentry; print its id and what the server said. Exit status 1 if it did not take it."
+    help = (
+        "Send one event to Sentry; print its id and the server's response. Exit status 1 if the event was not accepted."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SENTRY_DSN:
@@ -27,19 +29,19 @@ class Command(BaseCommand):
             raise CommandError("SENTRY_DSN cannot be parsed. Copy it from the project's settings in Sentry.")
         event_id = uuid.uuid4().hex
         try:
-            with urllib.request.urlopen(_request(event_id), timeout=TIMEOUT) as answer:  # noqa: S310 - https or http
-                said = f"{answer.status} {answer.reason}"
-        except urllib.error.HTTPError as refusal:
-            raise CommandError(f"Event {event_id}: the server said {refusal.code} {refusal.reason}.") from None
+            with urllib.request.urlopen(_build_request(event_id), timeout=TIMEOUT) as response:  # noqa: S310 - https or http
+                status = f"{response.status} {response.reason}"
+        except urllib.error.HTTPError as error:
+            raise CommandError(f"Event {event_id}: the server returned {error.code} {error.reason}.") from None
         except OSError as error:
-            cause = getattr(error, "reason", error)  # what urllib wraps
-            told = getattr(cause, "strerror", None) or cause
-            raise CommandError(f"Event {event_id}: the server cannot be reached ({told}).") from None
-        self.stdout.write(f"Event {event_id}: the server said {said}.")
+            cause = getattr(error, "reason", error)  # the error that urllib wraps
+            reason = getattr(cause, "strerror", None) or cause
+            raise CommandError(f"Event {event_id}: the server cannot be reached ({reason}).") from None
+        self.stdout.write(f"Event {event_id}: the server returned {status}.")
 
 
-def _request(event_id: str) -> urllib.request.Request:
-    """An envelope with one event, as the SDK would send it; directly, because the SDK tells no answer."""
+def _build_request(event_id: str) -> urllib.request.Request:
+    """Build the request that the SDK would send for one event; the SDK itself does not return the response."""
     event = {
         "event_id": event_id,
         "message": "A test of error tracking",
