@@ -282,8 +282,8 @@ VALUES = {
     ).is_valid(),
     "normalize_login": normalize_login,
     "unknown_login": login.hashed_login,
-    "uid of a link": password_reset._user,
-    "token of a link": lambda text: password_reset._why("AA", text),
+    "uid of a link": password_reset._decode_user,
+    "token of a link": lambda text: password_reset._rejection_reason("AA", text),
     "token of Django": lambda text: default_token_generator.check_token(User(pk=1), text),
     "unsubscribe": unsubscribe._decode_token,
 }

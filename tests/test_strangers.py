@@ -185,7 +185,7 @@ def test_invalid_links_are_throttled_per_network(ada, logs, attempt):
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
     assert "no-store" in refused.headers["Cache-Control"]
-    assert logs.entry("security", event="rate_limit_exceeded")["message"] == "Rate limit exceeded"
+    assert "Rate limit exceeded" in [entry["message"] for entry in logs.entries("security")]
     assert Client().get(good).status_code == 429
     body = {"username": "ada", "password": factories.PASSWORD}
     assert Client().post("/api/auth/login/", body, "application/json").status_code == 429

@@ -71,7 +71,7 @@ def _listens(port: int) -> bool:
 
 
 class Nginx:
-    """The open version asks nobody how he is: whoever restarts an instance takes it out before."""
+    """Open-source nginx has no active health checks: deploy/nginx/instance takes an instance out before its restart."""
 
     def __init__(self, folder: Path, instances: Sequence[str]) -> None:
         self.folder, self.instances, self.port = folder, instances, free_port()

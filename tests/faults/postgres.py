@@ -169,7 +169,7 @@ class Cluster:
 
     @contextmanager
     def locked(self, database: str, table: str) -> Iterator[None]:
-        """Somebody has this table for himself, as a migration of the wrong kind would."""
+        """Hold an exclusive lock on a table, as a blocking migration would."""
         with self.session(database) as session, session.transaction():
             session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             yield

@@ -1,4 +1,4 @@
-"""What an attacker would try, against a real server with two workers: nothing moves, and nothing tells him more."""
+"""Attacks on a real server with two workers: no row changes, and no response reveals superusers."""
 
 import secrets
 from functools import cache
@@ -19,7 +19,7 @@ def signed_in(server: Server, username: str) -> dict[str, str]:
 
 
 def users(server: Server) -> dict[str, dict[str, Any]]:
-    """{username: what a superuser sees of him}"""
+    """Return what a superuser sees of each user, {username: row}."""
     root = signed_in(server, "root.admin")
     found = server.request("GET", "/api/users/?page_size=100", headers=root).json()
     return {user["username"]: user for user in found["results"]}
@@ -73,13 +73,13 @@ def act(action: str, row: str) -> dict[str, str]:
 # (what is tried, method, path, body, what may be answered)
 FORGED = [
     ("to be superuser", "POST", "/manager/api/user/{self}/change/", PERSON | {"role": "superuser"}, {403}),
-    ("to give himself flags", "POST", "/manager/api/user/{self}/change/", PERSON | FLAGS, {403}),
-    ("to change himself", "POST", "/manager/api/user/{self}/change/", PERSON, {403}),
+    ("to set their own flags", "POST", "/manager/api/user/{self}/change/", PERSON | FLAGS, {403}),
+    ("to change their own account", "POST", "/manager/api/user/{self}/change/", PERSON, {403}),
     ("to change another manager", "POST", "/manager/api/user/{peer}/change/", PERSON, {403}),
     ("to disable another manager", "POST", "/manager/api/user/{peer}/change/", {"username": "x"}, {403}),
     ("to see a superuser", "GET", "/manager/api/user/{root}/change/", None, {404}),
     ("to change a superuser", "POST", "/manager/api/user/{root}/change/", PERSON, {404}),
-    ("to see his history", "GET", "/manager/api/user/{root}/history/", None, {404}),
+    ("to read the history of a superuser", "GET", "/manager/api/user/{root}/history/", None, {404}),
     ("to send a superuser a mail", "POST", "/manager/api/user/{root}/password-reset/", {}, {404}),
     ("to end a superuser's sessions", "POST", "/manager/api/user/{root}/end-sessions/", {}, {404}),
     ("to end others' sessions", "POST", "/manager/api/user/{staff}/end-sessions/", {}, {302}),
@@ -113,9 +113,9 @@ FORGED = [
     ("to read of the hidden", "GET", "/manager/api/auditentry/?object_type=user&object_id={root}", None, {200}),
     ("to choose by another field", "GET", "/manager/api/user/?_popup=1&_to_field=password", None, {400}),
     ("to fill in the hidden", "GET", "/manager/api/task/add/?assigned_to={root}", None, {200}),
-    ("to make him an owner", "GET", "/manager/api/property/add/?owners={root}", None, {200}),
-    ("to have the form name him", "POST", "/manager/api/property/add/", {"owners": "{root}"}, {200}),
-    ("to give him tasks", "POST", "/manager/api/task/", act("assign", "1") | {"assigned_to": "{root}"}, {302}),
+    ("to make a superuser an owner", "GET", "/manager/api/property/add/?owners={root}", None, {200}),
+    ("to make the form name a superuser", "POST", "/manager/api/property/add/", {"owners": "{root}"}, {200}),
+    ("to assign tasks to a superuser", "POST", "/manager/api/task/", act("assign", "1") | {"assigned_to": "{root}"}, {302}),
     ("to complete the hidden", "GET", COMPLETE + "model_name=task&field_name=created_by", None, {200}),
     ("to complete owners", "GET", COMPLETE + "model_name=property&field_name=owners", None, {200}),
     ("to complete with a NUL", "GET", COMPLETE + "model_name=task&field_name=property&term=%00", None, {400}),
@@ -155,7 +155,7 @@ def test_a_manager_tries(server, manager_browser, ids, method, path, body, expec
     assert answer.status_code in expected, answer.text[:2000]
     assert users(server) == before
     assert "root.admin" not in answer.text
-    assert "Ruth" not in answer.text  # his first name
+    assert "Ruth" not in answer.text  # the first name of the superuser
 
 
 def test_a_person_made_by_a_manager_has_no_password_and_no_flag(server, manager_browser):

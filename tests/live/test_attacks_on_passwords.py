@@ -112,8 +112,8 @@ def test_a_link_dies_with_a_changed_password(server, victim):
     assert confirm(server, victim, NEW + " 2") == 400
 
 
-def test_a_link_dies_with_signing_in(server, victim):
-    """Whoever remembers his password again needs no link, and a stolen mailbox has none that is good."""
+def test_login_invalidates_open_reset_links(server, victim):
+    """A login invalidates open reset links, so that a stolen mailbox holds no valid one."""
     assert can_sign_in(server, victim, OLD)
 
     assert confirm(server, victim, NEW) == 400
@@ -153,7 +153,7 @@ def test_the_page_of_a_link_keeps_the_token_in_no_address_and_in_no_other_browse
 
     assert victim.token not in form
     assert opened.headers["Referrer-Policy"] == "no-referrer"
-    assert "Set a new password" in browser.get(form).text
+    assert "Set password" in browser.get(form).text
     assert "Link not valid" in Browser(server).get(form).text
 
 
@@ -321,8 +321,8 @@ def work_of(server: Server) -> float:
 
 
 @pytest.mark.parametrize("site", ["/admin", "/manager"])
-def test_neither_words_nor_work_of_a_sign_in_that_is_refused_tell_it(server, victims, site):
-    """Nine tenths of the work are the check of a password: without it for one of these, his would be the least."""
+def test_rejected_login_reveals_no_account_by_text_or_time(server, victims, site):
+    """Nine tenths of the time is the password check. An account without that check would respond much faster."""
     gone = next(victims)
     root = server.sign_in("root.admin", server.passwords["root.admin"])
     assert server.request("DELETE", f"/api/users/{gone.pk}/", headers=root).status_code == 204
