@@ -115,7 +115,7 @@ FORGED = [
     ("to fill in the hidden", "GET", "/manager/api/task/add/?assigned_to={root}", None, {200}),
     ("to make a superuser an owner", "GET", "/manager/api/property/add/?owners={root}", None, {200}),
     ("to make the form name a superuser", "POST", "/manager/api/property/add/", {"owners": "{root}"}, {200}),
-    ("to assign tasks to a superuser", "POST", "/manager/api/task/", act("assign", "1") | {"assigned_to": "{root}"}, {302}),
+    ("to assign a task to one", "POST", "/manager/api/task/", act("assign", "1") | {"assigned_to": "{root}"}, {302}),
     ("to complete the hidden", "GET", COMPLETE + "model_name=task&field_name=created_by", None, {200}),
     ("to complete owners", "GET", COMPLETE + "model_name=property&field_name=owners", None, {200}),
     ("to complete with a NUL", "GET", COMPLETE + "model_name=task&field_name=property&term=%00", None, {400}),
