@@ -20,22 +20,22 @@ from tests.smtp import MailServer, mail_server
 pytestmark = pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="needs a broker (make test-services)")
 
 ENQUEUE = """
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from backend import request_context
 from backend.request_context import RequestContext
 trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-request_context.enter(RequestContext(request_id="asked-by-1", traceparent=trace))
-enqueue(Letter(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
+request_context.set_current(RequestContext(request_id="asked-by-1", traceparent=trace))
+enqueue(MailDraft(kind="test", recipient="ada@example.com", subject="Hello", text_body="Plain text"))
 """
 
 
 ENQUEUE_MANY = """
-from api.mail.outbox import Letter, enqueue
+from api.mail.outbox import MailDraft, enqueue
 from django.db import transaction
 with transaction.atomic():
     for number in range(20):
         name = f"person{{20 * {round_} + number}}@example.com"
-        enqueue(Letter(kind="test", recipient=name, subject="Hello", text_body="Plain text"))
+        enqueue(MailDraft(kind="test", recipient=name, subject="Hello", text_body="Plain text"))
 """
 EXPIRE_CLAIMS = """
 from django.utils import timezone
@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, va
             wait_until(partial(has_arrived, server, 20 * round_ + 5), seconds=20)
             os.killpg(process.pid, signal.SIGKILL)
     manage(variables, "shell", "--verbosity", "0", "-c", EXPIRE_CLAIMS)
-    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.delivery_thread import wake; wake()")
+    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.delivery_thread import schedule_delivery; schedule_delivery()")
 
     with worker(tmp_path, variables):
         names = {f"person{number}@example.com" for number in range(20 * KILLS)}
@@ -172,6 +172,7 @@ from datetime import timedelta
 from celery.beat import PersistentScheduler
 from django.utils import timezone
 from backend.celery import app
+app.loader.import_default_modules()  # api/jobs.py has the schedule
 for path in sys.argv[-1].split(","):
     scheduler = PersistentScheduler(app, schedule_filename=path)
     for entry in scheduler.schedule.values():
