@@ -21,6 +21,7 @@ def traffic(site):
     for path in ["/api/tasks/", "/api/tasks/summary/", "/api/properties/", "/api/users/"] * 3:
         site.request("GET", path, headers=headers)
     site.request("GET", "/api/tasks/", headers={"X-Request-ID": "named-by-its-caller"})
+    site.request("GET", "/api/tasks/?q=<script>")  # a warning that names no user
     requests.get(f"{site.url}/api/tasks/", headers={"User-Agent": "<script>alert(1)</script>"}, timeout=30)
     wait_until(lambda: "named-by-its-caller" in site.logs.text("performance.log"))
 

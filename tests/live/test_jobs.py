@@ -42,6 +42,10 @@ from django.utils import timezone
 from api.models import OutgoingMail
 OutgoingMail.objects.filter(state="sending").update(claimed_until=timezone.now())
 """
+SCHEDULE_DELIVERY = """
+from api.mail.delivery_thread import schedule_delivery
+schedule_delivery()
+"""
 STATES = """
 from api.models import OutgoingMail
 print(*OutgoingMail.objects.values_list("state", flat=True))
@@ -124,7 +128,7 @@ def test_a_worker_that_is_killed_loses_no_mail_and_sends_none_twice(tmp_path, va
             wait_until(partial(has_arrived, server, 20 * round_ + 5), seconds=20)
             os.killpg(process.pid, signal.SIGKILL)
     manage(variables, "shell", "--verbosity", "0", "-c", EXPIRE_CLAIMS)
-    manage(variables, "shell", "--verbosity", "0", "-c", "from api.mail.delivery_thread import schedule_delivery; schedule_delivery()")
+    manage(variables, "shell", "--verbosity", "0", "-c", SCHEDULE_DELIVERY)
 
     with worker(tmp_path, variables):
         names = {f"person{number}@example.com" for number in range(20 * KILLS)}
