@@ -95,9 +95,9 @@ def test_every_pattern_takes_linear_time():
 
 
 def test_project_patterns_are_found():
-    found = growth.patterns()
+    names = growth.patterns()
 
-    assert set(found) >= {
+    assert set(names) >= {
         "backend.http.attack_patterns._ANY",
         "backend.redaction.forms._PAIR",
         "backend.request_context._TRACEPARENT",
@@ -106,9 +106,9 @@ def test_project_patterns_are_found():
         "api.users.models.validate_username",
         "api.operations.error_groups._FRAME",
     }
-    assert any(name.startswith("api.rest.query_params.re.fullmatch:") for name in found)
-    assert any(name.startswith("api.operations.log_pages.") for name in found)
-    assert len(found) > 30
+    assert any(name.startswith("api.rest.query_params.re.fullmatch:") for name in names)
+    assert any(name.startswith("api.operations.log_pages.") for name in names)
+    assert len(names) > 30
 
 
 PLANTED = {
@@ -131,9 +131,9 @@ def test_superlinear_pattern_is_found_in_every_container(source, method):
     holder = type("Holder", (), {"inner": pattern, "__module__": "planted"})
     module.Holder = holder
 
-    found = growth.patterns_of(module)
+    names = growth.patterns_of(module)
 
-    assert set(found) == {"planted.ALONE", "planted.MANY['a'][0][0]", "planted.Holder.inner"}
+    assert set(names) == {"planted.ALONE", "planted.MANY['a'][0][0]", "planted.Holder.inner"}
     call = {"search": pattern.search, "fullmatch": pattern.fullmatch, "findall": pattern.findall}.get(
         method, partial(pattern.sub, "")
     )

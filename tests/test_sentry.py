@@ -161,7 +161,7 @@ def test_no_form_of_a_secret_is_sent(failing_server, sentry):
         "All of %s, %s",
         "Named %(password)s %(what)s",
     ]
-    assert len(events[0]["breadcrumbs"]["values"]) == 100  # the last ones; the first secrets are in extra
+    assert len(events[0]["breadcrumbs"]["values"]) == 100  # the latest breadcrumbs; extra contains the earlier secrets
     assert all(
         "params" not in event.get("logentry", {}) and "sys.argv" not in event.get("extra", {}) for event in events
     )

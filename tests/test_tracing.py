@@ -173,19 +173,19 @@ def test_opentelemetry_and_celery_are_not_imported_when_unconfigured(tmp_path):
 
 
 def test_worker_starts_opentelemetry_after_the_fork_when_an_endpoint_is_set(tmp_path, collector):
-    odd = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
-    variables = environment(tmp_path, **odd)
+    overrides = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
+    variables = environment(tmp_path, **overrides)
     with serving(variables, tmp_path / "console") as traced_server:
         traced_server.request("GET", "/odd/slow/")
-        off = traced_server.request("GET", "/odd/modules/").json()
-    on = environment(tmp_path, **odd, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    with serving(on, tmp_path / "console") as traced_server:
+        untraced = traced_server.request("GET", "/odd/modules/").json()
+    variables = environment(tmp_path, **overrides, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    with serving(variables, tmp_path / "console") as traced_server:
         traced = traced_server.request("GET", "/odd/modules/").json()
         # The master process must have no OpenTelemetry thread.
         master = psutil.Process(traced_server.process.pid).num_threads()
 
-    assert off["modules"] == []
-    assert not [name for name in off["threads"] if "Otel" in name]
+    assert untraced["modules"] == []
+    assert not [name for name in untraced["threads"] if "Otel" in name]
     assert "opentelemetry.sdk.trace" in traced["modules"]
     assert [name for name in traced["threads"] if "Otel" in name]
     assert master == 1
@@ -208,7 +208,7 @@ def test_log_records_outside_requests_share_one_trace(logs, db):
     logging.getLogger(API).info("One")
     logging.getLogger(API).info("Two")
 
-    one, two = logs.entries("info")[-2:]
-    assert re.fullmatch("[0-9a-f]{32}", one["trace_id"])
-    assert re.fullmatch("[0-9a-f]{16}", one["span_id"])
-    assert (one["trace_id"], one["span_id"]) == (two["trace_id"], two["span_id"])
+    first, second = logs.entries("info")[-2:]
+    assert re.fullmatch("[0-9a-f]{32}", first["trace_id"])
+    assert re.fullmatch("[0-9a-f]{16}", first["span_id"])
+    assert (first["trace_id"], first["span_id"]) == (second["trace_id"], second["span_id"])
