@@ -1,4 +1,4 @@
-"""The .env file: each line means something or is named by its number, and no text of the file is shown."""
+"""The .env file: each line is valid or is reported by its number, and no text of the file is shown."""
 
 import ast
 import os
@@ -51,7 +51,7 @@ for line in CASES:
 
 @pytest.fixture(scope="module")
 def versions(compiled, tmp_path_factory) -> dict[str, str]:
-    """Return what the settings read from each line, {line: APP_VERSION}: one process loads them once per line."""
+    """Return the value of each line as {line: APP_VERSION}. One process loads the settings once per line."""
     folder = shutil.copytree(compiled, tmp_path_factory.mktemp("lines") / "checkout", copy_function=os.link)
     done = run(folder, "-c", f"CASES = {[line for line, _ in LINES]!r}\n{READ_VERSIONS}")
     assert done.returncode == 0, done.stderr
@@ -63,7 +63,7 @@ def test_env_file_line_ends_before_blanks_and_comments(versions, line, value):
     assert versions[line] == repr(value)
 
 
-WRONG_LINES = [
+INVALID_LINES = [
     f"SECRET_KEY: {CANARY}",
     f"SECRET_KEY {CANARY}",
     f"set SECRET_KEY={CANARY}",
@@ -87,8 +87,8 @@ WRONG_LINES = [
 ]
 
 
-def test_every_line_that_is_not_understood_is_named_by_its_number_and_not_shown(checkout):
-    lines = ["DJANGO_ENVIRONMENT=production", *chain.from_iterable((line, "# a comment", "") for line in WRONG_LINES)]
+def test_invalid_lines_are_named_by_number_but_not_shown(checkout):
+    lines = ["DJANGO_ENVIRONMENT=production", *chain.from_iterable((line, "# a comment", "") for line in INVALID_LINES)]
     (checkout / ".env").write_text("\n".join(lines), newline="")
 
     done = manage(checkout, "check", **REQUIRED)
@@ -115,7 +115,7 @@ def test_every_line_that_is_not_understood_is_named_by_its_number_and_not_shown(
         ("gb18030", ".env, line 2 is not UTF-8"),
     ],
 )
-def test_another_encoding_is_named(tmp_path, encoding, sentence):
+def test_wrong_encoding_is_named(tmp_path, encoding, sentence):
     (tmp_path / ".env").write_bytes(f"DJANGO_ENVIRONMENT=production\nAPP_VERSION={CANARY}\u00fc\n".encode(encoding))
 
     problems = EnvFile(tmp_path / ".env").problems
@@ -125,7 +125,7 @@ def test_another_encoding_is_named(tmp_path, encoding, sentence):
     assert CANARY not in problems[0]
 
 
-def test_the_file_of_a_windows_editor_stops_the_start_with_a_sentence(checkout):
+def test_startup_fails_when_the_file_is_utf_16(checkout):
     (checkout / ".env").write_text(f"DJANGO_ENVIRONMENT=production\nSECRET_KEY={CANARY}\n", encoding="utf-16")
 
     done = manage(checkout, "check", DJANGO_ENVIRONMENT="production")
@@ -146,19 +146,19 @@ def test_the_file_of_a_windows_editor_stops_the_start_with_a_sentence(checkout):
         (lambda path: path.write_bytes(bytes(4096)), "contains NUL bytes"),
         (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "is larger than 1 MB"),
     ],
-    ids=["folder", "dangling link", "device", "loop", "empty", "blank", "zeros", "large"],
+    ids=["folder", "dangling link", "device", "loop", "empty", "blank", "NUL bytes", "large"],
 )
-def test_a_file_that_cannot_be_meant_is_named(tmp_path, make, reason):
+def test_unusable_file_is_reported_with_a_reason(tmp_path, make, reason):
     make(tmp_path / ".env")
 
-    found = EnvFile(tmp_path / ".env")
+    env_file = EnvFile(tmp_path / ".env")
 
-    assert found.values == {}
-    assert len(found.problems) == 1
-    assert found.problems[0].startswith(f".env {reason}")
+    assert env_file.values == {}
+    assert len(env_file.problems) == 1
+    assert env_file.problems[0].startswith(f".env {reason}")
 
 
-def test_a_name_with_two_values_is_named(tmp_path):
+def test_name_with_two_values_is_reported(tmp_path):
     (tmp_path / ".env").write_text(f"DEBUG=off\nSECRET_KEY={CANARY}\n\nSECRET_KEY={CANARY}2\nDEBUG='off'\n")
 
     assert EnvFile(tmp_path / ".env").problems == [".env, lines 2 and 4 set SECRET_KEY to different values."]
@@ -182,9 +182,9 @@ print(started)
 """
 
 
-def test_no_damage_to_the_line_of_the_environment_starts_with_debug_on(checkout):
+def test_damaged_environment_line_never_turns_debug_on(checkout):
     line = b"DJANGO_ENVIRONMENT=production"
-    meant = [line, line.replace(b"=", b" = "), b"  " + line, b"\xef\xbb\xbf" + line, b"export " + line, line + b"\r"]
+    valid = [line, line.replace(b"=", b" = "), b"  " + line, b"\xef\xbb\xbf" + line, b"export " + line, line + b"\r"]
     misspelled = [line.lower(), line.replace(b"RON", b"RO"), line[7:], line.replace(b"IRONMENT", b""), line[:19]]
     damaged = [
         line[:at] + byte + line[end:]
@@ -194,15 +194,15 @@ def test_no_damage_to_the_line_of_the_environment_starts_with_debug_on(checkout)
     ]
     other = "".join(f"{name}={value}\n" for name, value in REQUIRED.items()).encode()
 
-    done = run(checkout, "-c", f"CASES, OTHER_LINES = {meant + misspelled + damaged!r}, {other!r}\n{STARTS}")
+    done = run(checkout, "-c", f"CASES, OTHER_LINES = {valid + misspelled + damaged!r}, {other!r}\n{STARTS}")
 
     assert done.stderr == ""
     started = ast.literal_eval(done.stdout)
-    assert set(meant) <= set(started)
+    assert set(valid) <= set(started)
     assert not any(started.values())
 
 
-def test_a_misspelled_name_of_the_environment_does_not_start_development(checkout):
+def test_startup_fails_when_the_environment_name_is_misspelled(checkout):
     (checkout / ".env").write_text("DJANGO_ENVIROMENT=production\n")
 
     done = manage(checkout, "check")
@@ -222,36 +222,37 @@ SNIPPETS = st.sampled_from(
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.one_of(st.binary(max_size=200), st.lists(SNIPPETS, max_size=30).map(b"".join)))
 @example(b"A='x' #\n" * 3 + b"\xff")
-def test_any_bytes_are_values_or_sentences_without_text_of_the_file(tmp_path_factory, content):
+def test_arbitrary_bytes_give_values_or_problems_without_file_text(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzz.env"
     path.write_bytes(content)
 
-    found = EnvFile(path)
+    env_file = EnvFile(path)
 
     shape = r"fuzz\.env(?:, lines? \d+(?: and \d+)?)? (?:is|contains|set (?:NAME|A|1)+)\b[ -~]*\."
-    assert all(re.fullmatch(shape, problem) for problem in found.problems)
-    assert all(CANARY not in problem for problem in found.problems)
+    assert all(re.fullmatch(shape, problem) for problem in env_file.problems)
+    assert all(CANARY not in problem for problem in env_file.problems)
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    meant = [line for line in lines if line.strip(b" \t\r") and not line.strip(b" \t").startswith(b"#")]
-    names = {re.sub(rb"^export[ \t]+", b"", line.partition(b"=")[0].strip()).decode(errors="replace") for line in meant}
-    assert found.problems or set(found.values) == names
+    assignments = [line for line in lines if line.strip(b" \t\r") and not line.strip(b" \t").startswith(b"#")]
+    raw_names = [re.sub(rb"^export[ \t]+", b"", line.partition(b"=")[0].strip()) for line in assignments]
+    names = {name.decode(errors="replace") for name in raw_names}
+    assert env_file.problems or set(env_file.values) == names
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60))
-def test_each_printable_value_survives_being_quoted(tmp_path_factory, value):
+def test_printable_value_is_unchanged_by_quotes(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "quoted.env"
     escaped = re.sub(r'([\\"])', r"\\\1", value)
     path.write_text(f'A="{escaped}"\n' + (f"B='{value}'\n" if "'" not in value else "B=1\n"))
 
-    found = EnvFile(path)
+    env_file = EnvFile(path)
 
-    assert found.problems == []
-    assert found.values["A"] == value
-    assert found.values["B"] in {value, "1"}
+    assert env_file.problems == []
+    assert env_file.values["A"] == value
+    assert env_file.values["B"] in {value, "1"}
 
 
-def test_a_broken_file_makes_no_secrets_for_development(checkout):
+def test_invalid_file_creates_no_development_secrets(checkout):
     (checkout / ".env").write_text("DJANGO_ENVIRONMENT: production\nAPP_VERSION=2.0\n")
 
     assert manage(checkout, "check").returncode == 1
@@ -259,7 +260,7 @@ def test_a_broken_file_makes_no_secrets_for_development(checkout):
 
 
 @pytest.mark.parametrize("content", [b"", b"one", b"\xff\xfe one"])
-def test_damaged_secrets_of_development_are_named(checkout, content):
+def test_damaged_development_secrets_are_reported(checkout, content):
     (checkout / ".development-secrets").write_bytes(content)
 
     done = manage(checkout, "check")

@@ -1,4 +1,4 @@
-"""The environment: wrong and missing values stop the start, all named at once, and none is shown."""
+"""Startup fails if environment variables are invalid or missing. The error names all of them and shows no value."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from tests.checkouts import CANARY, PRODUCTION, PROJECT, REQUIRED, manage, run, 
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
-def test_everything_that_is_missing_is_named_at_once(checkout, environment):
+def test_all_missing_variables_are_named_at_once(checkout, environment):
     done = manage(checkout, "check", DJANGO_ENVIRONMENT=environment)
 
     assert done.returncode == 1
@@ -18,19 +18,19 @@ def test_everything_that_is_missing_is_named_at_once(checkout, environment):
     assert named == sorted(REQUIRED)
 
 
-def test_an_empty_value_is_a_missing_one(checkout):
+def test_empty_value_counts_as_missing(checkout):
     done = manage(checkout, "check", **PRODUCTION | dict.fromkeys(REQUIRED, ""))
 
     assert (done.returncode, re.findall(r"(\w+) is not set", done.stderr)) == (1, sorted(REQUIRED))
 
 
-def test_production_starts_with_what_it_needs(checkout):
+def test_production_starts_with_the_required_variables(checkout):
     done = manage(checkout, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
 
     assert done.returncode == 0, done.stderr
 
 
-WRONG = [
+INVALID = [
     ("DJANGO_ENVIRONMENT", CANARY),
     ("DEBUG", CANARY),
     ("SECRET_KEY", CANARY),
@@ -103,27 +103,27 @@ WRONG = [
 ]
 
 
-def starts() -> list[dict[str, str]]:
-    """The values above in as few starts as give each variable one value at a time."""
-    found: list[dict[str, str]] = []
-    for name, value in WRONG:
-        start = next((start for start in found if name not in start), None)
-        if start is None:
-            found.append(start := {})
-        start[name] = value
-    return found
+def startups() -> list[dict[str, str]]:
+    """Return the invalid values in as few startups as possible, with one value per variable in each."""
+    groups: list[dict[str, str]] = []
+    for name, value in INVALID:
+        group = next((group for group in groups if name not in group), None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = value
+    return groups
 
 
-@pytest.mark.parametrize("wrong", starts(), ids=lambda wrong: f"{len(wrong)} at once")
-def test_values_that_cannot_be_meant_are_named_and_not_shown(checkout, wrong):
-    done = manage(checkout, "check", **PRODUCTION | wrong)
+@pytest.mark.parametrize("invalid", startups(), ids=lambda invalid: f"{len(invalid)} values")
+def test_invalid_values_are_named_but_not_shown(checkout, invalid):
+    done = manage(checkout, "check", **PRODUCTION | invalid)
 
     assert done.returncode == 1
-    assert re.findall(r"^ +(\w+) must be ", done.stderr, re.MULTILINE) == sorted(wrong)
+    assert re.findall(r"^ +(\w+) must be ", done.stderr, re.MULTILINE) == sorted(invalid)
     assert CANARY not in done.stderr + done.stdout
 
 
-def test_several_wrong_and_missing_values_are_told_together(checkout):
+def test_invalid_and_missing_values_are_reported_together(checkout):
     done = manage(checkout, "check", DJANGO_ENVIRONMENT="staging", WEB_THREADS="x", DEBUG="x")
 
     named = re.findall(r"^ +(\w+) (?:must|is)", done.stderr, re.MULTILINE)
@@ -140,7 +140,7 @@ def test_several_wrong_and_missing_values_are_told_together(checkout):
     ],
     ids=["manage", "gunicorn", "celery", "wsgi"],
 )
-def test_each_entry_point_prints_sentences_without_a_traceback_when_the_environment_is_wrong(checkout, command):
+def test_entry_point_prints_no_traceback_when_the_environment_is_invalid(checkout, command):
     (checkout / ".env").write_text(f"DJANGO_ENVIRONMENT=production\n{CANARY}\nWEB_THREADS={CANARY}\n")
 
     done = run(checkout, *command)
@@ -153,13 +153,13 @@ def test_each_entry_point_prints_sentences_without_a_traceback_when_the_environm
     assert CANARY not in done.stderr + done.stdout
 
 
-def test_a_wrong_environment_in_a_worker_ends_gunicorn_instead_of_being_started_again(checkout):
+def test_worker_stops_gunicorn_when_the_environment_is_invalid(checkout):
     done = run(checkout, "-c", "import backend.wsgi", DJANGO_ENVIRONMENT="production")
 
     assert done.returncode == 3  # gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR
 
 
-def test_an_email_backend_of_another_package_must_have_its_class(checkout):
+def test_email_backend_of_another_package_needs_its_class(checkout):
     (checkout / "mailer.py").write_text("from django.conf import settings\nHOST = settings.EMAIL_HOST\n")
 
     done = manage(checkout, "check", EMAIL_BACKEND="mailer.EmailBackend")
@@ -169,14 +169,14 @@ def test_an_email_backend_of_another_package_must_have_its_class(checkout):
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"])
-def test_the_error_says_how_to_write_a_password_in_an_address(checkout, name):
+def test_error_explains_how_to_encode_a_password_in_a_url(checkout, name):
     done = manage(checkout, "check", **PRODUCTION | {name: f"redis://user:{CANARY}/x@host/0"})
 
     assert f"{name} must be" in done.stderr
     assert "/ as %2F, @ as %40, # as %23, ? as %3F and % as %25" in done.stderr
 
 
-def test_a_home_folder_is_meant_by_a_tilde(checkout, tmp_path):
+def test_tilde_is_expanded_to_the_home_folder(checkout, tmp_path):
     home = {"HOME": str(tmp_path)}
 
     for name in ("LOGS_DIR", "EMAIL_FILE_PATH", "DRAIN_FILE"):
@@ -185,7 +185,7 @@ def test_a_home_folder_is_meant_by_a_tilde(checkout, tmp_path):
     assert setting(checkout, "DATABASE['NAME']", **home, DATABASE_URL="sqlite:///~/x") == repr(f"{tmp_path}/x")
 
 
-def test_blanks_in_quotes_are_part_of_the_value(checkout):
+def test_quoted_blanks_are_kept(checkout):
     (checkout / ".env").write_text("EMAIL_HOST_USER=' cosmo'\nEMAIL_HOST_PASSWORD=\"  a b  \"\n")
 
     assert setting(checkout, "EMAIL_HOST_USER") == "' cosmo'"
@@ -203,20 +203,20 @@ def test_blanks_in_quotes_are_part_of_the_value(checkout):
         ({"DJANGO_ENVIRONMENT": ""}, "DJANGO_ENVIRONMENT must be one of development, test, staging, production."),
     ],
 )
-def test_values_that_do_not_go_together_stop_the_start(checkout, variables, sentence):
+def test_startup_fails_when_values_contradict_each_other(checkout, variables, sentence):
     done = manage(checkout, "check", **PRODUCTION | variables)
 
     assert done.returncode == 1
     assert sentence in done.stderr
 
 
-def test_mail_by_another_way_needs_no_host(checkout):
+def test_other_email_backends_need_no_host(checkout):
     backend = {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_HOST": ""}
 
     assert manage(checkout, "check", **PRODUCTION | backend).returncode == 0
 
 
-def test_the_block_of_the_specification_works_as_written(checkout):
+def test_example_of_the_specification_works_as_written(checkout):
     (checkout / ".env").write_text(
         "# Core settings\nDJANGO_ENVIRONMENT=production\nDEBUG=False\nAPP_VERSION=1.0.0\n\n# Sentry\n"
         "SENTRY_DSN=https://your-sentry-dsn@sentry.io/project-id\nSENTRY_TRACES_SAMPLE_RATE=0.1\n\n"
@@ -226,8 +226,8 @@ def test_the_block_of_the_specification_works_as_written(checkout):
         "# Admin notifications\nDJANGO_ADMINS=Admin:admin@example.com,Tech:tech@example.com\n"
     )
 
-    people = [("Admin", "admin@example.com"), ("Tech", "tech@example.com")]
-    assert setting(checkout, "ADMINS", **REQUIRED) == repr(people)
+    admins = [("Admin", "admin@example.com"), ("Tech", "tech@example.com")]
+    assert setting(checkout, "ADMINS", **REQUIRED) == repr(admins)
     assert setting(checkout, "WEB_TIMEOUT", **REQUIRED) == "20"
     done = manage(checkout, "check", **REQUIRED)
     assert done.returncode == 0
@@ -235,27 +235,27 @@ def test_the_block_of_the_specification_works_as_written(checkout):
     assert "(backend.W001)" in done.stdout + done.stderr
 
 
-def test_the_real_environment_wins_over_the_file(checkout):
+def test_environment_variables_override_the_file(checkout):
     (checkout / ".env").write_text("APP_VERSION=2.0\nWEB_THREADS=7\n")
 
     assert setting(checkout, "APP_VERSION", APP_VERSION="3.0") == "'3.0'"
     assert setting(checkout, "WEB_THREADS", APP_VERSION="3.0") == "7"
 
 
-def test_tests_do_not_read_the_file(checkout):
+def test_env_file_is_not_read_in_the_test_environment(checkout):
     (checkout / ".env").write_text("DATABASE_URL=postgres://cosmo@production/cosmo\n")
 
     assert "sqlite3" in setting(checkout, "DATABASES", DJANGO_ENVIRONMENT="test")
 
 
-def test_processes_that_start_together_in_a_fresh_checkout_agree_on_its_secrets(checkout):
+def test_processes_share_secrets_when_they_start_together_in_a_fresh_checkout(checkout):
     names = "(settings.SECRET_KEY, settings.JWT_SIGNING_KEY)"
     code = f"from backend import settings; print({names})"
     with ThreadPoolExecutor(4) as pool:
-        answers = {done.stdout for done in pool.map(lambda _: run(checkout, "-c", code), range(4))}
+        outputs = {done.stdout for done in pool.map(lambda _: run(checkout, "-c", code), range(4))}
 
-    assert len(answers) == 1
-    first, second = re.findall(r"'([^']{50,})'", answers.pop())
+    assert len(outputs) == 1
+    first, second = re.findall(r"'([^']{50,})'", outputs.pop())
     assert first != second
     secrets = checkout / ".development-secrets"
     assert secrets.stat().st_mode & 0o777 == 0o600
@@ -263,25 +263,25 @@ def test_processes_that_start_together_in_a_fresh_checkout_agree_on_its_secrets(
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
-def test_demo_data_stays_out_of_production(checkout, environment):
+def test_demo_data_is_rejected_in_production(checkout, environment):
     done = manage(checkout, "seed_demo", **PRODUCTION | {"DJANGO_ENVIRONMENT": environment})
 
     assert done.returncode == 1
     assert done.stderr == f"CommandError: Demo data is for development; DJANGO_ENVIRONMENT is {environment}.\n"
 
 
-def test_the_example_file_lists_what_the_settings_read():
+def test_example_file_lists_all_variables_of_the_settings():
     example = (PROJECT / "env.production.example").read_text()
     source = (PROJECT / "backend" / "settings.py").read_text()
 
-    listed = re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)
+    documented = re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)
     read = set(re.findall(r'env\.(?!require)\w+\(\s*"([A-Z_]+)"', source))
 
-    assert len(listed) == len(set(listed))
-    assert set(listed) == read
+    assert len(documented) == len(set(documented))
+    assert set(documented) == read
 
 
-def test_the_example_file_with_its_blanks_names_them_and_starts_when_they_are_filled(checkout):
+def test_example_file_is_valid_when_its_blanks_are_filled(checkout):
     example = (PROJECT / "env.production.example").read_text()
     (checkout / ".env").write_text(example)
     blank = [name for name in REQUIRED if f"\n{name}=\n" in example]
@@ -294,7 +294,7 @@ def test_the_example_file_with_its_blanks_names_them_and_starts_when_they_are_fi
     assert filled.returncode == 0, filled.stderr
 
 
-def test_the_example_file_means_the_same_to_programs_that_know_no_comments_behind_values(checkout):
+def test_example_file_is_valid_for_parsers_without_inline_comments(checkout):
     example = (PROJECT / "env.production.example").read_text()
     raw = dict(line.split("=", 1) for line in example.splitlines() if line and not line.startswith("#"))
 

@@ -59,8 +59,8 @@ OTHERS = {
 @pytest.fixture(autouse=True)
 def frozen_time():
     """Stop the clock, because Retry-After counts seconds."""
-    with time_machine.travel(timezone.now(), tick=False) as traveller:
-        yield traveller
+    with time_machine.travel(timezone.now(), tick=False) as traveler:
+        yield traveler
 
 
 @pytest.fixture
@@ -73,11 +73,13 @@ def log_in(name, password=WRONG, address="192.0.2.1", client=None, **extra):
     return client.post("/api/auth/login/", {"username": name, "password": password}, REMOTE_ADDR=address, **extra)
 
 
-def comparable(answer) -> tuple:
+def comparable(response) -> tuple:
     """Return all parts of a response that are equal for equal requests."""
-    body = answer.json() if "json" in answer.headers["Content-Type"] else None
-    headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-ID", "Content-Length"}}
-    return answer.status_code, headers, sorted(answer.cookies), body and body | {"request_id": ""}
+    body = response.json() if "json" in response.headers["Content-Type"] else None
+    headers = {
+        name: value for name, value in response.headers.items() if name not in {"X-Request-ID", "Content-Length"}
+    }
+    return response.status_code, headers, sorted(response.cookies), body and body | {"request_id": ""}
 
 
 def fail_from_everywhere(name, times, first=0, **options):
@@ -113,10 +115,12 @@ def test_other_names_neither_find_the_account_nor_share_its_counter(kim, spellin
 @pytest.mark.parametrize("spelling", [*SPELLINGS, "mixed"])
 def test_known_and_unknown_names_get_the_same_responses(kim, spelling, form):
     def responses(name, address):
-        spell = list(SPELLINGS.values()) if spelling == "mixed" else [SPELLINGS[spelling]] * 5
-        typed = [one(form.format(name)) for one in spell]
-        attempts = [log_in(one, address=address) for one in typed]
-        return [comparable(answer) for answer in [*attempts, log_in(form.format(name), factories.PASSWORD, address)]]
+        spells = list(SPELLINGS.values()) if spelling == "mixed" else [SPELLINGS[spelling]] * 5
+        typed = [spell(form.format(name)) for spell in spells]
+        attempts = [log_in(text, address=address) for text in typed]
+        return [
+            comparable(response) for response in [*attempts, log_in(form.format(name), factories.PASSWORD, address)]
+        ]
 
     known, unknown = responses(KNOWN, "192.0.2.1"), responses(UNKNOWN, "192.0.2.2")
 
@@ -143,9 +147,9 @@ def test_login_page_accepts_names_as_long_as_an_email(db, length):
     email = local[: length - 4] + ".com" if length <= 254 else "c" * length
     user = factories.user(role="superuser", **({"email": email} if length <= 254 else {}))
 
-    answer = Client().post("/admin/login/", {"username": email, "password": factories.PASSWORD})
+    response = Client().post("/admin/login/", {"username": email, "password": factories.PASSWORD})
 
-    assert answer.status_code == (302 if length <= 254 else 200)
+    assert response.status_code == (302 if length <= 254 else 200)
     assert user.sessions.exists() is (length <= 254)
     assert AuditEntry.objects.filter(event="failed_login").count() == 0
 
@@ -187,9 +191,9 @@ def test_every_name_causes_the_same_statements(kim, typed):
 def test_ceiling_allows_one_attempt_per_minute(kim, frozen_time):
     assert fail_from_everywhere(KNOWN, 52) == [401] * 51 + [429]
 
-    refused = log_in(KNOWN, factories.PASSWORD)
-    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_attempts")
-    assert refused.headers["Retry-After"] == "60"
+    rejected = log_in(KNOWN, factories.PASSWORD)
+    assert (rejected.status_code, rejected.json()["code"]) == (429, "too_many_attempts")
+    assert rejected.headers["Retry-After"] == "60"
     frozen_time.shift(timedelta(seconds=59))
     assert log_in(KNOWN, factories.PASSWORD).headers["Retry-After"] == "1"
     frozen_time.shift(timedelta(seconds=1))
@@ -202,11 +206,11 @@ def test_ceiling_allows_one_attempt_per_minute(kim, frozen_time):
 
 def test_ceiling_treats_known_and_unknown_names_alike(kim):
     def responses(name, first):
-        answers = []
+        results = []
         for number in range(first, first + 54):
             spell = list(SPELLINGS.values())[number % len(SPELLINGS)]
-            answers.append(comparable(log_in(spell(name), address=f"10.1.0.{number % 250}")))
-        return [*answers, comparable(log_in(name, factories.PASSWORD))]
+            results.append(comparable(log_in(spell(name), address=f"10.1.0.{number % 250}")))
+        return [*results, comparable(log_in(name, factories.PASSWORD))]
 
     known = responses(KNOWN, 0)
 
@@ -258,9 +262,9 @@ def test_parallel_attempts_are_counted_exactly(names, networks, checked):
             connections.close_all()
 
     with ThreadPoolExecutor(8) as pool:
-        answers = Counter(pool.map(attempt, range(60)))
+        counts = Counter(pool.map(attempt, range(60)))
 
-    assert answers == {401: checked, 429: 60 - checked}
+    assert counts == {401: checked, 429: 60 - checked}
 
 
 # --- Devices

@@ -1,4 +1,4 @@
-"""Sentry: off without a DSN, never in the way, and real with one."""
+"""Sentry: off without a DSN, complete events with one, and no delay of requests."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from tests.logs import wait_until
 from tests.secret_forms import CANARY, leaks
 
 
-def test_without_a_dsn_nothing_happens(settings, db):
+def test_sentry_does_nothing_without_a_dsn(settings, db):
     settings.SENTRY_DSN = ""
 
     assert sentry_config.setup_sentry() is False
@@ -31,7 +31,7 @@ def test_without_a_dsn_nothing_happens(settings, db):
 
 
 @pytest.mark.parametrize("dsn", ["https://no-dsn", "https://k@[::1/1", "https://k@host:abc/1", "nonsense"])
-def test_a_broken_dsn_is_told_and_stops_nothing(settings, capsys, dsn):
+def test_invalid_dsn_is_reported_and_startup_continues(settings, capsys, dsn):
     settings.SENTRY_DSN = dsn
 
     assert sentry_config.setup_sentry() is False
@@ -40,7 +40,7 @@ def test_a_broken_dsn_is_told_and_stops_nothing(settings, capsys, dsn):
 
 
 class Sentry:
-    """A server of our own: what it got, and how it behaves."""
+    """A local Sentry server: the bodies it received, its status and its delay."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
@@ -49,23 +49,23 @@ class Sentry:
         self.dsn = ""
 
     def events(self, kind: str = "event") -> list[dict]:
-        """The events (or transactions) that arrived."""
-        found = []
+        """Return the received events, or the transactions."""
+        events = []
         for body in self.bodies:
             lines = body.split("\n")  # the envelope's header, then a header and a payload for each item
             for header, payload in zip(lines[1::2], lines[2::2], strict=False):
                 if json.loads(header)["type"] == kind:
-                    found.append(json.loads(payload))
-        return found
+                    events.append(json.loads(payload))
+        return events
 
-    def of_request(self, answer: Any, kind: str = "event") -> list[dict]:
-        """The events of the request that got this answer."""
-        request_id = answer.headers["X-Request-ID"]
+    def of_request(self, response: Any, kind: str = "event") -> list[dict]:
+        """Return the events of the request with this response."""
+        request_id = response.headers["X-Request-ID"]
         return [event for event in self.events(kind) if event.get("tags", {}).get("request_id") == request_id]
 
 
 @pytest.fixture(scope="module")
-def listening():
+def sentry_server():
     running = Sentry()
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,23 +91,23 @@ def listening():
 
 
 @pytest.fixture
-def sentry(listening):
-    yield listening
-    listening.status, listening.delay = 200, 0.0
+def sentry(sentry_server):
+    yield sentry_server
+    sentry_server.status, sentry_server.delay = 200, 0.0
 
 
 @pytest.fixture(scope="module")
-def failing_server(tmp_path_factory, listening):
-    """A gunicorn whose addresses fail on demand, with every trace sent."""
+def failing_server(tmp_path_factory, sentry_server):
+    """Run gunicorn with views that fail on demand, and send every trace."""
     folder = tmp_path_factory.mktemp("service")
-    variables = environment(folder, SENTRY_DSN=listening.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
+    variables = environment(folder, SENTRY_DSN=sentry_server.dsn, SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     migrate(variables)
     with serving(variables, folder / "console") as running:
         yield running
 
 
-def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, sentry):
+def test_events_contain_user_task_and_release(tmp_path, sentry):
     code = (
         "import sentry_sdk; from api.models import User; from backend import sentry_config as s;"
         "s.add_user_context(User(pk=42, role='manager', email='private' + '@example.com'));"
@@ -125,21 +125,21 @@ def test_with_a_dsn_events_arrive_with_user_task_and_release(tmp_path, sentry):
     assert "private@example.com" not in event
 
 
-def test_a_fault_arrives_once_with_its_request_and_without_secrets(failing_server, sentry):
+def test_server_error_is_sent_once_with_its_request_and_without_secrets(failing_server, sentry):
     canary = "canary-4417-secret"
-    answer = failing_server.request(
+    response = failing_server.request(
         "POST",
         f"/odd/leak/?token={canary}",
         json={"password": canary, "nested": {"secret": canary}},
         headers={"Authorization": f"Bearer {canary}", "Cookie": f"sessionid={canary}", "X-Api-Key": canary},
     )
-    assert answer.status_code == 500
-    wait_until(lambda: len(sentry.of_request(answer)) >= 3)
+    assert response.status_code == 500
+    wait_until(lambda: len(sentry.of_request(response)) >= 3)
     marker = failing_server.request("GET", "/odd/fail/")
     wait_until(lambda: sentry.of_request(marker))
 
-    # Two errors that the view logged, and the one by which it failed, which is logged and raised.
-    logged, queried, event = sentry.of_request(answer)
+    # The view logged two errors and raised a third one, which is logged as well.
+    logged, queried, event = sentry.of_request(response)
     assert logged["logentry"]["message"] == "Raw"
     assert queried["logentry"]["message"] == "A query failed"
     assert len(event["tags"]["trace_id"]) == 32
@@ -149,7 +149,7 @@ def test_a_fault_arrives_once_with_its_request_and_without_secrets(failing_serve
     assert canary not in "".join(sentry.bodies)
 
 
-def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(failing_server, sentry):
+def test_no_form_of_a_secret_is_sent(failing_server, sentry):
     baggage = f"sentry-trace_id={'a' * 32},sentry-transaction=password%3D{CANARY}"
     headers = {"sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": baggage}
     response = failing_server.request("GET", f"/odd/leak-forms/?search=summerhouse&token={CANARY}", headers=headers)
@@ -161,7 +161,7 @@ def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(failing_server, sentr
         "All of %s, %s",
         "Named %(password)s %(what)s",
     ]
-    assert len(events[0]["breadcrumbs"]["values"]) == 100  # the last ones; the first forms are in extra
+    assert len(events[0]["breadcrumbs"]["values"]) == 100  # the latest breadcrumbs; extra contains the earlier secrets
     assert all(
         "params" not in event.get("logentry", {}) and "sys.argv" not in event.get("extra", {}) for event in events
     )
@@ -172,8 +172,8 @@ def test_no_form_of_a_secret_is_in_the_bytes_that_are_sent(failing_server, sentr
 
 
 @pytest.mark.parametrize("job", ["cleanup", "deliver_mail"])
-def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
-    variables = environment(tmp_path, SENTRY_DSN=sentry.dsn, APP_VERSION=job)  # whose database has no tables
+def test_failed_job_is_sent_once_with_its_name(tmp_path, sentry, job):
+    variables = environment(tmp_path, SENTRY_DSN=sentry.dsn, APP_VERSION=job)  # the database has no tables
 
     done = subprocess.run(
         [sys.executable, "manage.py", job], cwd=PROJECT, env=variables, capture_output=True, check=False
@@ -186,12 +186,12 @@ def test_a_job_that_fails_arrives_once_with_its_name(tmp_path, sentry, job):
     assert event["logentry"]["message"] == "Job failed"
 
 
-def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_values(failing_server, sentry):
+def test_trace_has_its_route_and_statements_without_values(failing_server, sentry):
     name = "nobody-4417"
-    answer = failing_server.request("POST", "/api/auth/login/", json={"username": name, "password": "wrong"})
-    wait_until(lambda: sentry.of_request(answer, "transaction"))
+    response = failing_server.request("POST", "/api/auth/login/", json={"username": name, "password": "wrong"})
+    wait_until(lambda: sentry.of_request(response, "transaction"))
 
-    (transaction,) = sentry.of_request(answer, "transaction")
+    (transaction,) = sentry.of_request(response, "transaction")
     assert transaction["transaction"] == "/api/auth/login/"
     assert transaction["transaction_info"] == {"source": "route"}
     statements = [span for span in transaction["spans"] if span["op"] == "db"]
@@ -200,21 +200,21 @@ def test_a_trace_is_named_by_its_route_and_has_its_statements_without_their_valu
     assert name not in "".join(sentry.bodies)
 
 
-def test_what_machines_ask_is_no_trace(failing_server, sentry):
+def test_health_and_metrics_requests_are_not_traced(failing_server, sentry):
     for path in ("/api/health/", "/api/health/live/", "/metrics", "/api/tasks/"):
         failing_server.request("GET", path)
     wait_until(lambda: "/api/tasks/" in "".join(sentry.bodies))
     marker = failing_server.request("GET", "/api/users/")
     wait_until(lambda: sentry.of_request(marker, "transaction"))
 
-    asked = "".join(event["request"]["url"] + " " for event in sentry.events("transaction"))
-    assert "/api/tasks/" in asked
-    assert "/api/health/" not in asked
-    assert "/metrics" not in asked
+    urls = "".join(event["request"]["url"] + " " for event in sentry.events("transaction"))
+    assert "/api/tasks/" in urls
+    assert "/api/health/" not in urls
+    assert "/metrics" not in urls
 
 
 @pytest.mark.timing
-def test_a_sentry_in_trouble_costs_a_request_nothing(failing_server, sentry):
+def test_failing_sentry_does_not_delay_requests(failing_server, sentry):
     times = []
     for status, delay in [(500, 0.0)] * 10 + [(200, 2.0)] * 10:
         sentry.status, sentry.delay = status, delay
@@ -226,7 +226,7 @@ def test_a_sentry_in_trouble_costs_a_request_nothing(failing_server, sentry):
 
 
 @pytest.mark.timing
-def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
+def test_unreachable_sentry_does_not_delay_requests(tmp_path):
     variables = environment(tmp_path, SENTRY_DSN="http://key@127.0.0.1:1/1", SENTRY_TRACES_SAMPLE_RATE="1.0")
     variables |= {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
     times = []
@@ -239,7 +239,7 @@ def test_a_sentry_that_is_away_costs_a_request_nothing(tmp_path):
     assert sorted(times)[15] < 0.5
 
 
-def test_the_command_tells_what_the_server_said(sentry, settings, capsys):
+def test_command_prints_the_response_of_the_server(sentry, settings, capsys):
     settings.SENTRY_DSN = sentry.dsn
 
     call_command("sentry_test")

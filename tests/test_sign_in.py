@@ -98,10 +98,10 @@ def fail(client, times, username="carla", **extra):
 def test_login_is_throttled_after_five_failures(client, carla):
     assert fail(client, 6) == [401] * 5 + [429]
 
-    refused = log_in(client)
+    rejected = log_in(client)
 
-    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_attempts")
-    assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
+    assert (rejected.status_code, rejected.json()["code"]) == (429, "too_many_attempts")
+    assert 0 < int(rejected.headers["Retry-After"]) <= 15 * 60
     with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
         assert log_in(client).status_code == 200
     assert AuditEntry.objects.filter(event="account_locked").count() == 1
@@ -166,32 +166,32 @@ def test_server_error_returns_the_attempt(client, carla, monkeypatch):
 
 
 def test_ipv6_addresses_of_one_network_share_the_limit(client, db):
-    person = factories.user()
+    user = factories.user()
 
     responses = [
         client.post(
-            "/api/auth/login/", {"username": person.username, "password": "wrong"}, REMOTE_ADDR=f"2001:db8::{number}"
+            "/api/auth/login/", {"username": user.username, "password": "wrong"}, REMOTE_ADDR=f"2001:db8::{number}"
         ).status_code
         for number in range(1, 7)
     ]
 
     assert responses == [401] * 5 + [429]
-    body = {"username": person.username, "password": factories.PASSWORD}
+    body = {"username": user.username, "password": factories.PASSWORD}
     assert client.post("/api/auth/login/", body, REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
 
 
 def test_login_fails_when_the_account_changes_during_the_password_check(client, db, monkeypatch):
-    person = factories.user()
+    user = factories.user()
     check = User.check_password
 
     def check_and_meanwhile_sign_out(self, raw):
-        proven = check(self, raw)
+        is_correct = check(self, raw)
         log_out_everywhere(user_id=self.pk)
-        return proven
+        return is_correct
 
     monkeypatch.setattr(User, "check_password", check_and_meanwhile_sign_out)
 
-    response = client.post("/api/auth/login/", {"username": person.username, "password": factories.PASSWORD})
+    response = client.post("/api/auth/login/", {"username": user.username, "password": factories.PASSWORD})
 
     assert response.status_code == 401
-    assert not person.sessions.exists()
+    assert not user.sessions.exists()

@@ -1,4 +1,4 @@
-"""Anonymous requests write few permanent rows, and name no user without proof."""
+"""Anonymous requests write few permanent rows, and name a user only with a valid signature."""
 
 import json
 from datetime import timedelta
@@ -42,25 +42,25 @@ def confirm(user: User, token: str, password: str = NEW, **extra):
     return Client().post(CONFIRM, json.dumps(body), "application/json", **extra)
 
 
-def requests_of_strangers(ada: User) -> dict[str, tuple[str, str, dict]]:
+def anonymous_requests(ada: User) -> dict[str, tuple[str, str, dict]]:
     return {
-        "login of an unknown name": ("POST", "/api/auth/login/", {"username": "nobody", "password": "wrong"}),
-        "login of a known name": ("POST", "/api/auth/login/", {"username": "ada", "password": "wrong"}),
+        "login with an unknown name": ("POST", "/api/auth/login/", {"username": "nobody", "password": "wrong"}),
+        "login with a known name": ("POST", "/api/auth/login/", {"username": "ada", "password": "wrong"}),
         "login page": ("POST", "/admin/login/", {"username": "ada", "password": "wrong"}),
         "reset request": ("POST", RESET, {"email": "ada@example.com"}),
-        "reset request of an unknown address": ("POST", RESET, {"email": "nobody@example.com"}),
+        "reset request for an unknown email": ("POST", RESET, {"email": "nobody@example.com"}),
         "reset page": ("POST", "/accounts/password-reset/", {"email": "ada@example.com"}),
         "wrong link": ("GET", wrong_link_of(ada), {}),
-        "wrong link by HEAD": ("HEAD", wrong_link_of(ada), {}),
-        "wrong link by POST": ("POST", wrong_link_of(ada), {}),
-        "wrong link of nobody": ("GET", "/accounts/password-reset/confirm/OTk5/a-b/", {}),
-        "second page without the first": ("POST", link_of(ada, "set-password"), {}),
+        "wrong link with HEAD": ("HEAD", wrong_link_of(ada), {}),
+        "wrong link with POST": ("POST", wrong_link_of(ada), {}),
+        "wrong link of an unknown user": ("GET", "/accounts/password-reset/confirm/OTk5/a-b/", {}),
+        "second page before the first": ("POST", link_of(ada, "set-password"), {}),
         "wrong link in the API": ("POST", CONFIRM, {"uid": uid_of(ada), "token": "a-b", "new_password": NEW}),
         "wrong refresh token": ("POST", "/api/auth/refresh/", {"refresh": "a.b.c"}),
-        "unsubscribing by a wrong link": ("POST", "/unsubscribe/a:b/", {}),
-        "looking at an unsubscribe link": ("GET", unsubscribe_url(ada, MailingList.DIGEST), {}),
-        "a page of a site": ("GET", "/admin/api/user/", {}),
-        "logout of nobody": ("POST", "/admin/logout/", {}),
+        "wrong unsubscribe link": ("POST", "/unsubscribe/a:b/", {}),
+        "opened unsubscribe link": ("GET", unsubscribe_url(ada, MailingList.DIGEST), {}),
+        "admin page": ("GET", "/admin/api/user/", {}),
+        "logout without a session": ("POST", "/admin/logout/", {}),
         "metrics": ("GET", "/metrics", {}),
         "detailed health": ("GET", "/api/health/detailed/", {}),
         "own account": ("GET", "/api/auth/me/", {}),
@@ -68,13 +68,13 @@ def requests_of_strangers(ada: User) -> dict[str, tuple[str, str, dict]]:
     }
 
 
-KINDS = list(requests_of_strangers(User(pk=1, email="a")))
+KINDS = list(anonymous_requests(User(pk=1, email="a")))
 NAMING = {"reset request", "reset page"}  # a reset request names its user by design
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_anonymous_requests_write_few_permanent_rows(ada, kind):
-    method, path, body = requests_of_strangers(ada)[kind]
+    method, path, body = anonymous_requests(ada)[kind]
     data: dict = {"data": body}
     if method == "POST" and path.startswith("/api/"):
         data = {"data": json.dumps(body), "content_type": "application/json"}
@@ -98,9 +98,9 @@ def test_anonymous_requests_write_few_permanent_rows(ada, kind):
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
-@pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
-def test_opening_an_invalid_link_is_logged_but_not_audited(ada, logs, method, made):
-    path = made(ada)
+@pytest.mark.parametrize("make_link", [wrong_link_of, link_of], ids=["wrong", "expired"])
+def test_opening_an_invalid_link_is_logged_but_not_audited(ada, logs, method, make_link):
+    path = make_link(ada)
 
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
         getattr(Client(), method)(path)
@@ -108,7 +108,7 @@ def test_opening_an_invalid_link_is_logged_but_not_audited(ada, logs, method, ma
     assert not AuditEntry.objects.exists()
     line = logs.entry("security", event="password_reset_failed")
     assert (line["level"], line["message"]) == ("WARNING", "Password reset failed")
-    assert line["reason"] == ("expired" if made is link_of else "invalid or used")
+    assert line["reason"] == ("expired" if make_link is link_of else "invalid or used")
     assert line["security"] == {
         "event_type": "password_reset_failed",
         "category": "authentication",
@@ -141,9 +141,9 @@ def test_link_without_valid_signature_is_audited_without_a_user(ada, logs, kind)
 
 
 @pytest.mark.parametrize("page", [False, True])
-@pytest.mark.parametrize("made", [wrong_link_of, link_of], ids=["wrong", "expired"])
-def test_using_an_invalid_link_is_audited_with_its_user(ada, made, page):
-    path = made(ada)
+@pytest.mark.parametrize("make_link", [wrong_link_of, link_of], ids=["wrong", "expired"])
+def test_using_an_invalid_link_is_audited_with_its_user(ada, make_link, page):
+    path = make_link(ada)
 
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
         if page:
@@ -152,7 +152,7 @@ def test_using_an_invalid_link_is_audited_with_its_user(ada, made, page):
             confirm(ada, path.strip("/").rpartition("/")[2])
 
     entry = AuditEntry.objects.get()
-    expected = (ada.pk, "expired") if made is link_of else (None, "invalid or used")
+    expected = (ada.pk, "expired") if make_link is link_of else (None, "invalid or used")
     assert (entry.event, entry.object_id, entry.detail) == ("password_reset_failed", *expected)
 
 
@@ -162,34 +162,34 @@ def test_anonymous_requests_cannot_hide_events_of_a_user(ada, boss):
         Client().get(wrong_link_of(ada), REMOTE_ADDR=f"192.0.2.{number}")
         confirm(ada, "a-b", REMOTE_ADDR=f"192.0.2.{number}")
 
-    shown = boss.get(f"/manager/api/user/{ada.pk}/change/").context["password_events"]
-    assert [entry.event for entry in shown] == ["password_reset_requested"]
+    events = boss.get(f"/manager/api/user/{ada.pk}/change/").context["password_events"]
+    assert [entry.event for entry in events] == ["password_reset_requested"]
 
 
-def look(user: User, **extra):
+def open_link(user: User, **extra):
     return Client().get(wrong_link_of(user), **extra)
 
 
-def send(user: User, **extra):
+def submit_link(user: User, **extra):
     return Client().post(wrong_link_of(user), {"new_password1": NEW, "new_password2": NEW}, **extra)
 
 
-@pytest.mark.parametrize("attempt", [look, send, lambda user, **extra: confirm(user, "a-b", **extra)])
+@pytest.mark.parametrize("attempt", [open_link, submit_link, lambda user, **extra: confirm(user, "a-b", **extra)])
 def test_invalid_links_are_throttled_per_network(ada, logs, attempt):
-    good = link_of(ada)
+    valid = link_of(ada)
     for _ in range(30):
         assert attempt(ada).status_code in {200, 400}
 
-    refused = attempt(ada)
+    rejected = attempt(ada)
 
-    assert refused.status_code == 429
-    assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
-    assert "no-store" in refused.headers["Cache-Control"]
+    assert rejected.status_code == 429
+    assert 0 < int(rejected.headers["Retry-After"]) <= 15 * 60
+    assert "no-store" in rejected.headers["Cache-Control"]
     assert "Rate limit exceeded" in [entry["message"] for entry in logs.entries("security")]
-    assert Client().get(good).status_code == 429
+    assert Client().get(valid).status_code == 429
     body = {"username": "ada", "password": factories.PASSWORD}
     assert Client().post("/api/auth/login/", body, "application/json").status_code == 429
-    assert Client().get(good, REMOTE_ADDR="192.0.2.1").status_code == 302
+    assert Client().get(valid, REMOTE_ADDR="192.0.2.1").status_code == 302
 
 
 def test_valid_link_is_not_counted(ada):
@@ -208,7 +208,7 @@ def test_valid_link_is_not_counted(ada):
 
 @pytest.mark.parametrize("page", [False, True])
 def test_reset_request_above_the_limit_gets_the_same_response_and_writes_nothing(ada, logs, page):
-    def ask(email, **extra):
+    def request_reset(email, **extra):
         if page:
             response = Client().post("/accounts/password-reset/", {"email": email}, **extra)
         else:
@@ -218,7 +218,9 @@ def test_reset_request_above_the_limit_gets_the_same_response_and_writes_nothing
 
     addresses = {"ada@example.com": "192.0.2.1", "nobody@example.com": "192.0.2.2"}
     with time_machine.travel(timezone.now(), tick=False):  # the Expires header contains the time
-        responses = [ask(email, REMOTE_ADDR=address) for email, address in addresses.items() for _ in range(8)]
+        responses = [
+            request_reset(email, REMOTE_ADDR=address) for email, address in addresses.items() for _ in range(8)
+        ]
 
     assert all(response == responses[0] for response in responses)
     assert AuditEntry.objects.filter(event="password_reset_requested").count() == 10

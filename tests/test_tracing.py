@@ -1,4 +1,4 @@
-"""Traces: ids in every record, handed on with the work, and spans for OpenTelemetry where somebody asks for them."""
+"""Traces: ids in every log record and background job, and OpenTelemetry spans if an endpoint is configured."""
 
 import gzip
 import re
@@ -29,13 +29,13 @@ class Collector:
         self.url = ""
 
     def spans(self, trace: str = TRACE) -> dict[str, object]:
-        """{name: span} of one trace."""
-        found = {}
+        """Return the spans of one trace as {name: span}."""
+        spans = {}
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for scope in resource.scope_spans:
-                    found |= {span.name: span for span in scope.spans if span.trace_id.hex() == trace}
-        return found
+                    spans |= {span.name: span for span in scope.spans if span.trace_id.hex() == trace}
+        return spans
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def collector():
 
 @pytest.fixture(scope="module")
 def traced_server(tmp_path_factory, collector):
-    """A gunicorn that exports its spans, and delivers mails to a server that is there."""
+    """Run gunicorn with span export and a local mail server."""
     folder = tmp_path_factory.mktemp("service")
     with mail_server() as smtp:
         variables = environment(
@@ -76,7 +76,7 @@ def traced_server(tmp_path_factory, collector):
             EMAIL_PORT=str(smtp.port),
             WEB_CONCURRENCY="1",
         )
-        variables.pop("REDIS_URL", None)  # mails leave from the web process
+        variables.pop("REDIS_URL", None)  # the web process sends emails
         migrate(variables)
         manage(variables, "shell", "--verbosity", "0", "-c", MAKE_ADA)
         with serving(variables, folder / "console") as running:
@@ -93,12 +93,12 @@ def attributes_of(span) -> dict[str, object]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
 
 
-def ask(traced_server, method: str, path: str, **kwargs):
+def send_traced(traced_server, method: str, path: str, **kwargs):
     return traced_server.request(method, path, headers={"traceparent": f"00-{TRACE}-{CALLER}-01"}, **kwargs)
 
 
-def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(traced_server, collector):
-    answer = ask(
+def test_request_span_belongs_to_the_trace_of_its_caller_and_has_statements(traced_server, collector):
+    response = send_traced(
         traced_server, "POST", "/api/auth/login/", json={"username": "ada", "password": "a long enough passphrase"}
     )
     wait_until(lambda: "POST api/auth/login/" in collector.spans())
@@ -106,10 +106,10 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(traced_ser
     span = collector.spans()["POST api/auth/login/"]
     attributes = attributes_of(span)
     assert span.parent_span_id.hex() == CALLER
-    assert attributes["http.response.status_code"] == answer.status_code == 200
-    assert attributes["cosmo.request_id"] == answer.headers["X-Request-ID"]
-    assert attributes["user.id"] == answer.json()["user"]["id"]
-    (line,) = traced_server.logs.of_request("performance", answer)
+    assert attributes["http.response.status_code"] == response.status_code == 200
+    assert attributes["cosmo.request_id"] == response.headers["X-Request-ID"]
+    assert attributes["user.id"] == response.json()["user"]["id"]
+    (line,) = traced_server.logs.of_request("performance", response)
     assert (line["trace_id"], line["span_id"]) == (TRACE, span.span_id.hex())
     query = collector.spans()["SELECT"]
     assert query.parent_span_id == span.span_id
@@ -117,37 +117,37 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_statements(traced_ser
     assert "ada" not in attributes_of(query)["db.query.text"]
 
 
-def test_a_mail_belongs_to_the_trace_of_whoever_asked_for_it(traced_server, collector):
-    answer = ask(traced_server, "POST", "/api/auth/password/reset/", json={"email": "ada@example.com"})
+def test_email_belongs_to_the_trace_of_its_request(traced_server, collector):
+    response = send_traced(traced_server, "POST", "/api/auth/password/reset/", json={"email": "ada@example.com"})
     wait_until(lambda: "deliver mail" in collector.spans())
 
     spans = collector.spans()
     assert spans["deliver mail"].parent_span_id == spans["POST api/auth/password/reset/"].span_id
     line = traced_server.logs.entry("info", event="mail_sent")
-    assert (line["trace_id"], line["request"]["id"]) == (TRACE, answer.headers["X-Request-ID"])
+    assert (line["trace_id"], line["request"]["id"]) == (TRACE, response.headers["X-Request-ID"])
     assert line["span_id"] == spans["deliver mail"].span_id.hex()
 
 
-def test_a_link_that_is_a_secret_is_in_no_span(traced_server, collector):
+def test_secret_link_is_in_no_span(traced_server, collector):
     canary = "c4nary-" + "0123456789abcdef" * 2
-    ask(traced_server, "GET", f"/accounts/password-reset/MQ/{canary}/")
-    ask(traced_server, "GET", f"/api/tasks/?token={canary}")
+    send_traced(traced_server, "GET", f"/accounts/password-reset/MQ/{canary}/")
+    send_traced(traced_server, "GET", f"/api/tasks/?token={canary}")
     wait_until(lambda: "GET api/tasks/" in collector.spans())
 
     assert canary.encode() not in b"".join(collector.bodies)
 
 
-def test_what_machines_ask_is_no_span(traced_server, collector):
-    ask(traced_server, "GET", "/api/health/")
-    ask(traced_server, "GET", "/metrics")
-    ask(traced_server, "GET", "/api/users/")
+def test_health_and_metrics_requests_are_not_traced(traced_server, collector):
+    send_traced(traced_server, "GET", "/api/health/")
+    send_traced(traced_server, "GET", "/metrics")
+    send_traced(traced_server, "GET", "/api/users/")
     wait_until(lambda: "GET api/users/" in collector.spans())
 
     assert not [name for name in collector.spans() if "health" in name or "metrics" in name]
 
 
 @pytest.mark.fault  # takes some seconds
-def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
+def test_unreachable_collector_does_not_delay_requests(tmp_path):
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
     migrate(variables)
     times = []
@@ -160,7 +160,7 @@ def test_a_collector_that_is_away_costs_a_request_nothing(tmp_path):
     assert sorted(times)[25] < 0.3
 
 
-def test_without_an_endpoint_nothing_of_it_is_imported_nor_celery_without_a_broker(tmp_path):
+def test_opentelemetry_and_celery_are_not_imported_when_unconfigured(tmp_path):
     variables = environment(tmp_path, REDIS_URL="", CELERY_BROKER_URL="")
     code = (
         "from django.test import Client; import sys; Client().get('/api/tasks/');"
@@ -172,26 +172,26 @@ def test_without_an_endpoint_nothing_of_it_is_imported_nor_celery_without_a_brok
     assert done.stdout == "[]\n"
 
 
-def test_a_worker_imports_it_only_with_an_endpoint_and_starts_it_after_the_fork(tmp_path, collector):
-    odd = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
-    variables = environment(tmp_path, **odd)
+def test_worker_starts_opentelemetry_after_the_fork_when_an_endpoint_is_set(tmp_path, collector):
+    overrides = {"DJANGO_SETTINGS_MODULE": "tests.failing_settings", "WEB_CONCURRENCY": "1"}
+    variables = environment(tmp_path, **overrides)
     with serving(variables, tmp_path / "console") as traced_server:
         traced_server.request("GET", "/odd/slow/")
-        off = traced_server.request("GET", "/odd/modules/").json()
-    on = environment(tmp_path, **odd, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    with serving(on, tmp_path / "console") as traced_server:
+        untraced = traced_server.request("GET", "/odd/modules/").json()
+    variables = environment(tmp_path, **overrides, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    with serving(variables, tmp_path / "console") as traced_server:
         traced = traced_server.request("GET", "/odd/modules/").json()
-        # A thread of the master would have a name of its own among the threads of the process.
+        # The master process must have no OpenTelemetry thread.
         master = psutil.Process(traced_server.process.pid).num_threads()
 
-    assert off["modules"] == []
-    assert not [name for name in off["threads"] if "Otel" in name]
+    assert untraced["modules"] == []
+    assert not [name for name in untraced["threads"] if "Otel" in name]
     assert "opentelemetry.sdk.trace" in traced["modules"]
     assert [name for name in traced["threads"] if "Otel" in name]
     assert master == 1
 
 
-def test_an_endpoint_without_the_packages_is_told_and_stops_nothing(settings, client, monkeypatch):
+def test_endpoint_without_packages_is_reported_and_startup_continues(settings, client, monkeypatch):
     settings.OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
     monkeypatch.setattr("backend.telemetry.tracing.find_spec", lambda name: None)
 
@@ -199,7 +199,7 @@ def test_an_endpoint_without_the_packages_is_told_and_stops_nothing(settings, cl
     assert client.get("/api/tasks/").status_code == 401
 
 
-def test_out_of_requests_the_records_of_a_process_are_one_trace(logs, db):
+def test_log_records_outside_requests_share_one_trace(logs, db):
     import logging
 
     from backend.logging_config import API
@@ -208,7 +208,7 @@ def test_out_of_requests_the_records_of_a_process_are_one_trace(logs, db):
     logging.getLogger(API).info("One")
     logging.getLogger(API).info("Two")
 
-    one, two = logs.entries("info")[-2:]
-    assert re.fullmatch("[0-9a-f]{32}", one["trace_id"])
-    assert re.fullmatch("[0-9a-f]{16}", one["span_id"])
-    assert (one["trace_id"], one["span_id"]) == (two["trace_id"], two["span_id"])
+    first, second = logs.entries("info")[-2:]
+    assert re.fullmatch("[0-9a-f]{32}", first["trace_id"])
+    assert re.fullmatch("[0-9a-f]{16}", first["span_id"])
+    assert (first["trace_id"], first["span_id"]) == (second["trace_id"], second["span_id"])

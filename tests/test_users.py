@@ -31,23 +31,23 @@ def test_managers_create_staff_and_viewers_and_superusers_create_all_roles(manag
 @pytest.mark.parametrize("new_role", ROLES)
 @pytest.mark.parametrize("role", ROLES)
 def test_managers_change_only_roles_below_their_own(manager, role, new_role):
-    person = factories.user(role=role)
+    user = factories.user(role=role)
 
-    response = manager.patch(f"/api/users/{person.pk}/", {"role": new_role})
+    response = manager.patch(f"/api/users/{user.pk}/", {"role": new_role})
 
     below = {"staff", "viewer"}
     expected = 404 if role == "superuser" else 200 if role in below and new_role in below else 403
     assert response.status_code == expected
-    person.refresh_from_db()
-    assert person.role == (new_role if expected == 200 else role)
+    user.refresh_from_db()
+    assert user.role == (new_role if expected == 200 else role)
 
 
 def test_user_created_by_a_manager_has_no_password(client, manager):
     manager.post("/api/users/", BODY)
 
-    person = User.objects.get(username=BODY["username"])
-    assert not person.has_usable_password()
-    login = {"username": BODY["username"], "password": person.password}
+    user = User.objects.get(username=BODY["username"])
+    assert not user.has_usable_password()
+    login = {"username": BODY["username"], "password": user.password}
     assert client.post("/api/auth/login/", login).status_code == 401
 
 
@@ -89,10 +89,10 @@ def test_only_superusers_set_a_password_and_only_for_new_users(client, manager, 
 )
 def test_invalid_value_is_rejected_with_its_field(manager, field, value):
     factories.user(username="taken", email="taken@example.com")
-    person = factories.user(role="staff")
+    user = factories.user(role="staff")
 
     created = manager.post("/api/users/", BODY | {field: value})
-    changed = manager.patch(f"/api/users/{person.pk}/", {field: value})
+    changed = manager.patch(f"/api/users/{user.pk}/", {field: value})
 
     assert [(response.status_code, fields_of(response)) for response in (created, changed)] == [(400, [field])] * 2
     assert not User.objects.filter(username=BODY["username"]).exists()
@@ -114,45 +114,45 @@ def test_last_active_superuser_cannot_be_disabled_or_demoted(superuser):
 
 
 def test_reactivated_user_has_no_open_sessions(client, manager):
-    person = factories.user(role="staff")
-    path = f"/api/users/{person.pk}/"
-    login = {"username": person.username, "password": factories.PASSWORD}
+    user = factories.user(role="staff")
+    path = f"/api/users/{user.pk}/"
+    login = {"username": user.username, "password": factories.PASSWORD}
 
     assert manager.delete(path).status_code == 204
     assert manager.get(path).json()["is_active"] is False
     assert client.post("/api/auth/login/", login).status_code == 401
     assert manager.patch(path, {"is_active": True}).status_code == 200
     assert client.post("/api/auth/login/", login).status_code == 200
-    events = AuditEntry.objects.filter(object_type="user", object_id=person.pk).order_by("id")
+    events = AuditEntry.objects.filter(object_type="user", object_id=user.pk).order_by("id")
     assert [entry.event for entry in events] == ["user_disabled", "user_enabled"]
 
 
 def test_change_of_role_and_name_writes_an_event_for_each(superuser):
-    person = factories.user(role="staff", first_name="Old")
+    user = factories.user(role="staff", first_name="Old")
 
-    superuser.patch(f"/api/users/{person.pk}/", {"role": "manager", "first_name": "New"})
+    superuser.patch(f"/api/users/{user.pk}/", {"role": "manager", "first_name": "New"})
 
-    changes = {entry.event: entry.changes for entry in AuditEntry.objects.filter(object_id=person.pk)}
+    changes = {entry.event: entry.changes for entry in AuditEntry.objects.filter(object_id=user.pk)}
     assert changes == {"role_changed": {"role": ["staff", "manager"]}, "user_updated": {"first_name": ["Old", "New"]}}
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_flags_follow_the_role(role, db):
-    person = factories.user(role=role)
-    assert (person.is_superuser, person.is_staff) == (role == "superuser", role in {"superuser", "manager"})
+    user = factories.user(role=role)
+    assert (user.is_superuser, user.is_staff) == (role == "superuser", role in {"superuser", "manager"})
 
-    person.role = "manager"
-    person.save(update_fields=["role"])
-    person.refresh_from_db()
-    assert (person.is_superuser, person.is_staff) == (False, True)
+    user.role = "manager"
+    user.save(update_fields=["role"])
+    user.refresh_from_db()
+    assert (user.is_superuser, user.is_staff) == (False, True)
 
 
 @pytest.mark.parametrize("flags", [{"is_superuser": True}, {"is_staff": True}, {"role": "superuser"}, {"email": ""}])
 def test_database_rejects_flags_that_contradict_the_role(flags, db):
-    person = factories.user(role="staff")
+    user = factories.user(role="staff")
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        User.objects.filter(pk=person.pk).update(**flags)
+        User.objects.filter(pk=user.pk).update(**flags)
 
 
 def test_createsuperuser_creates_a_superuser(client, db, monkeypatch):
@@ -193,9 +193,9 @@ def test_email_with_non_ascii_letters_is_rejected(superuser):
 def test_user_with_tasks_or_sessions_cannot_be_erased(manager):
     creator = factories.task().created_by
 
-    for person in (creator, manager.user):
+    for user in (creator, manager.user):
         with pytest.raises(ProtectedError):
-            person.delete()
+            user.delete()
 
 
 @pytest.mark.parametrize(
@@ -214,16 +214,16 @@ def test_user_list_is_filtered_and_searched(manager, query, expected):
     factories.user(username="mike", email="mike@example.com", role="staff", is_active=False)
     factories.user(username="root", role="superuser")
 
-    found = manager.get(f"/api/users/?{query}").json()["results"]
+    users = manager.get(f"/api/users/?{query}").json()["results"]
 
-    assert {row["username"] for row in found} == expected
+    assert {row["username"] for row in users} == expected
 
 
 def test_user_list_is_ordered_by_name(manager):
     for name in ("zoe", "anna"):
         factories.user(username=name)
 
-    found = [row["username"] for row in manager.get("/api/users/?ordering=-username").json()["results"]]
+    usernames = [row["username"] for row in manager.get("/api/users/?ordering=-username").json()["results"]]
 
-    assert found == sorted(found, reverse=True)
+    assert usernames == sorted(usernames, reverse=True)
     assert manager.get("/api/users/?ordering=password").status_code == 400

@@ -3,42 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from backend.logs.entries import RESERVED_KEYS
 from backend.request_context import printable
 
 _COLORS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 # Keys that are shown elsewhere in the text, or left out because they help nobody there.
-_NOT_FACTS = frozenset(
-    {
-        "timestamp",
-        "level",
-        "logger",
-        "message",
-        "module",
-        "function",
-        "line",
-        "process",
-        "thread",
-        "thread_name",
-        "environment",
-        "request",
-        "performance",
-        "database",
-        "memory",
-        "security",
-        "trace_id",
-        "span_id",
-        "exception",
-        "stack",
-        "event",
-        "ip_address",
-        "user_agent",
-        "user_role",
-        "security_event",
-        "security_category",
-        "status_code",
-        "bytes",
-    }
-)
+_NOT_FACTS = (RESERVED_KEYS - {"extra"}) | {
+    "event",
+    "ip_address",
+    "user_agent",
+    "user_role",
+    "security_event",
+    "security_category",
+    "status_code",
+    "bytes",
+}
 _MAX_FACT = 200
 
 

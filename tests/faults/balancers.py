@@ -1,4 +1,4 @@
-"""What stands in front of several instances: nginx, which is told whom to ask, and HAProxy, which asks who is well."""
+"""Load balancers: nginx with a list of instances, and HAProxy with active health checks."""
 
 import getpass
 import signal
@@ -43,7 +43,7 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
-frontend people
+frontend clients
     bind 127.0.0.1:{port}
     default_backend cosmo
 backend cosmo
@@ -58,28 +58,28 @@ def running(command: Sequence[str], log: Path, port: int) -> Iterator["subproces
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: _listens(port), seconds=10)
+        wait_until(lambda: _is_listening(port), seconds=10)
         yield process
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Nginx:
-    """Open-source nginx has no active health checks: deploy/nginx/instance takes an instance out before its restart."""
+    """nginx without active health checks. deploy/nginx/instance removes an instance before its restart."""
 
     def __init__(self, folder: Path, instances: Sequence[str]) -> None:
         self.folder, self.instances, self.port = folder, instances, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._stack = ExitStack()
 
-    def _write(self, out: str = "") -> None:
-        lines = [f"server {one}{' down' if one == out else ''};\n" for one in self.instances]
+    def _write(self, removed: str = "") -> None:
+        lines = [f"server {instance}{' down' if instance == removed else ''};\n" for instance in self.instances]
         (self.folder / "upstreams").write_text("".join(lines))
 
     def __enter__(self) -> "Nginx":
@@ -94,16 +94,16 @@ class Nginx:
         self._stack.close()
 
     def leave_out(self, instance: str) -> None:
-        """Ask everybody but this one; "" for everybody. Requests under way are finished."""
-        self._write(out=instance)
+        """Send new requests to all instances except this one; "" for all. Running requests finish."""
+        self._write(removed=instance)
         self._process.send_signal(signal.SIGHUP)
 
 
 @contextmanager
 def haproxy(folder: Path, instances: Sequence[str]) -> Iterator[str]:
-    """The address of one that asks every half second, and leaves out who twice was not well."""
+    """Yield the URL of a HAProxy that checks every half second and removes an instance after two failures."""
     port = free_port()
-    servers = "".join(f"    server web{number} {one}\n" for number, one in enumerate(instances))
+    servers = "".join(f"    server web{number} {instance}\n" for number, instance in enumerate(instances))
     config = folder / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, servers=servers))
     with running(["haproxy", "-db", "-f", str(config)], folder / "haproxy.console", port):

@@ -1,4 +1,4 @@
-"""Clients that go on asking while something breaks, and remember every answer."""
+"""Clients that keep sending requests during a fault, and record every response."""
 
 import threading
 import time
@@ -12,12 +12,12 @@ import requests
 
 from tests.logs import wait_until
 
-LONGEST = 40.0  # seconds that a client waits
+LONGEST = 40.0  # seconds a client waits for a response
 GOOD = {200, 201}
 BACK_WITHIN = 5.0  # seconds
-QUIET = 1.5  # seconds without a refusal, after which nobody expects another
+QUIET = 1.5  # seconds without a failure, after which the service has recovered
 PAUSE = 0.05  # seconds between two requests of one client
-AFTER_REFUSAL = 0.3  # seconds; less than Retry-After asks for, so that a short outage is seen from many sides
+AFTER_FAILURE = 0.3  # seconds; shorter than Retry-After, so that many requests meet a short outage
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Answer:
     what: str
     began: float  # monotonic
     seconds: float
-    status: int  # 0: none came
-    code: str = ""  # of the problem
+    status: int  # 0: no response
+    code: str = ""  # of the problem details
     retry_after: str = ""
     request_id: str = ""
 
@@ -37,13 +37,13 @@ class Answer:
 
 @dataclass
 class Clients:
-    """Each of `asks` is repeated in a thread of its own, from entering the block to leaving it."""
+    """Repeat each request in its own thread while the block runs."""
 
     url: str
     headers: dict[str, str]
     answers: list[Answer] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)  # {idempotency key: task id}
-    tried: set[str] = field(default_factory=set)  # keys
+    tried: set[str] = field(default_factory=set)  # idempotency keys or titles
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -60,18 +60,18 @@ class Clients:
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=LONGEST + 5)
-            assert not thread.is_alive(), "a client was never answered"
+            assert not thread.is_alive(), "a client never got a response"
         for what in sorted({answer.what.partition("?")[0] for answer in self.answers}):
             times = ", ".join(f"{status} x {count}" for status, count in sorted(self.statuses(what).items()))
-            print(f"{what}: {times}; longest {self.longest(what):.2f} s")  # noqa: T201 - pytest -rP shows the figures
+            print(f"{what}: {times}; longest {self.longest(what):.2f} s")  # noqa: T201 - pytest -rP shows the numbers
 
     def _repeat(self, ask: "Ask") -> None:
         while not self._stop.is_set():
             answer = ask(self)
-            self._stop.wait(PAUSE if answer.status in GOOD else AFTER_REFUSAL)
+            self._stop.wait(PAUSE if answer.status in GOOD else AFTER_FAILURE)
 
     def ask(self, method: str, path: str, **options: Any) -> tuple[Answer, dict[str, Any]]:
-        """One request on a connection of its own, and the body of its answer."""
+        """Send one request on its own connection; return its result and the response body."""
         headers = self.headers | options.pop("headers", {})
         began = time.monotonic()
         try:
@@ -99,22 +99,22 @@ class Clients:
         return [answer for answer in self.answers if answer.what.startswith(what)]
 
     def statuses(self, what: str = "", *, after: float = 0.0, before: float = float("inf")) -> Counter[int]:
-        """How often each status came, of the requests that began in this span."""
+        """Count the statuses of the requests that began in this period."""
         return Counter(answer.status for answer in self.of(what) if after <= answer.began < before)
 
     def wait_until_back(self, since: float) -> None:
-        """Until everybody is served again and nobody is refused; fails where that takes too long."""
+        """Wait until all kinds of requests succeed again and none fails; fail after BACK_WITHIN seconds."""
         wait_until(lambda: self._is_back(since), seconds=BACK_WITHIN + QUIET)
-        print(f"back after {max(0.0, self._last_refusal(since) - since):.1f} s")  # noqa: T201
+        print(f"back after {max(0.0, self._last_failure(since) - since):.1f} s")  # noqa: T201
 
     def _is_back(self, since: float) -> bool:
         served = {answer.what for answer in self.answers if answer.began > since and answer.status in GOOD}
-        everybody = {answer.what for answer in self.answers}
-        return served >= everybody and time.monotonic() > self._last_refusal(since) + QUIET
+        expected = {answer.what for answer in self.answers}
+        return served >= expected and time.monotonic() > self._last_failure(since) + QUIET
 
-    def _last_refusal(self, since: float) -> float:
-        refused = [one.ended for one in self.answers if one.status not in GOOD and not is_running(one)]
-        return max([since, *refused])
+    def _last_failure(self, since: float) -> float:
+        failures = [answer.ended for answer in self.answers if answer.status not in GOOD and not is_running(answer)]
+        return max([since, *failures])
 
     def longest(self, what: str = "") -> float:
         return max(answer.seconds for answer in self.of(what))
@@ -132,7 +132,7 @@ def probe(name: str) -> Ask:
 
 
 def create_task(clients: Clients) -> Answer:
-    """A task, asked for with one key until it is acknowledged, as a careful client does."""
+    """Create a task like a careful client: repeat the request with the same key until it succeeds."""
     key = f"task-{uuid.uuid4().hex}"
     clients.tried.add(key)
     body = {"title": key, "task_type": "cleaning", "property": 1, "due_date": "2030-05-31T15:00:00Z"}
@@ -142,11 +142,11 @@ def create_task(clients: Clients) -> Answer:
             clients.acknowledged[key] = task["id"]
         if answer.status == 201 or clients._stop.is_set():
             return answer
-        clients._stop.wait(AFTER_REFUSAL)
+        clients._stop.wait(AFTER_FAILURE)
 
 
 def careless_create_task(clients: Clients) -> Answer:
-    """A task, asked for once and without a key."""
+    """Create a task with one request and without a key."""
     title = f"task-{uuid.uuid4().hex}"
     clients.tried.add(title)
     body = {"title": title, "task_type": "cleaning", "property": 1, "due_date": "2030-05-31T15:00:00Z"}
@@ -157,17 +157,17 @@ def careless_create_task(clients: Clients) -> Answer:
 
 
 def assert_kept(clients: Clients, rows: Sequence[tuple[int, str]]) -> None:
-    """Every acknowledged task is there once; nothing was done twice. `rows` are (id, title) of all tasks."""
+    """Check that each acknowledged task exists and no task exists twice. `rows` are (id, title) of all tasks."""
     stored = {title: number for number, title in rows}
-    times = Counter(title for _, title in rows if title in clients.tried)
-    assert clients.acknowledged, "no task was ever acknowledged"
+    counts = Counter(title for _, title in rows if title in clients.tried)
+    assert clients.acknowledged, "no task was acknowledged"
     lost = {key: number for key, number in clients.acknowledged.items() if stored.get(key) != number}
     assert lost == {}
-    assert [key for key, count in times.items() if count > 1] == []
+    assert [key for key, count in counts.items() if count > 1] == []
 
 
 def refusals(clients: Clients, what: str = "") -> Iterator[Answer]:
-    """What was refused, each in the way that was promised."""
+    """Yield the failed requests, and check the status, code and Retry-After of each."""
     for answer in clients.of(what):
         if is_running(answer):
             assert answer.retry_after == "1", answer
@@ -177,5 +177,5 @@ def refusals(clients: Clients, what: str = "") -> Iterator[Answer]:
 
 
 def is_running(answer: Answer) -> bool:
-    """Whether the key of a request that died without an end is still kept for it, which it is for WEB_TIMEOUT."""
+    """Return whether an aborted request still holds its idempotency key, which it does for WEB_TIMEOUT."""
     return (answer.status, answer.code) == (409, "idempotency_key_running")

@@ -1,4 +1,4 @@
-"""A PostgreSQL for all tests of faults, and for each of them a database with the demo portfolio in it."""
+"""One PostgreSQL server for all fault tests, with a database of demo data for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +31,11 @@ def portfolio(template) -> Portfolio:
 
 @pytest.fixture(scope="module")
 def module_portfolio(template) -> Portfolio:
-    """One for all tests of a file."""
+    """Return one database for all tests of a module."""
     return _copy(template)
 
 
 @pytest.fixture
 def variables(tmp_path: Path, portfolio: Portfolio) -> dict[str, str]:
-    """The environment of a server on that database."""
+    """Return the environment variables of a server with this database."""
     return environment(tmp_path, DATABASE_URL=portfolio.url)

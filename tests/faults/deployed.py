@@ -1,4 +1,4 @@
-"""Cosmo as it is deployed: a copy of what the image holds, in production, twice, and nginx with our file before it."""
+"""Cosmo as deployed: two production instances of the image contents behind nginx with our configuration."""
 
 import getpass
 import os
@@ -35,7 +35,7 @@ http {{
 
 
 class Browser:
-    """Keeps cookies, and what was said of them."""
+    """A client that keeps cookies and records the Set-Cookie headers."""
 
     def __init__(self, site: "Site") -> None:
         self.site = site
@@ -45,15 +45,15 @@ class Browser:
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
         headers = {"Cookie": cookies} if cookies else {}
-        answer = self.site.ask(method, path, headers=headers | {"Referer": f"https://{NAME}/"}, **options)
-        self.set_cookies += answer.raw.headers.getlist("Set-Cookie")
-        self.cookies.update(answer.cookies)
-        return answer
+        response = self.site.ask(method, path, headers=headers | {"Referer": f"https://{NAME}/"}, **options)
+        self.set_cookies += response.raw.headers.getlist("Set-Cookie")
+        self.cookies.update(response.cookies)
+        return response
 
 
 @dataclass
 class Site:
-    """What a browser reaches. Its certificate is one that nobody has signed."""
+    """The site behind nginx, with a self-signed certificate."""
 
     folder: Path
     http: str
@@ -72,16 +72,16 @@ class Site:
     def ask(
         self, method: str, path: str, *, plain: bool = False, source: str = "127.0.0.1", **options: Any
     ) -> requests.Response:
-        """As somebody who knows Cosmo by its name."""
+        """Send a request with the public host name, without following redirects."""
         options["headers"] = {"Host": NAME, **options.get("headers", {})}
-        address = (self.http if plain else self.https) + path
+        url = (self.http if plain else self.https) + path
         with requests.Session() as session:
             session.mount("http://", From(source))
             session.mount("https://", From(source))
-            return session.request(method, address, timeout=30, allow_redirects=False, verify=False, **options)
+            return session.request(method, url, timeout=30, allow_redirects=False, verify=False, **options)
 
     def nginx(self, what: str, number: int) -> None:
-        """As deploy/systemd does around the restart of an instance."""
+        """Run deploy/nginx/instance as deploy/systemd does before and after it restarts an instance."""
         command = [self.folder / "opt/deploy/nginx/instance", what, self.servers[number].environment["WEB_BIND"]]
         nginx = f"nginx -p {self.folder} -c {self.folder / 'nginx.conf'}"
         variables = os.environ | {"NGINX": nginx}
@@ -118,7 +118,7 @@ def production(folder: Path, **variables: str) -> dict[str, str]:
 
 @contextmanager
 def site(folder: Path, database: str) -> Iterator[Site]:
-    """Both instances on this database, until the block ends."""
+    """Run two instances on this database until the block ends."""
     project = checkout(folder / "opt")
     variables = production(folder, DATABASE_URL=database)
     manage(variables, "migrate", "--verbosity", "0", project=project)
@@ -136,19 +136,19 @@ def site(folder: Path, database: str) -> Iterator[Site]:
 
 
 def _configured(folder: Path, project: Path, instances: list[str], http: int, https: int) -> Path:
-    """Our file with the places of this test where it names others."""
-    names = [(f"127.0.0.1:{port}", instance) for port, instance in zip((8001, 8002), instances, strict=True)]
-    places = {
+    """Write our nginx configuration with the paths and ports of this test; return its main file."""
+    bindings = [(f"127.0.0.1:{port}", instance) for port, instance in zip((8001, 8002), instances, strict=True)]
+    replacements = {
         "/opt/cosmo": str(project),
         "listen 80;": f"listen 127.0.0.1:{http};",
         "listen 443": f"listen 127.0.0.1:{https}",
         "/etc/ssl/cosmo": str(folder),
         "/var/log/nginx/cosmo.log": str(folder / "access.log"),
-        **dict(names),
+        **dict(bindings),
     }
     for name in ("cosmo.conf", "proxy.conf", "problem.conf"):
         text = (PROJECT / "deploy/nginx" / name).read_text()
-        for before, after in places.items():
+        for before, after in replacements.items():
             text = text.replace(before, after)
         (folder / name if name == "cosmo.conf" else project / "deploy/nginx" / name).write_text(text)
     openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout privkey.pem -out fullchain.pem"

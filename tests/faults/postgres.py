@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for a test that stops, freezes or fills it. The programs are those of Debian."""
+"""A separate PostgreSQL server for tests that stop, freeze or fill it. It uses the Debian packages."""
 
 import os
 import pwd
@@ -20,20 +20,20 @@ import pytest
 from tests.logs import wait_until
 from tests.smtp import free_port
 
-ROLE = "cosmo"  # what the service is: no superuser, so that it may not use the connections reserved for those
+ROLE = "cosmo"  # role of the service: no superuser, so that it cannot use the reserved connections
 
 
 def _program(name: str) -> str:
-    """The newest one; Debian keeps them out of the path."""
+    """Return the path of the newest version. Debian does not put these programs on PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
-    found = shutil.which(name, path=os.pathsep.join(map(str, reversed(folders)))) or shutil.which(name)
-    if found is None:
+    program = shutil.which(name, path=os.pathsep.join(map(str, reversed(folders)))) or shutil.which(name)
+    if program is None:
         pytest.skip("needs PostgreSQL's programs: apt install postgresql")
-    return found
+    return program
 
 
 class Cluster:
-    """One server with its data, which runs as somebody else than root, because it refuses to be root."""
+    """One server with its data. PostgreSQL rejects root, so root starts it as the user postgres."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
@@ -60,14 +60,14 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, **settings: object) -> None:
-        """Start it, and wait until it takes connections. Settings are those of postgresql.conf."""
+        """Start it with these settings of postgresql.conf, and wait until it accepts connections."""
         values = {
             "port": self.port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self.folder,
             "max_connections": 60,
             "shared_buffers": "32MB",
-            "fsync": "off",  # processes die here, never the machine
+            "fsync": "off",  # only processes are killed, so no data in the OS cache is lost
             "log_line_prefix": "%m [%p] ",
         }
         options = [f"--{name}={value}" for name, value in (values | settings).items()]
@@ -76,13 +76,13 @@ class Cluster:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, cwd="/", start_new_session=True, **self._as
             )
-        wait_until(self._takes_connections, seconds=30)
+        wait_until(self._accepts_connections, seconds=30)
 
     def has_ended(self) -> bool:
-        """Whether the server has given up by itself."""
+        """Return whether the server process has exited by itself."""
         return self._process is not None and self._process.poll() is not None
 
-    def _takes_connections(self) -> bool:
+    def _accepts_connections(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log
         try:
@@ -92,7 +92,7 @@ class Cluster:
         return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT ends sessions in order ("fast"), SIGQUIT at once ("immediate": it has to recover afterwards)."""
+        """Stop it. SIGINT is a "fast" shutdown; after SIGQUIT ("immediate") the next start needs a recovery."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(timeout=30)
@@ -100,46 +100,46 @@ class Cluster:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All of its processes stand still: connections are taken by the kernel, and nobody answers."""
+        """Suspend all its processes. The kernel accepts connections, but no process responds."""
         assert self._process is not None
         postmaster = psutil.Process(self._process.pid)
-        postmaster.suspend()  # first, so that no more are born
-        everybody = [postmaster, *postmaster.children(recursive=True)]
+        postmaster.suspend()  # first, so that it starts no more processes
+        processes = [postmaster, *postmaster.children(recursive=True)]
         try:
-            for process in everybody[1:]:
+            for process in processes[1:]:
                 process.suspend()
             yield
         finally:
-            for process in reversed(everybody):
+            for process in reversed(processes):
                 process.resume()
 
     @contextmanager
     def wal_on_small_disk(self) -> Iterator[Path]:
-        """The folder of the write-ahead log, with room for one segment more. Restarts the server, before and after."""
-        place, disk = self.data / "pg_wal", self.folder / "small-wal"
-        megabytes = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) // 2**20 + 20
+        """Move the write-ahead log to a disk with room for one more segment. Restart the server before and after."""
+        wal, disk = self.data / "pg_wal", self.folder / "small-wal"
+        megabytes = sum(file.stat().st_size for file in wal.rglob("*") if file.is_file()) // 2**20 + 20
         with small_disk(disk, megabytes):
             self.stop()
-            _move(place, disk / "pg_wal")
-            place.symlink_to(disk / "pg_wal")
+            _move(wal, disk / "pg_wal")
+            wal.symlink_to(disk / "pg_wal")
             self.start()
             try:
                 yield disk
             finally:
                 self.stop()
-                place.unlink()
-                _move(disk / "pg_wal", place)
+                wal.unlink()
+                _move(disk / "pg_wal", wal)
                 self.start()
 
     def need_more_wal(self) -> None:
-        """Begin segment after segment, until the server dies of it."""
+        """Start new segments until the server exits."""
         with suppress(psycopg.OperationalError):
             for _ in range(100):
                 self.execute("SELECT pg_logical_emit_message(false, 'test', 'x'), pg_switch_wal()")
 
     @contextmanager
     def standby(self) -> Iterator[None]:
-        """Restarted as a standby, as the old primary after a failover; promoted at the end."""
+        """Restart it as a standby, like an old primary after a failover. Promote it at the end."""
         self.stop()
         (self.data / "standby.signal").touch()
         self.start()
@@ -148,7 +148,7 @@ class Cluster:
 
     @contextmanager
     def read_only(self, database: str) -> Iterator[None]:
-        """As hosts do where a disk is nearly full. A session that begins in the block is read-only for ever."""
+        """Make new sessions read-only, as hosts do if a disk is nearly full. They stay read-only after the block."""
         self.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
         yield
@@ -158,7 +158,7 @@ class Cluster:
         return f"postgres://{ROLE}@127.0.0.1:{self.port}/{database}"
 
     def session(self, database: str = "postgres", user: str = "postgres") -> psycopg.Connection[Any]:
-        """A connection of an administrator, each statement a transaction."""
+        """Open an administrator connection with autocommit."""
         where = {"host": "127.0.0.1", "port": self.port, "dbname": database, "user": user}
         return psycopg.connect(**where, connect_timeout=5, autocommit=True)
 
@@ -176,25 +176,25 @@ class Cluster:
 
     @contextmanager
     def full_of_sessions(self) -> Iterator[None]:
-        """Others hold every connection that ordinary roles can have; those of the service are ended first."""
-        others = []
+        """Use all connections of ordinary roles, and end the sessions of the service."""
+        sessions = []
         try:
-            while len(others) < 1000:
+            while len(sessions) < 1000:
                 try:
-                    others.append(self.session(user=ROLE))
+                    sessions.append(self.session(user=ROLE))
                 except psycopg.OperationalError:
-                    ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'cosmo%'"
-                    if not any(ended for (ended,) in self.execute(ours)):
+                    terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'cosmo%'"
+                    if not any(ended for (ended,) in self.execute(terminate)):
                         break
             yield
         finally:
-            for other in others:
-                other.close()
+            for session in sessions:
+                session.close()
 
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A new folder on a disk of its own, that everybody may write to."""
+    """Create a folder on its own small disk, writable by all users."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "tmpfs", str(folder)], check=True)
     try:
@@ -206,7 +206,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[None]:
-    """A file takes all the room that is left on the disk."""
+    """Fill the rest of the disk with one file."""
     filler = folder / "filler"
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=8k"], capture_output=True, check=False)
     try:
@@ -215,13 +215,13 @@ def filled(folder: Path) -> Iterator[None]:
         filler.unlink()
 
 
-def _move(place: Path, to: Path) -> None:
-    subprocess.run(["mv", str(place), str(to)], check=True)  # unlike shutil, keeps the owner
+def _move(source: Path, target: Path) -> None:
+    subprocess.run(["mv", str(source), str(target)], check=True)  # unlike shutil, keeps the owner
 
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """In a folder that others than root can reach."""
+    """Run a server in a folder that is readable without root permissions."""
     with tempfile.TemporaryDirectory(prefix="cosmo-pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -231,21 +231,21 @@ def cluster() -> Iterator[Cluster]:
         try:
             yield server
         finally:
-            server.stop(signal.SIGQUIT)  # its data are thrown away: nothing has to be written
+            server.stop(signal.SIGQUIT)  # its data is deleted, so nothing has to be written
 
 
 def new_database(server: Cluster, *, template: str = "template1", tablespace: str = "pg_default") -> str:
-    """The name of a database that is the service's own."""
+    """Create a database that the service owns; return its name."""
     name = f"cosmo_{secrets.token_hex(4)}"
     server.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template} TABLESPACE {tablespace}")
-    # Without it a copied sequence gives numbers again after a crash: its lead was written down for the template only.
+    # Without a checkpoint, a copied sequence repeats numbers after a crash: the WAL has its lead only for the template.
     server.execute("CHECKPOINT")
     return name
 
 
 @dataclass
 class Portfolio:
-    """A migrated and filled database of a cluster, and who can sign in."""
+    """A migrated database of a cluster with demo data, and the passwords of its users."""
 
     cluster: Cluster
     name: str

@@ -1,4 +1,4 @@
-"""A Redis of its own for a test that stops, freezes or empties it."""
+"""A separate Redis server for tests that stop, freeze or empty it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ class RedisServer:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder]
         with (self.folder / "redis.log").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        wait_until(self._answers, seconds=10)
+        wait_until(self._is_responding, seconds=10)
 
-    def _answers(self) -> bool:
+    def _is_responding(self) -> bool:
         with redis.Redis(port=self.port) as connection, suppress(redis.ConnectionError):
             return bool(connection.ping())
         return False

@@ -1,4 +1,4 @@
-"""Cosmo's settings with log files so small that they rotate all the time."""
+"""Cosmo's settings with small log files that rotate frequently."""
 
 from backend.settings import *  # noqa: F403
 from backend.settings import LOGGING
