@@ -58,7 +58,7 @@ class Watched:
             self.ask(1)
             return self.asked - lost <= self.scrape().get(COUNTED, 0) <= self.asked
 
-        wait_until(is_counted, seconds=SAMPLED_EVERY * 4)
+        wait_until(is_counted, seconds=SAMPLED_EVERY * 10)
 
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.server.logs.entries("info") if "metrics_" in entry.get("event", "")]
@@ -123,7 +123,7 @@ def test_full_disk_ends_no_worker_and_loses_no_count(tmp_path, options):
         running.scrape()
         empty()
         running.wait_until_counted(lost=killed)
-        wait_until(lambda: running.ask(1) or "metrics_recovered" in running.events(), seconds=SAMPLED_EVERY * 4)
+        wait_until(lambda: running.ask(1) or "metrics_recovered" in running.events(), seconds=SAMPLED_EVERY * 10)
 
         assert running.events()[0] == "metrics_unwritable"
 
