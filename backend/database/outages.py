@@ -1,4 +1,4 @@
-"""Tell database outages from errors in our own statements."""
+"""Distinguish database outages from errors in our own statements."""
 
 from django.db import InterfaceError, InternalError, OperationalError
 

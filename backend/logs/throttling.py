@@ -99,7 +99,7 @@ class RepeatFilter(logging.Filter):
 
 
 def _repeat_key(record: logging.LogRecord) -> tuple[object, ...]:
-    """Return the log call, the exception type and PostgreSQL's error code, which tells a lock from an outage."""
+    """Return the log call, the exception type and PostgreSQL's error code: a lock is not an outage."""
     error = record.exc_info[1] if record.exc_info else None
     return (record.pathname, record.lineno, type(error), getattr(getattr(error, "__cause__", None), "sqlstate", None))
 
